@@ -1,0 +1,73 @@
+"""examples.png: the best, the median and the worst map of a set beside image and mask."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from class_jax.data.montage import GAP, montage
+from class_jax.data.sources import Source
+from class_jax.evaluation.evaluate import SetScores, map_path
+from class_jax.evaluation.protocols import Figures
+from class_jax.evaluation.report import written_whole
+
+CELL = 240  # pixels
+STRIP = 24  # height of a line of text, pixels
+NAME_LENGTH = 40  # of a label, characters
+PAPER, INK = 255, 0
+
+
+def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
+    """Name → "best", "median" or "worst" by MAE; fewer than three where there are fewer images."""
+    ranked = sorted(per_image, key=lambda name: (per_image[name]["MAE"], name))
+    last = len(ranked) - 1
+    picked: dict[str, str] = {}
+    for label, position in (("best", 0), ("median", last // 2), ("worst", last)):
+        picked.setdefault(ranked[position], label)
+    return picked
+
+
+def write_examples(path: Path, source: Source, scores: SetScores, maps_dir: Path) -> None:
+    """Write a PNG sheet of a set's best, median and worst map.
+
+    Args:
+      path: the picture; written whole or not at all.
+      source: the set, as it was evaluated.
+      scores: what `evaluate_set` gave for it.
+      maps_dir: where the maps lie.
+
+    Raises:
+      UserError: the picture cannot be written.
+    """
+    width = GAP + 3 * (CELL + GAP)
+    strips = [_text(width, {_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
+    indices = {name: index for index, name in enumerate(source.names)}
+    for name, label in pick_examples(scores.per_image).items():
+        example = source[indices[name]]
+        with Image.open(map_path(maps_dir, name)) as picture:
+            saliency = np.asarray(picture)
+        line = f"{label}: MAE {scores.per_image[name]['MAE']:.4f}, {_shortened(name)}"
+        strips.append(_text(width, {_column(0): line}))
+        strips.append(montage([(example["image"], example["mask"], saliency)], cell=CELL))
+    with written_whole(path) as partial:
+        Image.fromarray(np.concatenate(strips)).save(partial, format="PNG")
+
+
+def _column(index: int) -> int:
+    """Left edge of a column of the montage, pixels."""
+    return GAP + index * (CELL + GAP)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"
+
+
+def _text(width: int, words: Mapping[int, str]) -> np.ndarray:
+    """A line of text, uint8 [STRIP, width, 3]; `words` by their left edges."""
+    strip = Image.new("RGB", (width, STRIP), (PAPER,) * 3)
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(size=STRIP * 0.65)
+    for left, word in words.items():
+        draw.text((left, STRIP // 2), word, fill=(INK,) * 3, font=font, anchor="lm")
+    return np.asarray(strip)

@@ -1,0 +1,137 @@
+"""Saliency maps for images of any size, from the checkpoint of a run."""
+
+import os
+from collections.abc import Sequence
+from typing import Self, overload
+
+import cv2
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from class_jax.checkpoints import Checkpoints
+from class_jax.data.images import resize
+from class_jax.errors import UserError
+from class_jax.models.build import Network, Variables, build_network
+from class_jax.models.network import normalize
+from class_jax.sharding import batch_sharded, make_mesh, put_batch, replicated, round_up_batch
+from class_jax.workdir import Workdir
+
+
+class Predictor:
+    """A trained network, ready for images.
+
+    Images are resized to the network's square size, as in training; the logits are resized back
+    to each image's own size, and only then turned into a map.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        variables: Variables,
+        *,
+        image_size: int,
+        batch_size: int,
+        mesh: Mesh,
+        checkpoint: str = "",
+    ) -> None:
+        """Put the variables on the devices; nothing is compiled before the first image.
+
+        Args:
+          network: the network.
+          variables: its values.
+          image_size: side of the square that the network works at, pixels.
+          batch_size: most images at once; rounded up to a multiple of the devices.
+          mesh: the devices.
+          checkpoint: where the values come from, for people.
+        """
+        self.checkpoint = checkpoint
+        self.image_size = image_size
+        self.batch_size = round_up_batch(batch_size, mesh)
+        self._mesh = mesh
+        self._variables = jax.device_put(variables, replicated(mesh))
+        self._padded_to = mesh.size  # grows to what was needed: few compilations
+        whole, shared = replicated(mesh), batch_sharded(mesh)
+        self._finest_logits = jax.jit(
+            lambda variables, images: network.apply(variables, normalize(images))[0],
+            in_shardings=(whole, shared),
+            out_shardings=whole,
+        )
+
+    @classmethod
+    def load(cls, workdir: str | os.PathLike[str], *, checkpoint: str = "best") -> Self:
+        """The network of a run, with the values of one of its checkpoints.
+
+        Args:
+          workdir: folder that training wrote.
+          checkpoint: "best", "latest" or a step number.
+
+        Raises:
+          UserError: no run there, or no such checkpoint.
+        """
+        folder = Workdir(workdir)
+        config = folder.load_config()
+        if config is None:
+            raise UserError(f"{folder.path} holds no run (no config.json): train one first.")
+        network = build_network(config.model, dtype=config.eval.dtype)
+        mesh = make_mesh()
+        with Checkpoints(folder.checkpoints, writable=False) as checkpoints:
+            step, remark = checkpoints.find(checkpoint)
+            variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))
+        return cls(
+            network,
+            variables,
+            image_size=config.eval.image_size,
+            batch_size=config.eval.batch_size,
+            mesh=mesh,
+            checkpoint=f"step {step} ({remark})",
+        )
+
+    @overload
+    def predict(self, images: np.ndarray) -> np.ndarray: ...
+
+    @overload
+    def predict(self, images: Sequence[np.ndarray]) -> list[np.ndarray]: ...
+
+    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+        """Saliency maps, float32 [H, W] in 0–1, at each image's own size.
+
+        Args:
+          images: uint8 RGB [H, W, 3], or a sequence of such, each of any size.
+
+        Returns:
+          A map for an image, a list of maps for a sequence.
+
+        Raises:
+          ValueError: an array is not uint8 [H, W, 3].
+        """
+        if isinstance(images, np.ndarray):
+            return self.predict([images])[0]
+        maps: list[np.ndarray] = []
+        for start in range(0, len(images), self.batch_size):
+            maps += self._predict_batch(images[start : start + self.batch_size])
+        return maps
+
+    def _predict_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(
+                    f"expected a uint8 image [H, W, 3], got {image.dtype} {list(image.shape)}"
+                )
+        side = self.image_size
+        inputs = np.stack([resize(image, side, side) for image in images])
+        self._padded_to = max(self._padded_to, round_up_batch(len(images), self._mesh))
+        missing = self._padded_to - len(images)
+        inputs = np.pad(inputs, ((0, missing), (0, 0), (0, 0), (0, 0)))
+        logits = self._finest_logits(self._variables, put_batch({"image": inputs}, self._mesh)["image"])
+        return [
+            _at_size(logit, image.shape[0], image.shape[1])
+            for logit, image in zip(np.asarray(logits), images, strict=False)
+        ]
+
+
+def _at_size(logits: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Logits [h, w] → map [height, width]: bilinear first, sigmoid after, as the paper's test."""
+    resized = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
+    # By tanh: exp overflows for large negative logits.
+    return (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)

@@ -1,0 +1,88 @@
+"""Cross-level attention (paper §3.2): position attention and channel attention.
+
+Energies and softmaxes are float32 whatever the compute dtype: a channel energy is a sum over
+thousands of positions, and bfloat16 would keep two or three digits of it.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from class_jax.models.blocks import conv, upsample
+
+
+def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """Eq. 1 and 2: each high-level position gathers from all low-level positions.
+
+    S(i, j) = softmax_j(f_h^i · f_l^j), f'_h(i) = Σ_j S(i, j) f̂_l(j); no 1/√d.
+
+    Args:
+      query: [B, N_h, D], from the high level.
+      key: [B, N_l, D], from the low level.
+      value: [B, N_l, C], from the low level.
+
+    Returns:
+      [B, N_h, C], in the dtype of `value`.
+    """
+    energy = jnp.einsum("bid,bjd->bij", query, key, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(energy, axis=-1).astype(value.dtype)
+    return jnp.einsum("bij,bjc->bic", weights, value)
+
+
+def channel_attention(low: jax.Array, high: jax.Array) -> jax.Array:
+    """Eq. 4 and 5: each low-level channel gathers from all high-level channels.
+
+    Z(i, j) = softmax_j(f_L^i · f_H^j), f'_L(i) = Σ_j Z(i, j) f_H(j); the dot product runs over
+    the N positions.
+
+    Args:
+      low: [B, N, C_l].
+      high: [B, N, C_h], resized to the low level's positions.
+
+    Returns:
+      [B, N, C_l], in the dtype of `high`.
+    """
+    energy = jnp.einsum("bni,bnj->bij", low, high, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(energy, axis=-1).astype(high.dtype)
+    return jnp.einsum("bij,bnj->bni", weights, high)
+
+
+def flatten_positions(x: jax.Array) -> jax.Array:
+    """[B, H, W, C] → [B, H·W, C]."""
+    return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
+class CrossLevelAttention(nnx.Module):
+    """CLA: refines level 5 by level l (position attention) and level l by level 5 (channel)."""
+
+    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        """`features`: channels C of both levels, and of query, key and value."""
+        self.query = conv(features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        self.key = conv(features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        self.value = conv(features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        # Both attentions start switched off and the network learns how much of them it wants.
+        self.alpha = nnx.Param(jnp.zeros((), jnp.float32))
+        self.beta = nnx.Param(jnp.zeros((), jnp.float32))
+
+    def __call__(self, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Eq. 3 and 6: F_h_out = α·f'_h + F_h and F_l_out = β·f'_L + F_l.
+
+        Args:
+          high: level 5, [B, H_h, W_h, C].
+          low: level l, [B, H_l, W_l, C].
+
+        Returns:
+          The refined (high, low), of the same shapes.
+        """
+        with jax.named_scope("position_attention"):
+            gathered = position_attention(
+                flatten_positions(self.query(high)),
+                flatten_positions(self.key(low)),
+                flatten_positions(self.value(low)),
+            )
+            high_out = self.alpha[...].astype(high.dtype) * gathered.reshape(high.shape) + high
+        with jax.named_scope("channel_attention"):
+            resized = upsample(high, low.shape[1], low.shape[2])
+            mixed = channel_attention(flatten_positions(low), flatten_positions(resized))
+            low_out = self.beta[...].astype(low.dtype) * mixed.reshape(low.shape) + low
+        return high_out, low_out

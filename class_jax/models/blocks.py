@@ -1,0 +1,65 @@
+"""The convolution block that the whole decoder is made of."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+# Batch norm as PyTorch has it by default: its momentum 0.1 is 0.9 here. Statistics are always
+# reduced in float32, whatever the compute dtype.
+BatchNorm = functools.partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5)
+
+
+def conv(  # noqa: PLR0913 - a convolution has this many properties
+    in_features: int,
+    out_features: int,
+    size: int,
+    *,
+    stride: int = 1,
+    use_bias: bool = False,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
+    """A square convolution padded by `size // 2` on every side, as PyTorch networks pad.
+
+    "SAME" would pad stride-2 convolutions one pixel less on the top and left, and weights from
+    PyTorch would then be applied half a pixel off.
+    """
+    pad = size // 2
+    return nnx.Conv(
+        in_features,
+        out_features,
+        (size, size),
+        strides=(stride, stride),
+        padding=((pad, pad), (pad, pad)),
+        use_bias=use_bias,
+        dtype=dtype,
+        param_dtype=jnp.float32,
+        rngs=rngs,
+    )
+
+
+class ConvBnRelu(nnx.Module):
+    """Convolution, batch normalisation, ReLU: [B, H, W, in] → [B, H, W, out]."""
+
+    def __init__(
+        self, in_features: int, out_features: int, size: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        """Build a `size`×`size` block; `dtype` is the compute dtype, parameters are float32."""
+        self.conv = conv(in_features, out_features, size, dtype=dtype, rngs=rngs)
+        self.bn = BatchNorm(out_features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the block."""
+        return nnx.relu(self.bn(self.conv(x)))
+
+
+def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
+    """Bilinear resize of [B, h, w, C] to [B, height, width, C]: half-pixel centres, no antialias.
+
+    The same as PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+    """
+    shape = (x.shape[0], height, width, x.shape[3])
+    return jax.image.resize(x, shape, method="bilinear", antialias=False)

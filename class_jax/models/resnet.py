@@ -1,0 +1,83 @@
+"""ResNet with bottleneck blocks (He et al. 2016; torchvision's v1.5), as an encoder with taps.
+
+Attribute names follow torchvision's (`conv1`, `bn1`, `layer1` …), so that a weights table reads
+as an identity.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from class_jax.models.blocks import BatchNorm, conv
+
+EXPANSION = 4  # a bottleneck's output is four times as wide as its 3×3 convolution
+
+
+class Bottleneck(nnx.Module):
+    """1×1 reduce, 3×3 (carries the stride, "v1.5"), 1×1 expand, plus the shortcut."""
+
+    def __init__(
+        self, in_features: int, width: int, *, stride: int, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        """Build a block from `in_features` to `4 * width` channels."""
+        out = EXPANSION * width
+        self.conv1 = conv(in_features, width, 1, dtype=dtype, rngs=rngs)
+        self.bn1 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        self.conv2 = conv(width, width, 3, stride=stride, dtype=dtype, rngs=rngs)
+        self.bn2 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        self.conv3 = conv(width, out, 1, dtype=dtype, rngs=rngs)
+        self.bn3 = BatchNorm(out, dtype=dtype, rngs=rngs)
+        self.downsample = nnx.List([])  # convolution and batch norm, where the shape changes
+        if stride != 1 or in_features != out:
+            self.downsample.append(
+                conv(in_features, out, 1, stride=stride, dtype=dtype, rngs=rngs)
+            )
+            self.downsample.append(BatchNorm(out, dtype=dtype, rngs=rngs))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, in] → [B, H/stride, W/stride, 4·width]."""
+        shortcut = x
+        for layer in self.downsample:
+            shortcut = layer(shortcut)
+        y = nnx.relu(self.bn1(self.conv1(x)))
+        y = nnx.relu(self.bn2(self.conv2(y)))
+        return nnx.relu(self.bn3(self.conv3(y)) + shortcut)
+
+
+class ResNet(nnx.Module):
+    """Stem and four stages; gives levels 2–5 of the paper, at strides 4, 8, 16, 32.
+
+    ResNet-50 is `stage_sizes=(3, 4, 6, 3), width=64`: 23,508,032 parameters without classifier.
+    """
+
+    def __init__(
+        self, *, stage_sizes: Sequence[int], width: int, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        """`stage_sizes`: blocks in each of the four stages; `width`: channels of the stem."""
+        self.conv1 = conv(3, width, 7, stride=2, dtype=dtype, rngs=rngs)
+        self.bn1 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        features = width
+        for stage, blocks in enumerate(stage_sizes):
+            layer = nnx.List([])
+            for block in range(blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                layer.append(
+                    Bottleneck(features, width << stage, stride=stride, dtype=dtype, rngs=rngs)
+                )
+                features = EXPANSION * (width << stage)
+            setattr(self, f"layer{stage + 1}", layer)
+        self.level_features = tuple(EXPANSION * (width << stage) for stage in range(4))
+
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌈H/s⌉, ⌈W/s⌉, 4·width·s/4]."""
+        x = nnx.relu(self.bn1(self.conv1(x)))
+        # Symmetric padding as in PyTorch; "SAME" would shift the pooling windows by a pixel.
+        x = nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        levels = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                x = block(x)
+            levels.append(x)
+        return levels

@@ -1,0 +1,160 @@
+"""Which configuration is in force: a recipe or the one saved in the workdir, with overrides."""
+
+import ast
+import difflib
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from class_jax.errors import UserError
+from class_jax.workdir import Workdir
+
+DEFAULT_RECIPE = Path(__file__).parents[2] / "configs" / "r50.py"
+
+# What a resumed run must share with what was saved: another value would not continue that run.
+FIXED_ON_RESUME = ("seed", "model", "data", "train.batch_size")
+FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
+
+
+def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
+    """The recipe if one is named, else the workdir's saved one, else configs/r50.py.
+
+    Args:
+      recipe: path of a Python file with `get_config()`, or `path:argument`.
+      workdir: may hold a saved configuration.
+      overrides: what the command line holds beside the known flags.
+
+    Raises:
+      UserError: no such file, no such leaf, a value of the wrong type, an unknown flag.
+    """
+    config = load_recipe(recipe) if recipe else workdir.load_config()
+    if config is None:
+        config = load_recipe(str(DEFAULT_RECIPE))
+    for flag, value in _pairs(overrides):
+        _override(config, flag.removeprefix("--config."), value)
+    return config
+
+
+def load_recipe(recipe: str) -> ConfigDict:
+    """Run a recipe's `get_config()`, or `get_config("argument")` for `path:argument`."""
+    name, _, argument = recipe.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        shipped = ", ".join(sorted(f"configs/{file.name}" for file in _shipped_recipes()))
+        raise UserError(f"--config={recipe}: there is no file {path}; the recipes are {shipped}.")
+    try:
+        definitions = runpy.run_path(str(path))
+    except Exception as error:
+        raise UserError(
+            f"--config={recipe} cannot be run: {type(error).__name__}: {error}."
+        ) from error
+    if "get_config" not in definitions:
+        raise UserError(f"--config={recipe}: {path} defines no function get_config().")
+    get_config = definitions["get_config"]
+    try:
+        return get_config(argument) if argument else get_config()
+    except TypeError as error:
+        raise UserError(f"--config={recipe}: {error}.") from error
+
+
+def check_resumable(config: ConfigDict, saved: ConfigDict, workdir: Workdir) -> None:
+    """Raise UserError, with all differences, where `config` would not continue the saved run."""
+    ours, theirs = named_leaves(config), named_leaves(saved)
+    differences = [
+        f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+        and _within(name, FIXED_ON_RESUME)
+        and not _within(name, FREE_ON_RESUME)
+    ]
+    if differences:
+        raise UserError(
+            f"{workdir.path} holds a run of another configuration: {'; '.join(differences)}. "
+            "Choose another --workdir, or leave --config out to continue that run."
+        )
+
+
+def _shipped_recipes() -> list[Path]:
+    return [file for file in DEFAULT_RECIPE.parent.glob("*.py") if file.name != "__init__.py"]
+
+
+def _within(name: str, sections: Sequence[str]) -> bool:
+    return any(name == section or name.startswith(section + ".") for section in sections)
+
+
+def _pairs(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """["--config.a=1", "--config.b", "2"] → [("--config.a", "1"), ("--config.b", "2")]."""
+    pairs = []
+    rest = list(overrides)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if not flag.startswith("--config."):
+            raise UserError(f"{flag} is not a flag of main.py; see --help.")
+        if not equals:
+            if not rest:
+                raise UserError(f"{flag} needs a value: {flag}=VALUE.")
+            value = rest.pop(0)
+        pairs.append((flag, value))
+    return pairs
+
+
+def _override(config: ConfigDict, name: str, text: str) -> None:
+    """Set the leaf `name` to `text`, read as a value of the leaf's present type."""
+    leaves = named_leaves(config)
+    if name not in leaves:
+        close = difflib.get_close_matches(name, leaves, n=1, cutoff=0.5)
+        hint = f"did you mean config.{close[0]}?" if close else f"leaves: {', '.join(leaves)}."
+        raise UserError(f"config.{name} is not a leaf of this configuration; {hint}")
+    try:
+        value = _parse(text, leaves[name])
+    except (ValueError, SyntaxError) as error:
+        wanted = type(leaves[name]).__name__
+        raise UserError(
+            f"--config.{name}={text}: expected a value of type {wanted}, "
+            f"such as {leaves[name]!r}."
+        ) from error
+    config.update_from_flattened_dict({name: value})
+
+
+def _parse(text: str, present: Any) -> Any:
+    """`text` as a value of the type of `present`; ValueError or SyntaxError where it is none."""
+    if isinstance(present, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(
+            text.lower()
+        ) if text.lower() in ("true", "1", "false", "0") else _fail(text)
+    if isinstance(present, str):
+        return "" if text == "None" else text
+    if isinstance(present, tuple):
+        return _parse_tuple(text, present)
+    return type(present)(text)
+
+
+def _fail(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _parse_tuple(text: str, present: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`a,b`, `(1, 2)`, `('a',)`: every item of the type that the present ones have."""
+    try:
+        items = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        items = [item.strip() for item in text.strip("()[]").split(",") if item.strip()]
+    items = tuple(items) if isinstance(items, (list, tuple)) else (items,)
+    kind = type(present[0])
+    if not items or not all(isinstance(item, kind) for item in items):
+        raise ValueError(text)
+    return items
+
+
+def named_leaves(config: ConfigDict) -> dict[str, Any]:
+    """Every leaf by its dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            leaves |= {f"{name}.{inner}": leaf for inner, leaf in named_leaves(value).items()}
+        else:
+            leaves[name] = value
+    return leaves

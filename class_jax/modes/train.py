@@ -1,0 +1,151 @@
+"""Mode train: start a run, or resume it exactly where it stopped."""
+
+import math
+import signal
+import sys
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from class_jax.checkpoints import Checkpoints
+from class_jax.data.feed import eval_batches, train_batches
+from class_jax.data.montage import montage
+from class_jax.data.sources import Source
+from class_jax.models.build import Network, build_network
+from class_jax.modes import evaluate
+from class_jax.modes.configuration import check_resumable
+from class_jax.modes.inputs import TrainingSources, training_sources
+from class_jax.sharding import check_divisible, make_mesh, put_batch, replicated, round_up_batch
+from class_jax.training.interrupts import Interrupted
+from class_jax.training.loop import NonFiniteError, Plan, train, training_part
+from class_jax.training.optimizer import sgd, triangle
+from class_jax.training.state import TrainState, initial_state
+from class_jax.training.step import make_train_step
+from class_jax.training.summaries import Summaries
+from class_jax.training.validation import make_validation_step, validate
+from class_jax.workdir import Workdir
+
+PICTURES = 8  # validation images in TensorBoard's montage
+
+
+def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
+    """Train `config` in `workdir`; gives the exit status."""
+    mesh = make_mesh()
+    check_divisible(config.train.batch_size, mesh, leaf="config.train.batch_size")
+    sources = training_sources(config, skip_broken=skip_broken)
+    workdir.create()
+    with workdir.lock():
+        saved = workdir.load_config()
+        if saved is not None:
+            check_resumable(config, saved, workdir)
+        workdir.save_config(config)
+        try:
+            _train(config, workdir, sources, mesh)
+        except NonFiniteError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except Interrupted as stop:
+            print(stop, file=sys.stderr)
+            return 128 + stop.signal_number
+    if config.eval.after_training:
+        return evaluate.run(config, workdir, folder=None, checkpoint="best")
+    return 0
+
+
+def total_steps(config: ConfigDict, examples: int) -> int:
+    """Steps of the whole run: `train.total_steps`, or else enough for `train.epochs` epochs."""
+    if config.train.total_steps > 0:
+        return config.train.total_steps
+    return math.ceil(config.train.epochs * examples / config.train.batch_size)
+
+
+def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh: Mesh) -> None:
+    """Build everything that the loop needs, find out where to start, and run the loop."""
+    network = build_network(config.model, dtype=config.model.dtype)
+    plan = _plan(config, sources)
+    lr = triangle(config.train.lr, total_steps=plan.total_steps, warmup=config.train.warmup)
+    lr_backbone = triangle(
+        config.train.lr_backbone, total_steps=plan.total_steps, warmup=config.train.warmup
+    )
+    optimizer = sgd(
+        lr,
+        lr_backbone,
+        momentum=config.train.momentum,
+        nesterov=config.train.nesterov,
+        weight_decay=config.train.weight_decay,
+    )
+    with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
+        state = initial_state(network.initialize(config.seed), optimizer)
+        state = _resumed(jax.device_put(state, replicated(mesh)), checkpoints, mesh)
+        start = int(state.step)
+        _announce(config, network, sources, plan, start)
+        if start >= plan.total_steps:
+            return
+        with (
+            Summaries(workdir.path, workdir.metrics_file, start_step=start) as summaries,
+            train_batches(
+                sources.train,
+                batch_size=config.train.batch_size,
+                sizes=config.data.image_sizes,
+                crop=config.data.crop,
+                seed=config.seed,
+                start_step=start,
+                num_workers=config.data.workers,
+            ) as batches,
+        ):
+            train(
+                state,
+                batches,
+                train_step=make_train_step(
+                    network, optimizer, lr=lr, lr_backbone=lr_backbone, mesh=mesh
+                ),
+                validate=_validation(config, network, sources.held_out, mesh),
+                plan=plan,
+                checkpoints=checkpoints,
+                summaries=summaries,
+                mesh=mesh,
+                batch_size=config.train.batch_size,
+            )
+
+
+def _plan(config: ConfigDict, sources: TrainingSources) -> Plan:
+    return Plan(
+        total_steps=total_steps(config, len(sources.train)),
+        log_every=config.train.log_every,
+        validate_every=config.train.validate_every if sources.held_out is not None else 0,
+        checkpoint_every=config.train.checkpoint_every,
+    )
+
+
+def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainState:
+    """The latest checkpoint's state, or `state` where there is none yet."""
+    steps = checkpoints.steps()
+    if not steps:
+        return state
+    variables, training = checkpoints.restore(
+        steps[-1],
+        variables=state.variables,
+        training=training_part(state),
+        sharding=replicated(mesh),
+    )
+    return TrainState(training["step"], variables, training["opt_state"])
+
+
+def _announce(
+    config: ConfigDict, network: Network, sources: TrainingSources, plan: Plan, start: int
+) -> None:
+    """Say what is about to happen: devices, parameters, examples, where the run starts."""
+    held_out = len(sources.held_out) if sources.held_out is not None else 0
+    devices = jax.devices()
+    lines = [
+        f"devices: {len(devices)} × {devices[0].device_kind}",
+        f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
+        f"examples: {len(sources.train)} to train on, {held_out} held out",
+        f"starting at step {start} of {plan.total_steps}"
+        if start < plan.total_steps
+        else f"the run is complete: step {start} of {plan.total_steps}",
+    ]
+    print("\n".join(lines), file=sys.stderr)

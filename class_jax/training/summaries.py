@@ -1,0 +1,65 @@
+"""What a run says of itself: metrics.jsonl and TensorBoard event files."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+
+class Summaries:
+    """Writes scalars to both, pictures to TensorBoard. A context manager.
+
+    On resume, lines that lie after the resumed step are removed, so that the file reads as if the
+    run had never stopped.
+    """
+
+    def __init__(self, folder: Path, metrics_file: Path, *, start_step: int) -> None:
+        """Append to what the run had logged up to `start_step`."""
+        _forget_after(metrics_file, start_step)
+        self._file = metrics_file.open("a")
+        self._board = SummaryWriter(str(folder), purge_step=start_step + 1)
+
+    def __enter__(self) -> Self:
+        """Give the writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Flush and close both."""
+        self._board.close()
+        self._file.close()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One JSON line {"step": …, name: value …}, and one TensorBoard point for each value."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """A picture, uint8 [H, W, 3], to TensorBoard."""
+        self._board.add_image(name, picture, step, dataformats="HWC")
+        self._board.flush()
+
+
+def _forget_after(metrics_file: Path, step: int) -> None:
+    """Drop lines of later steps, and a last line that was cut off while being written."""
+    if not metrics_file.exists():
+        return
+    kept = [
+        line
+        for line in metrics_file.read_text().splitlines(keepends=True)
+        if line.endswith("}\n") and json.loads(line)["step"] <= step
+    ]
+    partial = metrics_file.with_suffix(".partial")
+    partial.write_text("".join(kept))
+    os.replace(partial, metrics_file)

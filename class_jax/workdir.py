@@ -1,0 +1,77 @@
+"""The folder of a run: what lies where in it, its configuration, and its lock."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from class_jax.errors import UserError
+
+
+class Workdir:
+    """Names and files of one run."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """`path` may be relative; nothing is created."""
+        # Absolute, because orbax refuses relative paths.
+        self.path = epath.Path(path).expanduser().absolute()
+        self.config_file = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.evaluation = self.path / "eval"
+
+    def create(self) -> None:
+        """Make the folder; UserError where it cannot be made or written to."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".writable-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"--workdir={self.path} cannot be written to ({error.strerror}): "
+                "name a folder of your own."
+            ) from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process alone; two trainings would overwrite each other."""
+        with (self.path / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"another process is training in {self.path}: wait for it, or choose "
+                    "another --workdir."
+                ) from error
+            yield
+
+    def save_config(self, config: ConfigDict) -> None:
+        """Write config.json whole or not at all."""
+        partial = self.path / ".config.json.partial"
+        partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+        partial.rename(self.config_file)
+
+    def load_config(self) -> ConfigDict | None:
+        """The saved configuration, or None where the folder holds none."""
+        if not self.config_file.exists():
+            return None
+        try:
+            saved = json.loads(self.config_file.read_text())
+        except ValueError as error:
+            raise UserError(
+                f"{self.config_file} is not valid JSON ({error}): restore it, or name the recipe "
+                "with --config."
+            ) from error
+        return ConfigDict(_with_tuples(saved))
+
+
+def _with_tuples(value: object) -> object:
+    """Configurations hold tuples, which JSON stores as lists."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(value) if isinstance(value, list) else value

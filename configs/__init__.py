@@ -1,0 +1,1 @@
+"""Recipes: each file's `get_config()` gives a complete configuration."""

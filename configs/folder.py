@@ -1,0 +1,28 @@
+"""One's own pictures: a folder of images and a folder of masks, paired by name.
+
+    python main.py --config configs/folder.py --config.data.root=PATH --workdir runs/mine
+
+PATH holds `images` and `masks` (or any other layout that the README lists). A tenth is held out
+for validation by a hash of the name, unless `--config.data.val_root=PATH2` names a folder for it.
+The network and the recipe are those of configs/r50.py, with 30 epochs; validation comes every 200
+steps and `best` is the checkpoint of the best validation max F. On two CPU cores choose a smaller
+network: see the README.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import r50
+
+
+def get_config() -> ConfigDict:
+    """The paper's recipe on a folder of pairs."""
+    config = r50.get_config()
+    config.data.train = "folder"
+    config.data.root = ""  # must be given
+    config.data.val_root = ""  # empty: a tenth of root is held out
+    config.data.workers = 2
+    config.train.epochs = 30
+    config.train.validate_every = 200
+    config.train.checkpoint_every = 200
+    config.eval.sets = ("held_out",)
+    return config

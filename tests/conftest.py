@@ -1,0 +1,36 @@
+"""Simulated devices for the whole suite, and the small network that most tests use."""
+
+import os
+
+# Before JAX starts: eight simulated devices, of which most tests use one.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8"
+    # Nearly all of the suite is compilation; this takes a third off it.
+    " --xla_backend_optimization_level=0",
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest
+from jax.sharding import Mesh
+
+from class_jax.models.build import Network, build_network
+from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run
+
+
+@pytest.fixture(scope="session")
+def small_network() -> Network:
+    """All parts of CLASS, 16 times narrower."""
+    return build_network(SMALL_MODEL, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def one_device() -> Mesh:
+    """A mesh of a single device."""
+    return mesh_of(1)
+
+
+@pytest.fixture(scope="session")
+def run_on_one(small_network: Network, one_device: Mesh) -> SmallRun:
+    """The small network's training step on one device, compiled once for all tests."""
+    return small_run(small_network, one_device)

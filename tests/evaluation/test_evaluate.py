@@ -1,0 +1,90 @@
+"""Evaluating a set: what is written, what is measured, what is left out."""
+
+import cv2
+import numpy as np
+import py_sod_metrics
+import pytest
+
+from class_jax.errors import UserError
+from class_jax.evaluation.evaluate import evaluate_set
+from tests.evaluation.array_source import ArraySource, red_channel
+
+NAMES = ["c", "a", "deep/er/b", "dd", "e.jpg"]
+
+
+def evaluate(source, maps_dir, *, predict=red_channel, batch_size=2):
+    return evaluate_set("toys", source, predict, maps_dir, batch_size=batch_size)
+
+
+def test_what_is_written_is_what_is_measured(tmp_path):
+    source = ArraySource(NAMES)
+    scores = evaluate(source, tmp_path)
+    mae, s_measure = py_sod_metrics.MAE(), py_sod_metrics.Smeasure()
+    for index, name in enumerate(NAMES):
+        written = cv2.imread(str(tmp_path / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(written, source[index]["image"][..., 0])
+        mae.step(written, source[index]["mask"])
+        s_measure.step(written, source[index]["mask"])
+        assert scores.per_image[name]["MAE"] == pytest.approx(mae.maes[-1], abs=1e-12)
+    figures = scores.total.figures()
+    assert figures["MAE"] == pytest.approx(mae.get_results()["mae"], abs=1e-12)
+    assert figures["S"] == pytest.approx(s_measure.get_results()["sm"], abs=1e-12)
+    assert (scores.set_name, scores.method, scores.protocol) == ("toys", "CLASS", "pysod")
+    assert list(scores.per_image) == NAMES
+    assert scores.failed == {}
+
+
+def test_maps_are_rounded_and_not_truncated(tmp_path):
+    levels = np.array([0.49, 0.51, 1.49, 1.51, 254.6, 255])
+
+    def predict(images):
+        return [np.resize(levels / 255, image.shape[:2]).astype(np.float32) for image in images]
+
+    evaluate(ArraySource(["a"]), tmp_path, predict=predict)
+    written = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    assert written.flat[: len(levels)].tolist() == [0, 1, 1, 2, 255, 255]
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(1, [1] * 5), (2, [2, 2, 1]), (9, [5])])
+def test_batches(tmp_path, batch_size, sizes):
+    seen = []
+
+    def predict(images):
+        seen.append(len(images))
+        return red_channel(images)
+
+    scores = evaluate(ArraySource(NAMES), tmp_path, predict=predict, batch_size=batch_size)
+    assert seen == sizes
+    whole = evaluate(ArraySource(NAMES), tmp_path / "whole", batch_size=5)
+    assert scores.total.figures() == whole.total.figures()
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_measured(tmp_path):
+    scores = evaluate(ArraySource(NAMES, broken=["c", "dd"]), tmp_path, batch_size=3)
+    assert scores.failed == {
+        "c": 'image "c.jpg" is truncated.',
+        "dd": 'image "dd.jpg" is truncated.',
+    }
+    assert not (tmp_path / "c.png").exists()
+    readable = evaluate(
+        ArraySource([name for name in NAMES if name not in scores.failed]), tmp_path
+    )
+    assert scores.total.images == 3
+    assert scores.per_image == readable.per_image
+    assert scores.total.figures() == readable.total.figures()
+
+
+def test_nothing_readable(tmp_path):
+    with pytest.raises(UserError, match=r'none of the 2 images of toys .* "a.jpg" is truncated'):
+        evaluate(ArraySource(["a", "b"], broken=["a", "b"]), tmp_path)
+    with pytest.raises(UserError, match="toys holds no image"):
+        evaluate(ArraySource([]), tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 1.1])
+def test_a_diverged_network_is_not_scored(tmp_path, value):
+    def predict(images):
+        return [np.full(image.shape[:2], value, np.float32) for image in images]
+
+    with pytest.raises(UserError, match='map of "a" holds values that are not finite'):
+        evaluate(ArraySource(["a"]), tmp_path, predict=predict)

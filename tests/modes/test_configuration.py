@@ -1,0 +1,125 @@
+"""Which configuration is in force, overrides by type, and mistakes in one sentence."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from class_jax.errors import UserError
+from class_jax.modes.configuration import check_resumable, in_force, load_recipe, named_leaves
+from class_jax.workdir import Workdir
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(str(path) for path in (ROOT / "configs").glob("[!_]*.py"))
+R50 = str(ROOT / "configs" / "r50.py")
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return Workdir(tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_leaf_of_every_recipe_is_read_by_the_program(recipe):
+    read = set()
+    for file in (ROOT / "class_jax").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                read.add(node.attr)
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                read.add(node.slice.value)
+    unread = [name for name in named_leaves(load_recipe(recipe)) if name.split(".")[-1] not in read]
+    assert not unread
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_survive_being_saved(recipe, workdir):
+    workdir.create()
+    config = load_recipe(recipe)
+    workdir.save_config(config)
+    assert workdir.load_config().to_dict() == config.to_dict()
+
+
+def test_saved_configuration_is_in_force_unless_one_is_named(workdir):
+    assert in_force(None, workdir, []).data.train == "duts_tr"
+    workdir.create()
+    workdir.save_config(in_force(R50, workdir, ["--config.seed=5"]))
+    assert in_force(None, workdir, []).seed == 5
+    assert in_force(None, workdir, ["--config.train.lr", "0.1"]).train.lr == 0.1
+    assert in_force(R50, workdir, []).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "leaf", "value"),
+    [
+        ("seed=7", "seed", 7),
+        ("train.lr=1", "train.lr", 1.0),
+        ("train.nesterov=true", "train.nesterov", True),
+        ("data.image_sizes=96", "data.image_sizes", (96,)),
+        ("data.image_sizes=(96,128)", "data.image_sizes", (96, 128)),
+        ("eval.sets=duts_te,ecssd", "eval.sets", ("duts_te", "ecssd")),
+        ("eval.sets=('duts_te',)", "eval.sets", ("duts_te",)),
+        ("data.root=5", "data.root", "5"),
+        ("data.root=a=b", "data.root", "a=b"),
+    ],
+)
+def test_overrides_take_the_leafs_type(workdir, override, leaf, value):
+    config = in_force(R50, workdir, [f"--config.{override}"])
+    assert named_leaves(config)[leaf] == value
+    assert type(named_leaves(config)[leaf]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--config.train.batchsize=8"], "did you mean config.train.batch_size"),
+        (["--config.nothing_like_it=8"], "is not a leaf"),
+        (["--config.train=8"], "is not a leaf"),
+        (["--config.seed=abc"], "expected a value of type int, such as 0"),
+        (["--config.seed=1.5"], "expected a value of type int"),
+        (["--config.train.nesterov=maybe"], "expected a value of type bool"),
+        (["--config.data.image_sizes=big"], "expected a value of type tuple"),
+        (["--config.seed"], "needs a value"),
+        (["--colour=red"], "--colour is not a flag"),
+        (["stray"], "stray is not a flag"),
+    ],
+)
+def test_mistaken_overrides(workdir, arguments, sentence):
+    with pytest.raises(UserError, match=sentence):
+        in_force(R50, workdir, arguments)
+
+
+def test_mistaken_recipes(workdir, tmp_path):
+    with pytest.raises(UserError, match=r"no file configs/r5\.py; the recipes are .*r50\.py"):
+        in_force("configs/r5.py", workdir, [])
+    broken = tmp_path / "broken.py"
+    broken.write_text("import nothing_of_that_name")
+    with pytest.raises(UserError, match="cannot be run: ModuleNotFoundError"):
+        in_force(str(broken), workdir, [])
+    broken.write_text("x = 1")
+    with pytest.raises(UserError, match="defines no function get_config"):
+        in_force(str(broken), workdir, [])
+    with pytest.raises(UserError, match="takes 0 positional arguments"):
+        in_force(R50 + ":4", workdir, [])
+
+
+def test_damaged_saved_configuration(workdir):
+    workdir.create()
+    workdir.config_file.write_text("{")
+    with pytest.raises(UserError, match="is not valid JSON"):
+        in_force(None, workdir, [])
+
+
+def test_resuming_with_another_configuration_lists_all_differences(workdir):
+    saved = load_recipe(R50)
+    changed = in_force(
+        R50,
+        workdir,
+        ["--config.seed=1", "--config.model.width=32", "--config.train.batch_size=8"],
+    )
+    with pytest.raises(UserError) as error:
+        check_resumable(changed, saved, workdir)
+    for name in ("seed is 0 there and 1 here", "model.width is 64", "train.batch_size is 32"):
+        assert name in str(error.value)
+    allowed = ["--config.data.root=/x", "--config.train.total_steps=9", "--config.eval.dtype=x"]
+    check_resumable(in_force(R50, workdir, allowed), saved, workdir)

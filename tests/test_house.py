@@ -1,0 +1,89 @@
+"""House rules: imports run one way, functions and files stay short, one file a third party."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = sorted((ROOT / "class_jax").rglob("*.py"))
+PRODUCT = [*PACKAGE, ROOT / "main.py", *(ROOT / "datasets").rglob("*.py"), *(ROOT / "configs").glob("*.py")]
+
+# Who may import whom inside class_jax; everyone may import errors.
+ALLOWED = {
+    "errors": set(),
+    "losses": set(),
+    "sharding": set(),
+    "data": set(),
+    "models": set(),
+    "workdir": set(),
+    "checkpoints": {"models"},
+    "training": {"models", "losses", "sharding", "checkpoints"},
+    "evaluation": {"data"},
+    "inference": {"models", "data", "sharding", "checkpoints", "workdir"},
+    "modes": {
+        "models", "data", "sharding", "checkpoints", "workdir",
+        "training", "evaluation", "inference",
+    },
+}  # fmt: skip
+
+# Third parties that live behind one file each.
+BOUNDARIES = {
+    "orbax": {"class_jax/checkpoints.py"},
+    "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
+    "tensorboardX": {"class_jax/training/summaries.py"},
+    "grain": {"class_jax/data/feed.py"},
+}
+
+
+def imports(path):
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def part_of(path):
+    """The part of class_jax that a file belongs to: "models", "losses" …"""
+    return path.relative_to(ROOT / "class_jax").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    for module in imports(path):
+        if module.startswith("class_jax."):
+            other = module.split(".")[1]
+            assert other in ALLOWED[part] | {part, "errors"}, f"{part} imports {module}"
+        if module.split(".")[0] == "datasets":
+            assert part == "modes", f"{part} imports {module}"
+
+
+def test_third_parties_stay_behind_their_file():
+    for path in PRODUCT:
+        for module in imports(path):
+            allowed = BOUNDARIES.get(module.split(".")[0])
+            assert allowed is None or str(path.relative_to(ROOT)) in allowed, f"{path}: {module}"
+
+
+def test_functions_and_files_stay_short():
+    lengths = []
+    for path in PRODUCT:
+        source = path.read_text()
+        assert source.count("\n") <= 300, f"{path} has more than 300 lines"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                length = node.end_lineno - node.body[0].lineno + 1
+                lengths.append(length)
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name} is too long"
+    lengths.sort()
+    assert lengths[len(lengths) // 2] <= 12
+    assert lengths[int(len(lengths) * 0.9)] <= 35
+
+
+def test_main_is_small():
+    assert (ROOT / "main.py").read_text().count("\n") <= 80

@@ -120,7 +120,9 @@ class Checkpoints:
 
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
         """Parameters and batch statistics of `step`, for a network with these shapes."""
-        return Variables(**self._restore(step, {"variables": shapes._asdict()}, sharding)["variables"])
+        return Variables(
+            **self._restore(step, {"variables": shapes._asdict()}, sharding)["variables"]
+        )
 
     def restore(
         self, step: int, *, variables: Variables, training: Tree, sharding: Sharding
@@ -136,8 +138,7 @@ class Checkpoints:
         for part, tree in wanted.items():
             self._check_shapes(step, tree, metadata[part].tree)
         parts = {
-            part: ocp.args.StandardRestore(_placed(tree, sharding))
-            for part, tree in wanted.items()
+            part: ocp.args.StandardRestore(_placed(tree, sharding)) for part, tree in wanted.items()
         }
         return dict(self._manager.restore(step, args=ocp.args.Composite(**parts)).items())
 

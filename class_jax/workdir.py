@@ -54,7 +54,7 @@ class Workdir:
         """Write config.json whole or not at all."""
         partial = self.path / ".config.json.partial"
         partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        partial.rename(self.config_file)
+        partial.replace(self.config_file)
 
     def load_config(self) -> ConfigDict | None:
         """The saved configuration, or None where the folder holds none."""

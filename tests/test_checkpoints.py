@@ -20,9 +20,7 @@ def folder(tmp_path):
 
 def save(checkpoints, step, state, max_f=None):
     scores = None if max_f is None else {"val_maxF": max_f, "val_mae": 0.1}
-    checkpoints.save(
-        step, variables=state.variables, training=training_part(state), scores=scores
-    )
+    checkpoints.save(step, variables=state.variables, training=training_part(state), scores=scores)
     checkpoints.wait()
 
 
@@ -51,7 +49,7 @@ def test_latest_and_best_are_kept_and_found(folder, run_on_one):
         assert checkpoints.find("latest")[0] == 5
         assert checkpoints.find("best") == (2, "best, val_maxF 0.9000")
         assert checkpoints.find("5")[0] == 5
-        with pytest.raises(UserError, match="steps kept in .*: 2, 5"):
+        with pytest.raises(UserError, match=r"steps kept in .*: 2, 5"):
             checkpoints.find("3")
 
 

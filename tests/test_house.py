@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / "class_jax").rglob("*.py"))
-PRODUCT = [*PACKAGE, ROOT / "main.py", *(ROOT / "datasets").rglob("*.py"), *(ROOT / "configs").glob("*.py")]
+PRODUCT = [
+    *PACKAGE,
+    ROOT / "main.py",
+    *(ROOT / "datasets").rglob("*.py"),
+    *(ROOT / "configs").glob("*.py"),
+]
 
 # Who may import whom inside class_jax; everyone may import errors.
 ALLOWED = {

@@ -89,7 +89,9 @@ def test_region_gradient_equals_finite_differences_in_float64():
         step = np.zeros_like(maps[0])
         step[row, column] = 1e-6
         up, down = (region_by_loop(maps[0] + sign * step, masks[0]) for sign in (1, -1))
-        assert float(gradient[0, row, column]) == pytest.approx((up - down) / 2e-6, rel=2e-3, abs=1e-6)
+        assert float(gradient[0, row, column]) == pytest.approx(
+            (up - down) / 2e-6, rel=2e-3, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("value", [0.0, 0.999, 1.0])

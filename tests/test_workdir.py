@@ -14,9 +14,11 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
 
 def test_one_training_at_a_time(tmp_path):
     workdir = Workdir(tmp_path)
-    with workdir.lock(), pytest.raises(UserError, match="another process is training"), Workdir(
-        tmp_path
-    ).lock():
+    with (
+        workdir.lock(),
+        pytest.raises(UserError, match="another process is training"),
+        Workdir(tmp_path).lock(),
+    ):
         pass
     with workdir.lock():
         pass

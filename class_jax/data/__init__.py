@@ -1,0 +1,1 @@
+"""From files to batches: sources of images and masks, decoding, augmentation, feeding."""

@@ -1,5 +1,6 @@
 """Outlines of the synthetic set's objects: closed contours, placed in a frame and rasterised."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,19 +24,21 @@ class Outline:
         outer, *holes = (abs(_signed_area(contour)) for contour in self.contours)
         return outer - sum(holes)
 
+    @functools.cached_property
     def box(self) -> tuple[float, float, float, float]:
-        """Return the bounding box (left, top, right, bottom)."""
+        """The bounding box (left, top, right, bottom)."""
         (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
         return float(left), float(top), float(right), float(bottom)
 
-    def moved(self, *, scale: float = 1.0, by: Sequence[float] = (0.0, 0.0)) -> "Outline":
+    def moved(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
         """Return the outline scaled about the origin, then shifted by (x, y)."""
         return Outline(contours=tuple(contour * scale + by for contour in self.contours))
 
 
 def _signed_area(contour: np.ndarray) -> float:
     x, y = contour[:, 0], contour[:, 1]
-    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    closing = x[-1] * y[0] - y[-1] * x[0]
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + closing) / 2
 
 
 def _polar(radii: np.ndarray, angles: np.ndarray, *, stretch: float, turn: float) -> np.ndarray:
@@ -135,17 +138,22 @@ def place(rng: Generator, outline: Outline, height: int, width: int, *, crop: bo
     With `crop` it crosses one border, by a tenth to four tenths of its extent; else it lies inside,
     shrunk where it is larger than the frame.
     """
-    frame = np.array([width, height], float)
-    left, top, right, bottom = outline.box()
-    extent = np.array([right - left, bottom - top])
-    shrink = min(1.0, float((0.94 * frame / extent).min()))
-    low = np.array([left, top]) * shrink
-    extent = extent * shrink
-    corner = 0.03 * frame + rng.uniform(0, 1, 2) * (0.94 * frame - extent)
+    left, top, right, bottom = outline.box
+    shrink = min(1.0, 0.94 * width / (right - left), 0.94 * height / (bottom - top))
+    extents = ((right - left) * shrink, (bottom - top) * shrink)
+    across, down, hiding, side = rng.uniform(0, 1, 4).tolist()
+    corner = [
+        0.03 * frame + share * (0.94 * frame - extent)
+        for frame, share, extent in zip((width, height), (across, down), extents, strict=True)
+    ]
     if crop:
-        axis, hidden = int(rng.integers(2)), rng.uniform(0.1, 0.4) * extent
-        corner[axis] = (-hidden, frame - extent + hidden)[int(rng.integers(2))][axis]
-    return outline.moved(scale=shrink, by=corner - low)
+        axis = int(2 * side)
+        hidden = (0.1 + 0.3 * hiding) * extents[axis]
+        far = (width, height)[axis] - extents[axis] + hidden
+        corner[axis] = -hidden if (4 * side) % 2 < 1 else far
+    return outline.moved(
+        scale=shrink, by=np.array([corner[0] - left * shrink, corner[1] - top * shrink])
+    )
 
 
 def rasterise(outline: Outline, height: int, width: int) -> np.ndarray:
@@ -159,3 +167,8 @@ def rasterise(outline: Outline, height: int, width: int) -> np.ndarray:
     canvas = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
     cv2.fillPoly(canvas, points, 255, cv2.LINE_8, FIXED_POINT_BITS)
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def union(covers: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the share of each pixel that any object covers, uint8 [H, W]."""
+    return np.maximum.reduce(covers)

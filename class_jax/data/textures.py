@@ -4,6 +4,7 @@ Only element-wise arithmetic, integer OpenCV operations and uniform draws are us
 sine or exponential, no normal deviates), so that a texture is the same on every machine.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from numpy.random import Generator
 Field = np.ndarray  # float32 [H, W]
 Pattern = Callable[[Generator, Field, Field], Field]
 
-TILE = 64  # side of the random tile that noise is looked up in, in cells
+NOISE_SEED = 0
+TILE_CELLS, CELL = 128, 4  # the noise tile: cells a side, pixels a cell's side
+MOSAIC_CELLS, MOSAIC_CELL = 12, 16  # the same of the tile of Voronoi cells
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,21 +51,48 @@ def _harden(field: Field, steepness: float) -> Field:
     return np.clip(field * steepness, -1, 1)
 
 
+@functools.cache
+def _noise_tile() -> np.ndarray:
+    """Return one large tile of smooth noise, uint8, that repeats without a seam.
+
+    It is the same for all images: each look-up takes another window, scale and orientation of it.
+    """
+    rng = np.random.default_rng(NOISE_SEED)
+    cells = rng.integers(0, 256, (TILE_CELLS, TILE_CELLS), dtype=np.uint8)
+    wrapped = cv2.copyMakeBorder(cells, 2, 2, 2, 2, cv2.BORDER_WRAP)
+    smooth = cv2.resize(wrapped, None, fx=CELL, fy=CELL, interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(smooth[2 * CELL : -2 * CELL, 2 * CELL : -2 * CELL])
+
+
+@functools.cache
+def _cell_tile() -> np.ndarray:
+    """Return Voronoi cells about random sites, int32 labels from 0."""
+    rng = np.random.default_rng(NOISE_SEED)
+    side = MOSAIC_CELLS * MOSAIC_CELL
+    sites = np.full((side, side), 255, np.uint8)
+    sites[tuple(rng.integers(0, side, (2, MOSAIC_CELLS**2)))] = 0
+    labels = cv2.distanceTransformWithLabels(sites, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[
+        1
+    ]
+    return labels - 1
+
+
 def _noise(rng: Generator, u: Field, v: Field) -> Field:
     """Smooth noise in [-1, 1] with one cell per unit of (u, v)."""
-    tile = rng.integers(0, 256, (TILE, TILE), dtype=np.uint8)
-    right, down = rng.integers(0, TILE, 2).tolist()
-    looked_up = cv2.remap(
-        tile, (u + right) % TILE, (v + down) % TILE, cv2.INTER_CUBIC, None, cv2.BORDER_WRAP
-    )
-    return looked_up.astype(np.float32) / 127.5 - 1
+    right, down = rng.integers(0, TILE_CELLS * CELL, 2).tolist()
+    looked_up = _look_up(_noise_tile(), u * CELL + right, v * CELL + down)
+    return looked_up / np.float32(127.5) - 1
+
+
+def _look_up(tile: np.ndarray, x: Field, y: Field) -> Field:
+    """Sample the endlessly repeated uint8 `tile` at pixels (x, y); float32 in 0..255."""
+    sampled = cv2.remap(tile, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP)
+    return sampled.astype(np.float32)
 
 
 def clouds(rng: Generator, u: Field, v: Field) -> Field:
     """Return three octaves of noise."""
-    return (
-        _noise(rng, u / 2, v / 2) + 0.6 * _noise(rng, u, v) + 0.4 * _noise(rng, 2.1 * u, 2.1 * v)
-    )
+    return _noise(rng, u / 2, v / 2) + 0.6 * _noise(rng, u, v) + 0.4 * _noise(rng, 2.1 * u, 2.1 * v)
 
 
 def grain(rng: Generator, u: Field, v: Field) -> Field:
@@ -121,17 +151,10 @@ def weave(rng: Generator, u: Field, v: Field) -> Field:
 
 def mosaic(rng: Generator, u: Field, v: Field) -> Field:
     """Return Voronoi cells of random shades."""
-    cells, side = 16, 128  # of a tile that repeats
-    sites = np.full((side, side), 255, np.uint8)
-    sites[rng.integers(0, side, cells * cells), rng.integers(0, side, cells * cells)] = 0
-    _, labels = cv2.distanceTransformWithLabels(
-        sites, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    tile = rng.integers(0, 256, cells * cells + 1, dtype=np.uint8)[labels]
-    pixels = np.float32(0.75 * side / cells)
-    return cv2.remap(
-        tile, u * pixels % side, v * pixels % side, cv2.INTER_LINEAR, None, cv2.BORDER_WRAP
-    ).astype(np.float32)
+    shades = rng.integers(0, 256, MOSAIC_CELLS**2, dtype=np.uint8)
+    pixels = np.float32(0.75 * MOSAIC_CELL)
+    right, down = rng.integers(0, MOSAIC_CELLS * MOSAIC_CELL, 2).tolist()
+    return _look_up(shades[_cell_tile()], u * pixels + right, v * pixels + down)
 
 
 PATTERNS: tuple[Pattern, ...] = (
@@ -141,22 +164,26 @@ PATTERNS: tuple[Pattern, ...] = (
 
 def draw_palette(rng: Generator) -> Palette:
     """Draw the colours of a texture; objects and backgrounds share this one distribution."""
-    brightness = rng.uniform(70, 185)
-    tint = rng.uniform(-1, 1, 3)
-    mean = brightness + rng.uniform(10, 60) * (tint - tint.mean())
-    direction = 1 + rng.uniform(-0.7, 0.7, 3)
-    direction *= rng.uniform(14, 34) / math.sqrt(float((direction**2).mean()))
+    brightness, tinting, contrast, *rest = rng.uniform(0, 1, 9).tolist()
+    tint, lean = [2 * each - 1 for each in rest[:3]], [1.4 * each - 0.7 for each in rest[3:]]
+    grey = sum(tint) / 3
+    mean = [70 + 115 * brightness + (10 + 50 * tinting) * (each - grey) for each in tint]
+    length = math.sqrt(sum((1 + each) ** 2 for each in lean) / 3)
+    direction = [(14 + 20 * contrast) * (1 + each) / length for each in lean]
     return Palette(
-        mean=np.clip(mean, 25, 230).astype(np.float32), direction=direction.astype(np.float32)
+        mean=np.array([min(max(each, 25), 230) for each in mean], np.float32),
+        direction=np.array(direction, np.float32),
     )
 
 
-def draw_texture(rng: Generator, *, pattern: Pattern, palette: Palette, size: int) -> Texture:
-    """Draw the scale and orientation of `pattern` for an image of `size` pixels (short side)."""
+def draw_texture(
+    rng: Generator, *, pattern: Pattern, palette: Palette, periods: tuple[float, float]
+) -> Texture:
+    """Draw the orientation of `pattern`, its warp and its period between two bounds in pixels."""
     return Texture(
         pattern=pattern,
         palette=palette,
-        period=max(4.0, size * rng.uniform(0.045, 0.11)),
+        period=rng.uniform(*periods),
         angle=rng.uniform(0, math.pi),
         warp=rng.uniform(0, 0.5),
         seed=int(rng.integers(2**31)),
@@ -173,11 +200,11 @@ def render_pattern(texture: Texture, height: int, width: int) -> Field:
     u, v = x * cosine + y * sine, y * cosine - x * sine
     bend = np.float32(texture.warp) * _noise(rng, u / 4, v / 4)
     field = texture.pattern(rng, u + bend, v - bend)
-    # float64 sums: their rounding cannot depend on the machine's vector width after the cast.
-    mean, deviation = field.mean(dtype=np.float64), field.std(dtype=np.float64)
-    return (field - np.float32(mean)) / np.float32(max(float(deviation), 0.1))
+    # Summed in float64: what the order of summation changes is lost in the cast to float32.
+    mean, deviation = cv2.meanStdDev(field)
+    return (field - np.float32(mean.item())) / np.float32(max(deviation.item(), 0.1))
 
 
 def colour(pattern: Field, palette: Palette) -> np.ndarray:
-    """Return `mean + pattern · direction`, float32 [H, W, 3] in levels, not clipped."""
-    return palette.mean + pattern[..., None] * palette.direction
+    """Return `mean + pattern · direction`, float32 [3, H, W] in levels, not clipped."""
+    return palette.mean[:, None, None] + pattern * palette.direction[:, None, None]

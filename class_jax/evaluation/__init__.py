@@ -1,0 +1,1 @@
+"""Measuring maps by named protocols, and reporting the scores."""

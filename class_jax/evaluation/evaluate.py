@@ -115,7 +115,13 @@ def _write(maps_dir: Path, name: str, saliency: np.ndarray) -> np.ndarray:
         )
     levels = np.rint(saliency * 255).astype(np.uint8)
     path = map_path(maps_dir, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)  # names may hold sub-folders
+    except OSError as error:
+        raise UserError(
+            f"the folder {path.parent} cannot be made ({error.strerror}): "
+            "choose a folder that you may write to."
+        ) from error
     write_map(path, levels)
     return levels
 

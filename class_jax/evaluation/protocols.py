@@ -4,7 +4,7 @@ One protocol so far, `pysod`: PySODMetrics itself, on a map resized to its mask'
 """
 
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from py_sod_metrics import (
@@ -85,13 +85,16 @@ class Measurement:
         }
 
 
-def _values(measurement: Measurement) -> list:
+def _values(measurement: Measurement) -> list[Any]:
     # Not dataclasses.astuple: it copies every array.
     return [getattr(measurement, field.name) for field in dataclasses.fields(measurement)]
 
 
 def measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
     """Measure one map by the protocol `pysod`.
+
+    PySODMetrics' figures are kept as they are: S is NaN where the mask's centre of mass lies in
+    the last row or column of pixels.
 
     Args:
       prediction: uint8 [h, w], the map; resized bilinearly to the mask's size.
@@ -123,10 +126,7 @@ def measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
     )
 
 
-Metric = FmeasureV2 | Emeasure | WeightedFmeasure | Smeasure | MAE
-
-
-def _results(metric: Metric, stretched: np.ndarray, salient: np.ndarray) -> dict:
+def _results(metric: Any, stretched: np.ndarray, salient: np.ndarray) -> dict:
     """What a fresh metric says of a single image; kept for longer, it would list every image."""
     metric.step(stretched, salient, normalize=False)
     return metric.get_results()

@@ -8,6 +8,7 @@ import cv2
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from class_jax.checkpoints import Checkpoints
 from class_jax.data.images import resize
@@ -73,9 +74,14 @@ class Predictor:
         config = folder.load_config()
         if config is None:
             raise UserError(f"{folder.path} holds no run (no config.json): train one first.")
+        return cls.from_run(config, folder, checkpoint=checkpoint)
+
+    @classmethod
+    def from_run(cls, config: ConfigDict, workdir: Workdir, *, checkpoint: str) -> Self:
+        """As `load`, by a configuration that may differ from the saved one in its `eval` leaves."""
         network = build_network(config.model, dtype=config.eval.dtype)
         mesh = make_mesh()
-        with Checkpoints(folder.checkpoints, writable=False) as checkpoints:
+        with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))
         return cls(
@@ -123,7 +129,9 @@ class Predictor:
         self._padded_to = max(self._padded_to, round_up_batch(len(images), self._mesh))
         missing = self._padded_to - len(images)
         inputs = np.pad(inputs, ((0, missing), (0, 0), (0, 0), (0, 0)))
-        logits = self._finest_logits(self._variables, put_batch({"image": inputs}, self._mesh)["image"])
+        logits = self._finest_logits(
+            self._variables, put_batch({"image": inputs}, self._mesh)["image"]
+        )
         return [
             _at_size(logit, image.shape[0], image.shape[1])
             for logit, image in zip(np.asarray(logits), images, strict=False)

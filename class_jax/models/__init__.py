@@ -1,0 +1,1 @@
+"""The paper's network (§3.1 to §3.3)."""

@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-
 # Batch norm as PyTorch has it by default: its momentum 0.1 is 0.9 here. Statistics are always
 # reduced in float32, whatever the compute dtype.
 BatchNorm = functools.partial(nnx.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
-def conv(  # noqa: PLR0913 - a convolution has this many properties
+def conv(
     in_features: int,
     out_features: int,
     size: int,

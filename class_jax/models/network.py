@@ -37,25 +37,18 @@ class Bridge(nnx.Module):
 class ClassNet(nnx.Module):
     """CLASS: images in, four maps of saliency logits out, the finest first."""
 
-    def __init__(
-        self, encoder: ResNet, *, features: int, dtype: jnp.dtype, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, encoder: ResNet, *, features: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         """Put a decoder of width `features` (the paper's C) on an encoder that gives levels 2–5."""
         self.encoder = encoder
         self.dtype = dtype
         self.bridges = nnx.List(
-            [
-                Bridge(width, features, dtype=dtype, rngs=rngs)
-                for width in encoder.level_features
-            ]
+            [Bridge(width, features, dtype=dtype, rngs=rngs) for width in encoder.level_features]
         )
         # Entry 0 of these serves level 2, entry 2 level 4.
         self.attentions = nnx.List(
             [CrossLevelAttention(features, dtype=dtype, rngs=rngs) for _ in range(3)]
         )
-        self.fusions = nnx.List(
-            [FeatureFusion(features, dtype=dtype, rngs=rngs) for _ in range(3)]
-        )
+        self.fusions = nnx.List([FeatureFusion(features, dtype=dtype, rngs=rngs) for _ in range(3)])
         # Entry 0 supervises D_2, the finest stage, entry 3 D_5.
         self.heads = nnx.List(
             [conv(features, 1, 3, use_bias=True, dtype=dtype, rngs=rngs) for _ in range(4)]
@@ -84,7 +77,9 @@ class ClassNet(nnx.Module):
             low = levels[index]
             size = low.shape[1:3]
             high_out, low_out = self.attentions[index](high, low)
-            stage = self.fusions[index](low_out, upsample(high_out, *size), upsample(stages[0], *size))
+            stage = self.fusions[index](
+                low_out, upsample(high_out, *size), upsample(stages[0], *size)
+            )
             stages.insert(0, stage)
         return stages
 

@@ -31,9 +31,7 @@ class Bottleneck(nnx.Module):
         self.bn3 = BatchNorm(out, dtype=dtype, rngs=rngs)
         self.downsample = nnx.List([])  # convolution and batch norm, where the shape changes
         if stride != 1 or in_features != out:
-            self.downsample.append(
-                conv(in_features, out, 1, stride=stride, dtype=dtype, rngs=rngs)
-            )
+            self.downsample.append(conv(in_features, out, 1, stride=stride, dtype=dtype, rngs=rngs))
             self.downsample.append(BatchNorm(out, dtype=dtype, rngs=rngs))
 
     def __call__(self, x: jax.Array) -> jax.Array:

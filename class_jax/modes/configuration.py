@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
+from class_jax.modes.limits import check_limits
 from class_jax.workdir import Workdir
 
 DEFAULT_RECIPE = Path(__file__).parents[2] / "configs" / "r50.py"
@@ -35,6 +36,7 @@ def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> 
         config = load_recipe(str(DEFAULT_RECIPE))
     for flag, value in _pairs(overrides):
         _override(config, flag.removeprefix("--config."), value)
+    check_limits(config)
     return config
 
 
@@ -113,8 +115,7 @@ def _override(config: ConfigDict, name: str, text: str) -> None:
     except (ValueError, SyntaxError) as error:
         wanted = type(leaves[name]).__name__
         raise UserError(
-            f"--config.{name}={text}: expected a value of type {wanted}, "
-            f"such as {leaves[name]!r}."
+            f"--config.{name}={text}: expected a value of type {wanted}, such as {leaves[name]!r}."
         ) from error
     config.update_from_flattened_dict({name: value})
 
@@ -122,18 +123,12 @@ def _override(config: ConfigDict, name: str, text: str) -> None:
 def _parse(text: str, present: Any) -> Any:
     """`text` as a value of the type of `present`; ValueError or SyntaxError where it is none."""
     if isinstance(present, bool):
-        return {"true": True, "1": True, "false": False, "0": False}.get(
-            text.lower()
-        ) if text.lower() in ("true", "1", "false", "0") else _fail(text)
+        return bool(("false", "true").index(text.lower()))
     if isinstance(present, str):
         return "" if text == "None" else text
     if isinstance(present, tuple):
         return _parse_tuple(text, present)
     return type(present)(text)
-
-
-def _fail(text: str) -> Any:
-    raise ValueError(text)
 
 
 def _parse_tuple(text: str, present: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -1,11 +1,21 @@
 """The image sources that a configuration names."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 import datasets
-from class_jax.data.sources import PairSource, Source, check_pairs, find_pairs, hold_out
+from class_jax.data.layouts import find_layout
+from class_jax.data.sources import (
+    Findings,
+    PairSource,
+    Source,
+    check_pairs,
+    hold_out,
+    match_pairs,
+    usable_pairs,
+)
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 
@@ -26,5 +36,62 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
       UserError: nothing there, or broken or unpaired files and not `skip_broken`.
     """
     if config.data.train == "synthetic":
-        return TrainingSources(_synthetic(config, HELD_OUT, False), _synthetic(config, HELD_OUT, True))
-    return TrainingSources(train, None)
+        return TrainingSources(_synthetic(config, held_out=False), _synthetic(config, held_out=True))
+    if config.data.train == "folder":
+        return _folder_sources(config, skip_broken=skip_broken)
+    source = datasets.open_set(config.data.train, config.data.root, skip_broken=skip_broken)
+    return TrainingSources(source, None)
+
+
+def evaluation_source(config: ConfigDict, name: str) -> tuple[Source, tuple[str, ...]]:
+    """One of `config.eval.sets`, and a sentence for each of its files that cannot be used.
+
+    Files are not verified before: evaluation names what it cannot read, and does the rest.
+    """
+    if name != HELD_OUT:
+        return datasets.open_set(name, config.data.root, skip_broken=False), ()
+    if config.data.train == "synthetic":
+        return _synthetic(config, held_out=True), ()
+    if config.data.train != "folder":
+        raise UserError(
+            f'config.eval.sets holds "{HELD_OUT}", but config.data.train = '
+            f"{config.data.train} holds nothing out: name a data set instead."
+        )
+    if config.data.val_root:
+        return folder_source(config.data.val_root, leaf="config.data.val_root")
+    source, problems = folder_source(config.data.root, leaf="config.data.root")
+    return source.subset(hold_out(source.names)[1]), problems
+
+
+def folder_source(root: str, *, leaf: str) -> tuple[PairSource, tuple[str, ...]]:
+    """A folder of images with masks, unverified, and what is unpaired in it."""
+    findings = _matched(root, leaf=leaf)
+    if not findings.pairs:
+        return usable_pairs(findings, Path(root), skip_broken=True), ()
+    return PairSource(findings.pairs), findings.problems
+
+
+def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
+    number = config.data.num_val if held_out else config.data.num_train
+    # Even seeds make training sets, odd ones what is held out: no run learns another's test.
+    return SyntheticSource(
+        number, seed=2 * config.seed + held_out, image_size=config.data.picture_size
+    )
+
+
+def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
+    def verified(root: str, leaf: str) -> PairSource:
+        findings = check_pairs(_matched(root, leaf=leaf))
+        return usable_pairs(findings, Path(root), skip_broken=skip_broken)
+
+    source = verified(config.data.root, "config.data.root")
+    if config.data.val_root:
+        return TrainingSources(source, verified(config.data.val_root, "config.data.val_root"))
+    kept, held_out = hold_out(source.names)
+    return TrainingSources(source.subset(kept), source.subset(held_out))
+
+
+def _matched(root: str, *, leaf: str) -> Findings:
+    if not root:
+        raise UserError(f"{leaf} is not set: {leaf}=PATH names a folder of images and masks.")
+    return match_pairs(*find_layout(Path(root).expanduser(), leaf=leaf))

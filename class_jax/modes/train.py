@@ -1,12 +1,11 @@
 """Mode train: start a run, or resume it exactly where it stopped."""
 
 import math
-import signal
 import sys
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from etils import epath
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -107,15 +106,15 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
                 checkpoints=checkpoints,
                 summaries=summaries,
                 mesh=mesh,
-                batch_size=config.train.batch_size,
             )
 
 
 def _plan(config: ConfigDict, sources: TrainingSources) -> Plan:
     return Plan(
         total_steps=total_steps(config, len(sources.train)),
+        batch_size=config.train.batch_size,
         log_every=config.train.log_every,
-        validate_every=config.train.validate_every if sources.held_out is not None else 0,
+        validate_every=config.train.validate_every if sources.held_out else 0,
         checkpoint_every=config.train.checkpoint_every,
     )
 
@@ -138,7 +137,7 @@ def _announce(
     config: ConfigDict, network: Network, sources: TrainingSources, plan: Plan, start: int
 ) -> None:
     """Say what is about to happen: devices, parameters, examples, where the run starts."""
-    held_out = len(sources.held_out) if sources.held_out is not None else 0
+    held_out = len(sources.held_out) if sources.held_out else 0
     devices = jax.devices()
     lines = [
         f"devices: {len(devices)} × {devices[0].device_kind}",
@@ -149,3 +148,24 @@ def _announce(
         else f"the run is complete: step {start} of {plan.total_steps}",
     ]
     print("\n".join(lines), file=sys.stderr)
+
+
+def _validation(
+    config: ConfigDict, network: Network, held_out: Source | None, mesh: Mesh
+) -> Callable[[TrainState], tuple[dict[str, float], np.ndarray]]:
+    """What the loop calls to validate a state: scores, and a montage of the first images."""
+    step = make_validation_step(network, mesh)
+    batch_size = round_up_batch(config.eval.batch_size, mesh)
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size)
+
+    def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
+        scores = validate(step, state.variables, batches(), mesh)
+        first = next(batches())
+        _, maps = step(state.variables, put_batch(first, mesh))
+        levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)
+        rows = list(zip(first["image"], first["mask"], levels, strict=True))
+        return scores, montage(rows[: min(PICTURES, len(held_out))])
+
+    return run_validation

@@ -1,0 +1,1 @@
+"""Optimiser, step, loop, validation and logs (§4.1)."""

@@ -30,9 +30,10 @@ class NonFiniteError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """When the loop does what, in steps."""
+    """How long the loop runs and when it does what, in steps."""
 
     total_steps: int
+    batch_size: int  # of the global batch, images
     log_every: int
     validate_every: int  # 0: never
     checkpoint_every: int
@@ -45,9 +46,9 @@ class Progress:
     running, so the device never waits for the host.
     """
 
-    def __init__(self, summaries: Summaries, plan: Plan, *, start: int, batch_size: int) -> None:
+    def __init__(self, summaries: Summaries, plan: Plan, *, start: int) -> None:
         """Continue the bar and the log after `start` steps."""
-        self._summaries, self._plan, self._batch_size = summaries, plan, batch_size
+        self._summaries, self._plan = summaries, plan
         self._pending: tuple[int, Metrics] | None = None
         self._flushed = start
         self._since = (start, time.perf_counter())  # what images/s counts from
@@ -110,7 +111,7 @@ class Progress:
     def _images_per_second(self, step: int) -> float:
         before, then = self._since
         self._since = (step, time.perf_counter())
-        return (step - before) * self._batch_size / (self._since[1] - then)
+        return (step - before) * self._plan.batch_size / (self._since[1] - then)
 
 
 def train(
@@ -123,7 +124,6 @@ def train(
     checkpoints: Checkpoints,
     summaries: Summaries,
     mesh: Mesh,
-    batch_size: int,
 ) -> TrainState:
     """Run `state` to `plan.total_steps`.
 
@@ -136,11 +136,10 @@ def train(
       batches: uint8 batches, beginning with the one that follows `state.step`.
       train_step: as `make_train_step` gives it.
       validate: gives the validation scores and a montage of images, masks and maps.
-      plan: when to log, validate and save.
+      plan: how long to train, and when to log, validate and save.
       checkpoints: where the state is saved.
       summaries: where metrics go.
       mesh: the devices.
-      batch_size: of the global batch, for images/s.
 
     Raises:
       NonFiniteError: the loss is not finite; nothing was saved after it.
@@ -148,7 +147,7 @@ def train(
     """
     start = int(state.step)
     with (
-        Progress(summaries, plan, start=start, batch_size=batch_size) as progress,
+        Progress(summaries, plan, start=start) as progress,
         StopRequest() as stop,
     ):
         for step in range(start + 1, plan.total_steps + 1):
@@ -206,4 +205,6 @@ def save(checkpoints: Checkpoints, state: TrainState, scores: dict[str, float] |
             scores=scores,
         )
     except OSError as error:
-        raise UserError(f"the checkpoint of step {int(state.step)} was not saved: {error}") from error
+        raise UserError(
+            f"the checkpoint of step {int(state.step)} was not saved: {error}"
+        ) from error

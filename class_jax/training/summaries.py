@@ -1,7 +1,6 @@
 """What a run says of itself: metrics.jsonl and TensorBoard event files."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -62,4 +61,4 @@ def _forget_after(metrics_file: Path, step: int) -> None:
     ]
     partial = metrics_file.with_suffix(".partial")
     partial.write_text("".join(kept))
-    os.replace(partial, metrics_file)
+    partial.replace(metrics_file)

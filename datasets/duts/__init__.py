@@ -1,0 +1,1 @@
+"""DUTS-TR and DUTS-TE."""

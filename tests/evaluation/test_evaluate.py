@@ -88,3 +88,9 @@ def test_a_diverged_network_is_not_scored(tmp_path, value):
 
     with pytest.raises(UserError, match='map of "a" holds values that are not finite'):
         evaluate(ArraySource(["a"]), tmp_path, predict=predict)
+
+
+def test_maps_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"folder .*file/maps cannot be made \(Not a directory\)"):
+        evaluate(ArraySource(["a"]), tmp_path / "file" / "maps")

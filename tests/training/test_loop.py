@@ -18,7 +18,7 @@ from class_jax.training.state import TrainState
 from class_jax.training.summaries import Summaries
 from tests.small_run import batches
 
-PLAN = Plan(total_steps=12, log_every=1, validate_every=4, checkpoint_every=3)
+PLAN = Plan(total_steps=12, batch_size=8, log_every=1, validate_every=4, checkpoint_every=3)
 
 
 def validation(score):
@@ -50,7 +50,6 @@ def go(run, folder, *, plan=PLAN, stream=None, train_step=None, score=lambda ste
                 checkpoints=checkpoints,
                 summaries=summaries,
                 mesh=run.mesh,
-                batch_size=8,
             )
 
 

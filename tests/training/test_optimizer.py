@@ -29,7 +29,10 @@ def test_all_decay_and_all_warmup(warmup, expected):
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_updates_equal_pytorchs_sgd_with_two_learning_rates(nesterov):
     rng = np.random.default_rng(0)
-    params = {"encoder": {"kernel": rng.standard_normal(5)}, "heads": {"bias": rng.standard_normal(3)}}
+    params = {
+        "encoder": {"kernel": rng.standard_normal(5)},
+        "heads": {"bias": rng.standard_normal(3)},
+    }
     rates = {
         "encoder": triangle(0.005, total_steps=8, warmup=0.25),
         "heads": triangle(0.05, total_steps=8, warmup=0.25),
@@ -46,13 +49,13 @@ def test_updates_equal_pytorchs_sgd_with_two_learning_rates(nesterov):
             jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), grads), state, ours
         )
         ours = optax.apply_updates(ours, updates)
-        for group in params:
+        for group, values in params.items():
             rate = float(rates[group](step))
-            for name, value in params[group].items():
+            for name, value in values.items():
                 decayed = grads[group][name] + 5e-4 * value
                 velocity[group][name] = 0.9 * velocity[group][name] + decayed
                 direction = (
                     decayed + 0.9 * velocity[group][name] if nesterov else velocity[group][name]
                 )
-                params[group][name] = value - rate * direction
+                values[name] = value - rate * direction
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), ours, params)

@@ -1,0 +1,129 @@
+"""Decoding: every kind of image file comes out as upright 8-bit RGB, every mask as 8-bit grey."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from class_jax.errors import UserError
+
+# Pictures are decoded by many threads and processes at once; each shall use one core.
+cv2.setNumThreads(0)
+
+# JPEG stores a grey mask's colour channels apart, and rounds each: a few levels are no colour.
+GREY_TOLERANCE = 8
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The picture in a file: uint8 RGB [H, W, 3], turned upright as its EXIF data say.
+
+    Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; transparency is dropped, and the
+    colours under it are used as they are stored.
+
+    Raises:
+      UserError: no such file, not an image, or a damaged one.
+    """
+    with _opened(path) as picture:
+        if picture.mode.startswith(("I", "F")):
+            return np.repeat(_deep_grey(picture, path)[..., None], 3, axis=-1)
+        return np.asarray(picture.convert("RGB"))
+
+
+def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
+    """The mask in a file: uint8 [H, W], 0 background to 255 salient; soft values are kept.
+
+    Accepted are grey of 1, 8 or 16 bits, 0/1 as well as 0/255, RGB of equal channels, and palettes
+    (coloured ones only where the indices are 0 and 1, or 0 and 255).
+
+    Raises:
+      UserError: no such file, not an image, a damaged one, or one in colour.
+    """
+    with _opened(path) as picture:
+        if picture.mode.startswith(("I", "F")):
+            grey = _deep_grey(picture, path)
+        elif picture.mode == "P":
+            grey = _palette_mask(picture, path)
+        else:
+            grey = _grey(np.asarray(picture.convert("RGB")), path)
+    return np.uint8(255) * grey if grey.max() == 1 else grey
+
+
+def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
+    """Write a map, uint8 [H, W], as PNG; whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        Image.fromarray(saliency).save(partial, format="PNG")
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free some space, or choose a "
+            "folder that you may write to."
+        ) from error
+
+
+def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear resize of [H, W] or [H, W, C], uint8 or float32: half-pixel centres, no antialias."""
+    return cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """The upright picture, decoded; what Pillow says of a bad file, in a sentence."""
+    try:
+        with warnings.catch_warnings():
+            # Large photographs are fine; what would fill the memory is an error all the same.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                picture.load()
+                upright = ImageOps.exif_transpose(picture)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is not an image that can be read.") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} is too large: {error}.") from error
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+        raise UserError(f"{path} cannot be read as an image: {error}.") from error
+    yield upright
+
+
+def _deep_grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
+    """Grey of more than 8 bits → uint8; Pillow's own conversion would clip instead of scale."""
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise UserError(f"{path} holds values outside 16 bits: save it with 8 or 16 bits.")
+    if values.max() <= 1:  # a 0/1 mask in a 16-bit file
+        return values.astype(np.uint8)
+    return np.rint(values / 257).astype(np.uint8)
+
+
+def _grey(colours: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    """The one channel of RGB whose channels are equal."""
+    spread = int((colours.max(axis=-1) - colours.min(axis=-1)).max())
+    if spread > GREY_TOLERANCE:
+        raise UserError(
+            f"{path} is in colour, and a mask must be grey: its channels differ by up to {spread}."
+        )
+    return colours[..., 1]
+
+
+def _palette_mask(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
+    """A palette of greys gives its greys, a coloured one is a mask of its indices."""
+    indices = np.asarray(picture)
+    if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
+        colours = np.asarray(picture.convert("RGB"))
+        if int((colours.max(axis=-1) - colours.min(axis=-1)).max()) > GREY_TOLERANCE:
+            return np.where(indices > 0, np.uint8(255), np.uint8(0))
+    return _grey(np.asarray(picture.convert("RGB")), path)

@@ -1,0 +1,176 @@
+"""What is in a synthetic image, drawn at random and described before any pixel is made."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from class_jax.data.shapes import BROAD, THIN, Outline, place, rasterise, union
+from class_jax.data.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
+
+# Of a scene's objects together. Measured on a raster shrunk by SHRINK, so stricter than the promise
+# that masks cover 3 % to 45 %.
+AREA_BOUNDS = (0.037, 0.44)
+SHRINK = 2
+# Bounds of one object's share of the image: of thin ones, of the first broad one and the others.
+THIN_SHARES, FIRST_SHARES, OTHER_SHARES = (0.04, 0.09), (0.07, 0.32), (0.045, 0.16)
+# Periods of backgrounds and of objects, as shares of the short side. Objects are of finer make.
+COARSE_PERIODS = (0.08, 0.14)
+FINE_PERIODS = (0.04, 0.065)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneObject:
+    """A salient object."""
+
+    outline: Outline
+    texture: Texture
+    thin: bool
+    low_contrast: bool  # its mean colour is close to the background's
+    crosses_border: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """A distractor: an elliptic region where the background's texture changes its palette."""
+
+    centre: tuple[float, float]  # pixels, (x, y)
+    radii: tuple[float, float]  # pixels
+    angle: float
+    palette: Palette
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speck:
+    """A distractor: a sharp disc too small to be an object."""
+
+    centre: tuple[float, float]  # pixels, (x, y)
+    radius: float  # pixels
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """All that is drawn at random about one image, from the back to the front."""
+
+    background: Texture
+    patches: tuple[Patch, ...]
+    specks: tuple[Speck, ...]
+    objects: tuple[SceneObject, ...]
+    light: float  # direction that light comes from, radians
+
+
+def draw_scene(rng: Generator, height: int, width: int) -> Scene:
+    """Draw what is in an image of `height` × `width` pixels, without drawing its pixels."""
+    pattern = PATTERNS[rng.integers(len(PATTERNS))]
+    size = min(height, width)
+    periods = (COARSE_PERIODS[0] * size, COARSE_PERIODS[1] * size)
+    background = draw_texture(rng, pattern=pattern, palette=draw_palette(rng), periods=periods)
+    return Scene(
+        background=background,
+        patches=tuple(_draw_patch(rng, height, width) for _ in range(rng.integers(2, 5))),
+        specks=tuple(_draw_speck(rng, height, width) for _ in range(rng.integers(0, 9))),
+        objects=_draw_objects(rng, background, height, width),
+        light=rng.uniform(0, 2 * math.pi),
+    )
+
+
+def _draw_patch(rng: Generator, height: int, width: int) -> Patch:
+    size = min(height, width)
+    return Patch(
+        centre=(rng.uniform(0, width), rng.uniform(0, height)),
+        radii=(size * rng.uniform(0.15, 0.4), size * rng.uniform(0.15, 0.4)),
+        angle=rng.uniform(0, math.pi),
+        palette=draw_palette(rng),
+    )
+
+
+def _draw_speck(rng: Generator, height: int, width: int) -> Speck:
+    red, green, blue = rng.uniform(40, 215, 3).tolist()
+    return Speck(
+        centre=(rng.uniform(0, width), rng.uniform(0, height)),
+        radius=min(height, width) * rng.uniform(0.006, 0.018),
+        colour=(red, green, blue),
+    )
+
+
+def _draw_objects(
+    rng: Generator, background: Texture, height: int, width: int
+) -> tuple[SceneObject, ...]:
+    """Draw one to three objects until their visible share of the image is within bounds."""
+    count = int(rng.choice([1, 1, 2, 3]))
+    low, high = AREA_BOUNDS
+    while True:
+        objects: list[SceneObject] = []
+        for _ in range(count):
+            objects.append(_draw_object(rng, background, objects, height, width))
+        if low <= _visible_share(objects, height, width) <= high:
+            return tuple(objects)
+
+
+def _visible_share(objects: Sequence[SceneObject], height: int, width: int) -> float:
+    """Return the objects' share of the image, from a raster coarse enough to cost little."""
+    covers = [
+        rasterise(each.outline.moved(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
+        for each in objects
+    ]
+    return float(union(covers).mean()) / 255
+
+
+def _draw_object(
+    rng: Generator, background: Texture, others: Sequence[SceneObject], height: int, width: int
+) -> SceneObject:
+    thin, crosses, low_contrast = (draw < 0.25 for draw in rng.uniform(0, 1, 3).tolist())
+    palette = _palette_against(rng, background.palette, low_contrast=low_contrast)
+    choices = [pattern for pattern in PATTERNS if pattern is not background.pattern]
+    pattern = choices[rng.integers(len(choices))]
+    periods = (FINE_PERIODS[0] * min(height, width), FINE_PERIODS[1] * min(height, width))
+    return SceneObject(
+        outline=_draw_outline(rng, others, height, width, thin=thin, crop=crosses),
+        texture=draw_texture(rng, pattern=pattern, palette=palette, periods=periods),
+        thin=thin,
+        low_contrast=low_contrast,
+        crosses_border=crosses,
+    )
+
+
+def _draw_outline(
+    rng: Generator,
+    others: Sequence[SceneObject],
+    height: int,
+    width: int,
+    *,
+    thin: bool,
+    crop: bool,
+) -> Outline:
+    """Draw a shape and a place for it, away from the others where eight tries find one."""
+    kinds = THIN if thin else BROAD
+    outline = kinds[rng.integers(len(kinds))](rng)
+    shares = THIN_SHARES if thin else OTHER_SHARES if others else FIRST_SHARES
+    share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
+    outline = outline.moved(scale=math.sqrt(share * height * width / outline.area()))
+    for _ in range(8):
+        placed = place(rng, outline, height, width, crop=crop)
+        if not any(_boxes_meet(placed, other.outline) for other in others):
+            break
+    return placed
+
+
+def _boxes_meet(one: Outline, other: Outline) -> bool:
+    left, top, right, bottom = one.box
+    other_left, other_top, other_right, other_bottom = other.box
+    return left < other_right and other_left < right and top < other_bottom and other_top < bottom
+
+
+def _palette_against(rng: Generator, background: Palette, *, low_contrast: bool) -> Palette:
+    """Draw a palette whose mean lies near the background's, or else clearly away from it."""
+    if low_contrast:
+        drawn = draw_palette(rng)
+        mean = background.mean + rng.uniform(-12, 12, 3).astype(np.float32)
+        return Palette(mean=mean, direction=drawn.direction)
+    while True:
+        drawn = draw_palette(rng)
+        if np.abs(drawn.mean - background.mean).mean() > 20:
+            return drawn

@@ -1,0 +1,61 @@
+"""Values that no run could use, found before anything is computed."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from class_jax.errors import UserError
+
+
+class Limit(NamedTuple):
+    """What a leaf's value must be, in words and as a test."""
+
+    wanted: str
+    holds: Callable[[Any], bool]
+
+
+POSITIVE = Limit("above 0", lambda value: value > 0)
+NOT_NEGATIVE = Limit("0 or more", lambda value: value >= 0)
+SHARE = Limit("from 0 to 1", lambda value: 0 <= value <= 1)
+DTYPE = Limit('"float32" or "bfloat16"', lambda value: value in ("float32", "bfloat16"))
+# At 32 pixels the deepest level is a single position.
+SIDE = Limit("at least 32 pixels", lambda value: value >= 32)
+
+LIMITS = {
+    "seed": NOT_NEGATIVE,
+    "model.stage_sizes": Limit(
+        "four numbers above 0", lambda value: len(value) == 4 and min(value) > 0
+    ),
+    "model.width": POSITIVE,
+    "model.features": POSITIVE,
+    "model.dtype": DTYPE,
+    "data.image_sizes": Limit("sides of at least 32 pixels", lambda value: min(value) >= 32),
+    "data.crop": Limit("from 0 to below 1", lambda value: 0 <= value < 1),
+    "data.workers": NOT_NEGATIVE,
+    "train.batch_size": POSITIVE,
+    "train.epochs": POSITIVE,
+    "train.total_steps": NOT_NEGATIVE,
+    "train.lr": NOT_NEGATIVE,
+    "train.lr_backbone": NOT_NEGATIVE,
+    "train.warmup": SHARE,
+    "train.momentum": SHARE,
+    "train.weight_decay": NOT_NEGATIVE,
+    "train.log_every": POSITIVE,
+    "train.validate_every": NOT_NEGATIVE,
+    "train.checkpoint_every": POSITIVE,
+    "eval.image_size": SIDE,
+    "eval.batch_size": POSITIVE,
+    "eval.dtype": DTYPE,
+}
+
+
+def check_limits(config: ConfigDict) -> None:
+    """Raise UserError for the first leaf that is missing or whose value cannot be used."""
+    for name, limit in LIMITS.items():
+        section, _, leaf = name.rpartition(".")
+        values = config.get(section, ConfigDict()) if section else config
+        if leaf not in values:
+            raise UserError(f"the configuration has no leaf config.{name}; see configs/r50.py.")
+        if not limit.holds(values[leaf]):
+            raise UserError(f"config.{name} = {values[leaf]!r}: expected {limit.wanted}.")

@@ -1,0 +1,111 @@
+"""The base of all named sets: a TFDS builder that pairs images and masks, without TensorFlow.
+
+The store holds, for each pair, its name and where its two files lie below the root. Images are
+not copied into it, and the root may be moved.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tensorflow_datasets as tfds
+
+from class_jax.data.sources import Findings, Pair, PairSource, check_pairs, match_pairs, usable_pairs
+from class_jax.errors import UserError
+from datasets.download import Archive, download, unpack
+
+SPLIT = "pairs"
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class SetConfig(tfds.core.BuilderConfig):
+    """One published set: its archive, where its files lie in it, and how many there are."""
+
+    archive: Archive
+    images: str  # folder of images in the unpacked archive
+    masks: str
+    pairs: int
+    doubled_masks: frozenset[str] = frozenset()  # stems with a wrong .png beside a right .jpg
+    stray_masks: frozenset[str] = frozenset()  # file names that belong to no image
+
+
+class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
+    """Builder of a set of images with masks; subclasses say which, and whom to cite."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Paths of images and masks, by stem."}
+    DESCRIPTION: ClassVar[str]
+    CITATION: ClassVar[str]
+    HOMEPAGE: ClassVar[str]
+
+    def __init__(self, *, root: Path, skip_broken: bool = False, **options: Any) -> None:
+        """`root`: folder of all named sets; `skip_broken`: leave broken pairs out."""
+        self._root, self._skip_broken = root, skip_broken
+        super().__init__(data_dir=root, file_format="array_record", **options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        text = tfds.features.Text
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            citation=self.CITATION,
+            homepage=self.HOMEPAGE,
+            features=tfds.features.FeaturesDict({"name": text(), "image": text(), "mask": text()}),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        del dl_manager  # it unpacks by TensorFlow
+        folder = self.find_folder()
+        source = usable_pairs(self.verified(folder), folder, skip_broken=self._skip_broken)
+        return {SPLIT: self._generate_examples(source.pairs)}
+
+    def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+        for pair in pairs:
+            yield (
+                pair.name,
+                {
+                    "name": pair.name,
+                    "image": pair.image.relative_to(self._root).as_posix(),
+                    "mask": pair.mask.relative_to(self._root).as_posix(),
+                },
+            )
+
+    def find_folder(self) -> Path:
+        """The folder that holds images and masks: unpacked by hand, by us, or only now."""
+        config = self.builder_config
+        manual = self._root / "downloads" / "manual"
+        unpacked = self._root / "downloads" / "extracted" / f"{self.name}_{config.name}"
+        for folder in (self._root, manual, unpacked):
+            if (folder / config.images).is_dir() and (folder / config.masks).is_dir():
+                return folder
+        archive = manual / config.archive.file
+        unpack(archive if archive.exists() else download(config.archive, manual), unpacked)
+        if not (unpacked / config.images).is_dir() or not (unpacked / config.masks).is_dir():
+            raise UserError(
+                f"{config.archive.file} was unpacked to {unpacked} and holds no folders "
+                f"{config.images} and {config.masks}: is it another archive?"
+            )
+        return unpacked
+
+    def verified(self, folder: Path) -> Findings:
+        """All pairs, decoded once; what is missing, surplus or broken as problems."""
+        config = self.builder_config
+        masks = folder / config.masks
+        right = {stem for stem in config.doubled_masks if (masks / f"{stem}.jpg").exists()}
+        ignored = config.stray_masks | {f"{stem}.png" for stem in right}
+        if present := sorted(name for name in ignored if (masks / name).exists()):
+            print(f"{folder}: known faults of this release ignored: {', '.join(present)}")
+        findings = match_pairs(folder / config.images, masks, ignored_masks=frozenset(ignored))
+        if len(findings.pairs) != config.pairs:
+            count = f"{len(findings.pairs)} pairs were found in {folder}, and {config.pairs} belong there"
+            findings = Findings(findings.pairs, (count, *findings.problems))
+        return check_pairs(findings)
+
+    def read(self) -> PairSource:
+        """The prepared pairs."""
+        records = self.as_data_source(split=SPLIT)
+        rows = ({name: value.decode() for name, value in record.items()} for record in records)
+        return PairSource(
+            Pair(row["name"], self._root / row["image"], self._root / row["mask"]) for row in rows
+        )

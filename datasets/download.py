@@ -1,0 +1,140 @@
+"""Fetching and unpacking archives: resumable, verified, never half-done under its final name."""
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+import requests
+from tqdm import tqdm
+
+from class_jax.errors import UserError
+
+CHUNK = 1 << 20  # bytes
+TIMEOUT = 30  # seconds without a byte
+# Some of the hosts refuse clients that they do not know.
+HEADERS = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
+
+
+class Archive(NamedTuple):
+    """An official archive."""
+
+    file: str
+    url: str
+    sha256: str = ""  # empty where none is known
+
+
+def download(archive: Archive, folder: Path) -> Path:
+    """Fetch an archive into `folder`, going on where an earlier try stopped.
+
+    Raises:
+      UserError: no network, a refusal, a checksum that differs, no room; says what to do by hand.
+    """
+    done = folder / archive.file
+    if done.exists():
+        return done
+    part = folder / f"{archive.file}.part"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _fetch(archive, part)
+    except (requests.RequestException, OSError) as error:
+        raise UserError(
+            f"{archive.url} could not be downloaded ({_reason(error)}): fetch {archive.file} by "
+            f"other means and put it into {folder}, or try again to go on where it stopped."
+        ) from error
+    if archive.sha256 and _sha256(part) != archive.sha256:
+        part.unlink()
+        raise UserError(
+            f"what {archive.url} gave is not the known {archive.file} (its SHA-256 differs) and was "
+            f"deleted: fetch the archive by other means and put it into {folder}."
+        )
+    return part.rename(done)
+
+
+def _fetch(archive: Archive, part: Path) -> None:
+    """Append to `part` what is missing of the archive."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(archive.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing is missing
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        left = answer.headers.get("Content-Length")
+        start = have if resumed else 0
+        with (
+            part.open("ab" if resumed else "wb") as file,
+            tqdm(
+                desc=archive.file,
+                initial=start,
+                total=start + int(left) if left else None,
+                unit="B",
+                unit_scale=True,
+            ) as bar,
+        ):
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+                bar.update(len(chunk))
+            if left and bar.n < bar.total:
+                raise OSError(f"the connection ended after {bar.n} of {bar.total} bytes")
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a zip archive to `folder`, which exists only once everything is there.
+
+    Raises:
+      UserError: not a whole zip archive, or a member that would leave the folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        with zipfile.ZipFile(archive) as source:
+            for member in _members(source, archive):
+                _extract(source, member, scratch)
+        scratch.chmod(0o755)
+        scratch.rename(folder)
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{archive} is not a whole zip archive ({error}): delete it and fetch it again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{archive} could not be unpacked: {_reason(error)}.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _members(source: zipfile.ZipFile, archive: Path) -> Iterator[zipfile.ZipInfo]:
+    """The files in an archive, but for what file managers leave in it."""
+    for member in source.infolist():
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts:
+            raise UserError(f"{archive} holds {member.filename}, which would leave its folder.")
+        if not member.is_dir() and "__MACOSX" not in path.parts and not path.name.startswith("."):
+            yield member
+
+
+def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    target = folder / member.filename.replace("\\", "/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    packed: IO[bytes]
+    with source.open(member) as packed, target.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """An error in few words: network errors carry pages of addresses."""
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to the server"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} {error.response.reason}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)[:200]

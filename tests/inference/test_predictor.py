@@ -1,0 +1,64 @@
+"""Maps at each image's own size, the same in any batch; mistakes in a sentence."""
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from class_jax import Predictor
+from class_jax.errors import UserError
+from class_jax.models.network import normalize
+from tests.small_run import mesh_of
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def predictor(small_network):
+    return Predictor(
+        small_network, small_network.initialize(0), image_size=64, batch_size=3, mesh=mesh_of(2)
+    )
+
+
+def test_a_map_is_the_sigmoid_of_resized_logits(predictor, small_network):
+    image = picture(50, 81)
+    squeezed = cv2.resize(image, (64, 64), interpolation=cv2.INTER_LINEAR)
+    variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
+    logits = small_network.apply(variables, normalize(jnp.asarray(squeezed[None])))[0, 0]
+    # Half-pixel bilinear resizing, by the definition.
+    expected = 1 / (1 + np.exp(-bilinear(np.asarray(logits, np.float64), 50, 81)))
+    saliency = predictor.predict(image)
+    assert saliency.shape == (50, 81)
+    assert saliency.dtype == np.float32
+    np.testing.assert_allclose(saliency, expected, atol=1e-4)
+
+
+def bilinear(x, height, width):
+    def weights(old, new):
+        centres = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+        return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(old)))
+
+    return weights(x.shape[0], height) @ x @ weights(x.shape[1], width).T
+
+
+def test_a_list_gives_a_list_whatever_the_batches(predictor):
+    images = [picture(40 + 7 * index, 60 - 5 * index, seed=index) for index in range(5)]
+    maps = predictor.predict(images)
+    assert [saliency.shape for saliency in maps] == [image.shape[:2] for image in images]
+    for image, saliency in zip(images, maps, strict=True):
+        np.testing.assert_allclose(predictor.predict(image), saliency, atol=1e-5)
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_other_arrays_are_refused(predictor, wrong):
+    with pytest.raises(ValueError, match=r"expected a uint8 image \[H, W, 3\]"):
+        predictor.predict(wrong)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        Predictor.load(tmp_path)

@@ -1,0 +1,196 @@
+"""The command line as its users meet it: in process, on a small synthetic configuration."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import main as program
+
+ROOT = Path(__file__).parents[1]
+
+RECIPE = """
+from configs import quickstart
+
+
+def get_config():
+    config = quickstart.get_config()
+    config.model.width = 4
+    config.model.features = 8
+    config.data.num_train = 20
+    config.data.num_val = 10
+    config.data.image_sizes = (64,)
+    config.train.batch_size = 8
+    config.train.total_steps = 4
+    config.train.validate_every = 2
+    config.train.checkpoint_every = 2
+    config.eval.image_size = 64
+    config.eval.batch_size = 8
+    return config
+"""
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Exit status, standard output and standard error of `python main.py ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+    status = program.main()
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Call the program from a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "tiny.py"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    """A workdir in which the small recipe was trained and evaluated."""
+    workdir = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["main.py", "--config", str(recipe), "--workdir", str(workdir)])
+        assert program.main() == 0
+    return workdir
+
+
+def pairs(folder, count=12, size=(48, 64)):
+    """A folder of images and masks."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        mask = np.zeros(size, np.uint8)
+        mask[8:40, 8 + index : 40] = 255
+        image = (rng.integers(0, 128, (*size, 3)) + mask[..., None] // 2).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{index:02d}.jpg"), image)
+        cv2.imwrite(str(folder / "masks" / f"{index:02d}.png"), mask)
+    return folder
+
+
+def test_training_writes_what_scripts_rely_on(trained):
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    names = {"loss", "loss_pixel", "loss_region", "loss_object", "lr", "lr_backbone"}
+    assert names | {"images_per_second"} <= steps[0].keys()
+    assert [row["step"] for row in rows if "val_mae" in row and "val_maxF" in row] == [2, 4]
+    assert json.loads((trained / "config.json").read_text())["data"]["num_train"] == 20
+    assert list(trained.glob("events.out.tfevents.*"))
+    assert {path.name for path in (trained / "checkpoints").iterdir()} >= {"4"}
+
+
+def test_evaluation_writes_maps_table_and_examples(trained):
+    with (trained / "eval" / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["set"], row["images"], row["protocol"]) == ("held_out", "10", "pysod")
+    assert 0 <= float(row["maxF"]) <= 1
+    maps = sorted((trained / "eval" / "held_out" / "maps").glob("*.png"))
+    assert len(maps) == 10
+    assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).shape == (112, 112)
+    assert (trained / "eval" / "held_out" / "examples.png").stat().st_size > 0
+
+
+def test_eval_needs_no_flag_but_the_workdir(run, trained):
+    status, out, err = run("--mode", "eval", "--workdir", trained)
+    assert status == 0, err
+    assert "held_out" in out
+    assert "checkpoint: step" in err
+
+
+def test_a_finished_run_says_so_and_a_longer_one_goes_on(run, trained):
+    status, _, err = run("--workdir", trained, "--config.eval.after_training=false")
+    assert status == 0
+    assert "the run is complete: step 4 of 4" in err
+    status, _, err = run(
+        "--workdir", trained, "--config.train.total_steps=6", "--config.eval.after_training=false"
+    )
+    assert status == 0
+    assert "starting at step 4 of 6" in err
+
+
+def test_eval_of_a_folder_names_what_is_broken_and_does_the_rest(run, trained, tmp_path):
+    folder = pairs(tmp_path / "mine", count=3)
+    (folder / "images" / "01.jpg").write_text("no picture")
+    (folder / "masks" / "02.png").unlink()
+    status, out, err = run("--mode", "eval", "--workdir", trained, "--input", folder)
+    assert status == 1
+    assert "mine" in out
+    assert "01.jpg" in err
+    assert "02" in err
+    maps = {path.name for path in (trained / "eval" / "mine" / "maps").iterdir()}
+    assert maps == {"00.png"}
+
+
+def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
+    folder = pairs(tmp_path / "mine")
+    arguments = (
+        "--config", ROOT / "configs" / "folder.py", "--workdir", "w",
+        f"--config.data.root={folder}", "--config.data.workers=0",
+        "--config.model.stage_sizes=(1,1,1,1)", "--config.model.width=4",
+        "--config.model.features=8", "--config.model.dtype=float32",
+        "--config.data.image_sizes=64", "--config.eval.image_size=64",
+        "--config.train.batch_size=8", "--config.train.total_steps=2",
+    )  # fmt: skip
+    status, _, err = run(*arguments)
+    assert status == 0, err
+    assert "to train on" in err
+    status, _, err = run(*arguments, "--config.seed=3")
+    assert status == 2
+    assert "seed is 0 there and 3 here" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mode", "fly"], "invalid choice: 'fly'"),
+        (["--config", "configs/none.py"], "there is no file configs/none.py"),
+        (["--config.train.batchsize=3"], "did you mean config.train.batch_size"),
+        (["--config.seed=x"], "expected a value of type int"),
+        (["--speed=3"], "--speed is not a flag"),
+        (["--mode", "eval", "--workdir", "nowhere"], "no run was trained there"),
+        (["--config", "FOLDER", "--config.data.root=nowhere"], "nowhere"),
+        (["--config", "FOLDER", "--config.data.root="], "config.data.root"),
+        (["--config", "FOLDER", "--config.data.root=."], "."),
+        (["--config", "QUICK", "--config.train.batch_size=12"], "does not divide over 8 devices"),
+        (["--config", "QUICK", "--workdir", "/dev/null/run"], "cannot be written to"),
+        (["--config", "QUICK", "--config.model.dtype=float8"], "config.model.dtype"),
+        (["--config", "QUICK", "--config.train.total_steps=-3"], "config.train.total_steps"),
+        (["--config", "QUICK", "--config.data.train=duts"], "duts_tr"),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence_and_status_2(run, arguments, sentence):
+    names = {
+        "FOLDER": ROOT / "configs" / "folder.py",
+        "QUICK": ROOT / "configs" / "quickstart.py",
+    }
+    status, out, err = run(*(names.get(argument, argument) for argument in arguments))
+    assert status == 2
+    assert sentence in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.strip().startswith("error: ")
+
+
+def test_flags_are_answered_before_jax_is_loaded():
+    code = (
+        "import sys, main; sys.argv = ['main.py', '--mode', 'x'];"
+        "print(main.main(), 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "False"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import main as program
+from tests.small_run import mesh_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,10 +44,17 @@ def call(monkeypatch, capsys, *arguments):
     return status, captured.out, captured.err
 
 
+def use_one_device(patch):
+    """Most tests need no second device, and compiling for eight takes twice as long."""
+    patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(1))
+    patch.setattr("class_jax.inference.predictor.make_mesh", lambda: mesh_of(1))
+
+
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     """Call the program from a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
+    use_one_device(monkeypatch)
     return lambda *arguments: call(monkeypatch, capsys, *arguments)
 
 
@@ -62,6 +70,7 @@ def trained(recipe, tmp_path_factory):
     """A workdir in which the small recipe was trained and evaluated."""
     workdir = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
+        use_one_device(patch)
         patch.setattr(sys, "argv", ["main.py", "--config", str(recipe), "--workdir", str(workdir)])
         assert program.main() == 0
     return workdir
@@ -165,7 +174,6 @@ def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
         (["--config", "FOLDER", "--config.data.root=nowhere"], "nowhere"),
         (["--config", "FOLDER", "--config.data.root="], "config.data.root"),
         (["--config", "FOLDER", "--config.data.root=."], "."),
-        (["--config", "QUICK", "--config.train.batch_size=12"], "does not divide over 8 devices"),
         (["--config", "QUICK", "--workdir", "/dev/null/run"], "cannot be written to"),
         (["--config", "QUICK", "--config.model.dtype=float8"], "config.model.dtype"),
         (["--config", "QUICK", "--config.train.total_steps=-3"], "config.train.total_steps"),
@@ -183,6 +191,16 @@ def test_mistakes_are_answered_in_a_sentence_and_status_2(run, arguments, senten
     assert out == ""
     assert "Traceback" not in err
     assert err.strip().startswith("error: ")
+
+
+def test_a_batch_that_the_devices_do_not_divide(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    quickstart = ROOT / "configs" / "quickstart.py"
+    status, _, err = call(
+        monkeypatch, capsys, "--config", quickstart, "--config.train.batch_size=12"
+    )
+    assert status == 2
+    assert "config.train.batch_size = 12 does not divide over 8 devices" in err
 
 
 def test_flags_are_answered_before_jax_is_loaded():

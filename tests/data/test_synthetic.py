@@ -86,7 +86,7 @@ def test_golden_values():
     np.testing.assert_allclose(mask.reshape(6), GOLDEN_MASK, atol=2)
 
 
-GOLDEN_IMAGE = [[63, 69, 85], [75, 82, 99], [75, 86, 100], [75, 84, 92], [72, 83, 90], [68, 96, 94]]
+GOLDEN_IMAGE = [[63, 69, 85], [75, 82, 99], [75, 86, 100], [76, 86, 94], [73, 84, 91], [68, 96, 94]]
 GOLDEN_MASK = [0, 0, 57, 11, 45, 0]
 
 

@@ -49,9 +49,12 @@ def dispatch(arguments: list[str]) -> int:
     """Run the mode that the arguments ask for; gives the exit status."""
     flags, overrides = make_parser().parse_known_args(arguments)
     # Imported late: a mistyped flag is answered at once, not after seconds of loading libraries.
+    from absl import logging  # noqa: PLC0415
+
     from class_jax.modes import configuration, evaluate, prepare, train  # noqa: PLC0415
     from class_jax.workdir import Workdir  # noqa: PLC0415
 
+    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
     workdir = Workdir(flags.workdir)
     config = configuration.in_force(flags.config, workdir, overrides)
     if flags.mode == "train":

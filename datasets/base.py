@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from class_jax.data.sources import Findings, Pair, PairSource, check_pairs, match_pairs, usable_pairs
+from class_jax.data.sources import (
+    Findings,
+    Pair,
+    PairSource,
+    check_pairs,
+    match_pairs,
+    usable_pairs,
+)
 from class_jax.errors import UserError
 from datasets.download import Archive, download, unpack
 
@@ -98,7 +105,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
             print(f"{folder}: known faults of this release ignored: {', '.join(present)}")
         findings = match_pairs(folder / config.images, masks, ignored_masks=frozenset(ignored))
         if len(findings.pairs) != config.pairs:
-            count = f"{len(findings.pairs)} pairs were found in {folder}, and {config.pairs} belong there"
+            count = f"{len(findings.pairs)} pairs were found, and {config.pairs} belong there"
             findings = Findings(findings.pairs, (count, *findings.problems))
         return check_pairs(findings)
 
@@ -106,6 +113,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         """The prepared pairs."""
         records = self.as_data_source(split=SPLIT)
         rows = ({name: value.decode() for name, value in record.items()} for record in records)
-        return PairSource(
+        pairs = (
             Pair(row["name"], self._root / row["image"], self._root / row["mask"]) for row in rows
         )
+        return PairSource(sorted(pairs))  # the store is shuffled

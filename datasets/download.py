@@ -45,12 +45,15 @@ def download(archive: Archive, folder: Path) -> Path:
             f"{archive.url} could not be downloaded ({_reason(error)}): fetch {archive.file} by "
             f"other means and put it into {folder}, or try again to go on where it stopped."
         ) from error
-    if archive.sha256 and _sha256(part) != archive.sha256:
+    found = _sha256(part)
+    if archive.sha256 and found != archive.sha256:
         part.unlink()
         raise UserError(
-            f"what {archive.url} gave is not the known {archive.file} (its SHA-256 differs) and was "
-            f"deleted: fetch the archive by other means and put it into {folder}."
+            f"what {archive.url} gave is not the known {archive.file} (its SHA-256 differs) and "
+            f"was deleted: fetch the archive by other means and put it into {folder}."
         )
+    # Recorded, so that copies can be compared where no official checksum is known.
+    done.with_name(f"{archive.file}.sha256").write_text(f"{found}  {archive.file}\n")
     return part.rename(done)
 
 

@@ -37,19 +37,27 @@ class TrainingStream:
     def __init__(
         self, source: Source, *, batch_size: int, sizes: Sequence[int], crop: float, seed: int
     ) -> None:
-        """`batch_size` of the global batch: one size of `sizes` is drawn for each batch."""
-        self._source, self._batch_size, self._sizes = source, batch_size, tuple(sizes)
+        """A stream of `source`, whose every image comes once an epoch.
+
+        Args:
+          source: what to learn from.
+          batch_size: of the global batch.
+          sizes: sides in pixels, one of which is drawn for each batch.
+          crop: the largest share of each side that is cropped off.
+          seed: of all randomness here.
+        """
+        self._source, self.batch_size, self._sizes = source, batch_size, tuple(sizes)
         self._crop, self._seed = crop, seed
 
     def __len__(self) -> int:
         """How many examples the stream has: whole batches, more than any run needs."""
-        return ENDLESS * self._batch_size
+        return ENDLESS * self.batch_size
 
     def __getitem__(self, place: int) -> Batch:
         """Image [S, S, 3] and mask [S, S] at `place`, where S is the size of its batch."""
         epoch, position = divmod(place, len(self._source))
         index = _shuffled(self._seed, epoch, len(self._source))[position]
-        size = size_of_batch(place // self._batch_size, self._sizes, seed=self._seed)
+        size = size_of_batch(place // self.batch_size, self._sizes, seed=self._seed)
         rng = stream_rng(self._seed, "augment", place)
         example = augment(self._source[int(index)], rng, size=size, crop=self._crop)
         return {"image": example["image"], "mask": example["mask"]}
@@ -57,7 +65,7 @@ class TrainingStream:
 
 def size_of_batch(step: int, sizes: Sequence[int], *, seed: int) -> int:
     """The side of all images in batch `step`, drawn from `sizes`."""
-    return int(sizes[stream_rng(seed, "size", step).integers(len(sizes))])
+    return sizes[int(stream_rng(seed, "size", step).integers(len(sizes)))]
 
 
 @functools.lru_cache(maxsize=2)  # the batch at the end of an epoch needs two
@@ -67,12 +75,8 @@ def _shuffled(seed: int, epoch: int, length: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def train_batches(
-    source: Source,
+    stream: TrainingStream,
     *,
-    batch_size: int,
-    sizes: Sequence[int],
-    crop: float,
-    seed: int,
     start_step: int = 0,
     num_workers: int = 0,
     process_index: int = 0,
@@ -85,11 +89,7 @@ def train_batches(
     epoch, every batch is full, and no new shape has to be compiled.
 
     Args:
-      source: what to learn from.
-      batch_size: of the global batch.
-      sizes: sides in pixels, of which each batch has one.
-      crop: largest share of each side cropped off.
-      seed: of all randomness here.
+      stream: where the batches are cut from.
       start_step: the first batch.
       num_workers: processes that decode and augment; 0: threads of this process.
       process_index: which of the program's processes this is.
@@ -102,12 +102,12 @@ def train_batches(
     Raises:
       UserError: the processes do not divide the batch.
     """
+    batch_size = stream.batch_size
     if batch_size % process_count:
         raise UserError(
             f"config.train.batch_size = {batch_size} does not divide over {process_count} "
             f"processes: choose a multiple of {process_count}."
         )
-    stream = TrainingStream(source, batch_size=batch_size, sizes=sizes, crop=crop, seed=seed)
     # A stride over the whole stream: for any number of processes the shares of batch k together
     # are batch k. Grain's own sharding of a sampler would change the order.
     share = grain.MapDataset.source(stream)[start_step * batch_size :]

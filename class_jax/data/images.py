@@ -74,7 +74,7 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
 
 
 def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear resize of [H, W] or [H, W, C], uint8 or float32: half-pixel centres, no antialias."""
+    """Bilinear resize of [H, W] or [H, W, C]: half-pixel centres, no antialias."""
     return cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
@@ -165,7 +165,9 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
       UserError: fewer than two names.
     """
     if len(names) < 2:
-        raise UserError(f"{len(names)} pair is too few: one is needed to train on, one to hold out.")
+        raise UserError(
+            f"{len(names)} pair is too few: one is needed to train on, one to hold out."
+        )
     shares = [zlib.crc32(name.encode()) / 2**32 for name in names]
     # Bounded by the extremes, so that both parts have a member.
     limit = min(max(fraction, np.nextafter(min(shares), 1)), max(shares))

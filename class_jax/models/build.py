@@ -30,8 +30,11 @@ class Network:
         """`construct` is only traced for shapes; nothing is computed or allocated."""
         # Building eagerly would compile a small kernel for every shape: ten seconds and more.
         module = nnx.eval_shape(construct)
-        self.graphdef, params, batch_stats = nnx.split(module, nnx.Param, nnx.BatchStat)
-        self.shapes = Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats))
+        self.graphdef: nnx.GraphDef[ClassNet] = nnx.graphdef(module)
+        self.shapes = Variables(
+            nnx.to_pure_dict(nnx.state(module, nnx.Param)),
+            nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)),
+        )
 
     def initialize(self, seed: int) -> Variables:
         """Fresh NumPy values: He's normal for convolutions, the usual constants elsewhere.

@@ -29,7 +29,9 @@ class Bottleneck(nnx.Module):
         self.bn2 = BatchNorm(width, dtype=dtype, rngs=rngs)
         self.conv3 = conv(width, out, 1, dtype=dtype, rngs=rngs)
         self.bn3 = BatchNorm(out, dtype=dtype, rngs=rngs)
-        self.downsample = nnx.List([])  # convolution and batch norm, where the shape changes
+        self.downsample: nnx.List[nnx.Module] = nnx.List(
+            []
+        )  # convolution and batch norm, where the shape changes
         if stride != 1 or in_features != out:
             self.downsample.append(conv(in_features, out, 1, stride=stride, dtype=dtype, rngs=rngs))
             self.downsample.append(BatchNorm(out, dtype=dtype, rngs=rngs))
@@ -44,6 +46,24 @@ class Bottleneck(nnx.Module):
         return nnx.relu(self.bn3(self.conv3(y)) + shortcut)
 
 
+def stage(
+    in_features: int,
+    width: int,
+    blocks: int,
+    *,
+    stride: int = 2,
+    dtype: jnp.dtype,
+    rngs: nnx.Rngs,
+) -> nnx.List[Bottleneck]:
+    """Blocks of one width; the first carries the stride and widens to 4·`width` channels."""
+    first = Bottleneck(in_features, width, stride=stride, dtype=dtype, rngs=rngs)
+    rest = [
+        Bottleneck(EXPANSION * width, width, stride=1, dtype=dtype, rngs=rngs)
+        for _ in range(blocks - 1)
+    ]
+    return nnx.List([first, *rest])
+
+
 class ResNet(nnx.Module):
     """Stem and four stages; gives levels 2–5 of the paper, at strides 4, 8, 16, 32.
 
@@ -56,17 +76,11 @@ class ResNet(nnx.Module):
         """`stage_sizes`: blocks in each of the four stages; `width`: channels of the stem."""
         self.conv1 = conv(3, width, 7, stride=2, dtype=dtype, rngs=rngs)
         self.bn1 = BatchNorm(width, dtype=dtype, rngs=rngs)
-        features = width
-        for stage, blocks in enumerate(stage_sizes):
-            layer = nnx.List([])
-            for block in range(blocks):
-                stride = 2 if stage > 0 and block == 0 else 1
-                layer.append(
-                    Bottleneck(features, width << stage, stride=stride, dtype=dtype, rngs=rngs)
-                )
-                features = EXPANSION * (width << stage)
-            setattr(self, f"layer{stage + 1}", layer)
-        self.level_features = tuple(EXPANSION * (width << stage) for stage in range(4))
+        self.layer1 = stage(width, width, stage_sizes[0], stride=1, dtype=dtype, rngs=rngs)
+        self.layer2 = stage(4 * width, 2 * width, stage_sizes[1], dtype=dtype, rngs=rngs)
+        self.layer3 = stage(8 * width, 4 * width, stage_sizes[2], dtype=dtype, rngs=rngs)
+        self.layer4 = stage(16 * width, 8 * width, stage_sizes[3], dtype=dtype, rngs=rngs)
+        self.level_features = (4 * width, 8 * width, 16 * width, 32 * width)
 
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌈H/s⌉, ⌈W/s⌉, 4·width·s/4]."""

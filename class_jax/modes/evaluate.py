@@ -32,7 +32,9 @@ def run(config: ConfigDict, workdir: Workdir, *, folder: str | None, checkpoint:
     """
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}", file=sys.stderr)
-    rows, problems = [], []
+    rows: list[SetScores] = []
+    problems: list[str] = []
+    source: Source
     for name in [folder] if folder else config.eval.sets:
         try:
             if folder:

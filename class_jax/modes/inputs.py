@@ -36,7 +36,9 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
       UserError: nothing there, or broken or unpaired files and not `skip_broken`.
     """
     if config.data.train == "synthetic":
-        return TrainingSources(_synthetic(config, held_out=False), _synthetic(config, held_out=True))
+        return TrainingSources(
+            _synthetic(config, held_out=False), _synthetic(config, held_out=True)
+        )
     if config.data.train == "folder":
         return _folder_sources(config, skip_broken=skip_broken)
     source = datasets.open_set(config.data.train, config.data.root, skip_broken=skip_broken)

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.data.feed import eval_batches, train_batches
+from class_jax.data.feed import TrainingStream, eval_batches, train_batches
 from class_jax.data.montage import montage
 from class_jax.data.sources import Source
 from class_jax.models.build import Network, build_network
@@ -86,13 +86,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         with (
             Summaries(workdir.path, workdir.metrics_file, start_step=start) as summaries,
             train_batches(
-                sources.train,
-                batch_size=config.train.batch_size,
-                sizes=config.data.image_sizes,
-                crop=config.data.crop,
-                seed=config.seed,
-                start_step=start,
-                num_workers=config.data.workers,
+                _stream(config, sources.train), start_step=start, num_workers=config.data.workers
             ) as batches,
         ):
             train(
@@ -107,6 +101,16 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
                 summaries=summaries,
                 mesh=mesh,
             )
+
+
+def _stream(config: ConfigDict, source: Source) -> TrainingStream:
+    return TrainingStream(
+        source,
+        batch_size=config.train.batch_size,
+        sizes=config.data.image_sizes,
+        crop=config.data.crop,
+        seed=config.seed,
+    )
 
 
 def _plan(config: ConfigDict, sources: TrainingSources) -> Plan:
@@ -158,6 +162,7 @@ def _validation(
     batch_size = round_up_batch(config.eval.batch_size, mesh)
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
+        assert held_out is not None, "the plan validates only where something is held out"
         return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size)
 
     def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
@@ -166,6 +171,7 @@ def _validation(
         _, maps = step(state.variables, put_batch(first, mesh))
         levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
-        return scores, montage(rows[: min(PICTURES, len(held_out))])
+        shown = min(PICTURES, int(first["valid"].sum()))
+        return scores, montage(rows[:shown])
 
     return run_validation

@@ -100,7 +100,8 @@ class Progress:
         if step % self._plan.log_every == 0 or step == self._plan.total_steps:
             values["images_per_second"] = self._images_per_second(step)
             self._bar.set_postfix_str(
-                f"loss {values['loss']:.3f}, {values['images_per_second']:.1f} images/s"
+                f"loss {values['loss']:.3f}, {values['images_per_second']:.1f} images/s",
+                refresh=False,  # with the bar's own next refresh, not a line for each step
             )
             self._summaries.scalars(step, values)
 

@@ -1,0 +1,140 @@
+"""Official layouts, fabricated small, prepared for real; faults handled and said."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import datasets
+from class_jax.errors import UserError
+from datasets.duts.duts import Duts
+
+STEMS = ("a", "b", "n01532829_13482")
+
+
+@pytest.fixture(autouse=True)
+def small_sets(monkeypatch):
+    """The sets have three pairs each here, and nothing may be downloaded."""
+    for config in Duts.BUILDER_CONFIGS:
+        monkeypatch.setattr(config, "pairs", 3)
+
+    def refuse(archive, folder):
+        raise UserError(f"download of {archive.url} to {folder}")
+
+    monkeypatch.setattr("datasets.base.download", refuse)
+
+
+def write(path, value, size=(20, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size, value, np.uint8)).save(path)
+
+
+def fabricate(root, part="TR"):
+    """A set's folders as its archive unpacks."""
+    for stem in STEMS:
+        write(root / f"DUTS-{part}" / f"DUTS-{part}-Image" / f"{stem}.jpg", 90)
+        write(root / f"DUTS-{part}" / f"DUTS-{part}-Mask" / f"{stem}.png", 255)
+    return root
+
+
+def archive(tmp_path, part="TR", extra=()):
+    """An official archive with the junk that such have."""
+    source = fabricate(tmp_path / "unpacked", part)
+    path = tmp_path / "root" / "downloads" / "manual" / f"DUTS-{part}.zip"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as file:
+        for picture in sorted(source.rglob("*.*g")):
+            file.write(picture, picture.relative_to(source))
+        file.writestr(f"__MACOSX/DUTS-{part}/DUTS-{part}-Image/._a.jpg", "junk")
+        file.writestr(f"DUTS-{part}/DUTS-{part}-Image/.DS_Store", "junk")
+        for name in extra:
+            file.writestr(name, "outside")
+    return path
+
+
+def masks(root, part="TR"):
+    return root / f"DUTS-{part}" / f"DUTS-{part}-Mask"
+
+
+def test_an_archive_in_the_manual_folder_is_unpacked_verified_and_read(tmp_path):
+    archive(tmp_path)
+    root = tmp_path / "root"
+    source = datasets.open_set("duts_tr", str(root), skip_broken=False)
+    assert source.names == STEMS
+    assert source[0]["image"].shape == (20, 30, 3)
+    assert source[0]["mask"].min() == 255
+    again = datasets.open_set("duts_tr", str(root), skip_broken=False)
+    assert again.pairs == source.pairs
+
+
+def test_folders_unpacked_by_hand_serve_and_may_be_moved(tmp_path):
+    root = fabricate(tmp_path / "root", "TE")
+    assert len(datasets.open_set("duts_te", str(root), skip_broken=False)) == 3
+    moved = root.rename(tmp_path / "moved")
+    source = datasets.open_set("duts_te", str(moved), skip_broken=False)
+    assert source.pairs[0].image.is_relative_to(moved)
+    assert source[2]["name"] == STEMS[2]
+
+
+def test_files_that_vanished_after_preparing_are_looked_for_anew(tmp_path):
+    root = fabricate(tmp_path / "root", "TE")
+    datasets.open_set("duts_te", str(root), skip_broken=False)
+    (root / "DUTS-TE").rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="download of http"):
+        datasets.open_set("duts_te", str(root), skip_broken=False)
+
+
+def test_known_faults_of_old_copies(tmp_path, capsys):
+    root = fabricate(tmp_path / "root")
+    write(masks(root) / f"{STEMS[2]}.png", 0)  # the wrong one of two
+    write(masks(root) / f"{STEMS[2]}.jpg", 255)
+    source = datasets.open_set("duts_tr", str(root), skip_broken=False)
+    assert source.pairs[2].mask.suffix == ".jpg"
+    assert f"known faults of this release ignored: {STEMS[2]}.png" in capsys.readouterr().out
+    fabricate(root, "TE")
+    write(masks(root, "TE") / "sun_bcogaqperiljqupq.jpg", 255)
+    assert len(datasets.open_set("duts_te", str(root), skip_broken=False)) == 3
+
+
+def test_what_is_missing_or_broken_is_named_and_nothing_looks_prepared(tmp_path):
+    root = fabricate(tmp_path / "root")
+    (masks(root) / "a.png").unlink()
+    (masks(root) / "b.png").write_text("no picture")
+    with pytest.raises(UserError) as error:
+        datasets.open_set("duts_tr", str(root), skip_broken=False)
+    for sentence in ("2 pairs were found", "3 belong there", "a.jpg has no mask", "b.png"):
+        assert sentence in str(error.value)
+    assert len(datasets.open_set("duts_tr", str(root), skip_broken=True)) == 1
+
+
+def test_archives_that_leave_their_folder_or_are_cut_off(tmp_path):
+    path = archive(tmp_path, extra=("../outside.txt",))
+    root = str(tmp_path / "root")
+    with pytest.raises(UserError, match="would leave its folder"):
+        datasets.open_set("duts_tr", root, skip_broken=False)
+    assert not list(tmp_path.rglob("outside.txt"))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="is not a whole zip archive"):
+        datasets.open_set("duts_tr", root, skip_broken=False)
+    extracted = tmp_path / "root" / "downloads" / "extracted"
+    assert list(extracted.iterdir()) == []
+
+
+def test_unknown_names_are_answered_with_the_known(tmp_path):
+    with pytest.raises(UserError, match=r'"duts" is not a data set; known are duts_tr, duts_te'):
+        datasets.open_set("duts", str(tmp_path), skip_broken=False)
+
+
+def test_tensorflow_and_jax_are_not_needed(tmp_path):
+    root = fabricate(tmp_path / "root", "TE")
+    code = (
+        "import sys, datasets; from datasets.duts.duts import Duts\n"
+        "for config in Duts.BUILDER_CONFIGS: config.pairs = 3\n"
+        f"assert len(datasets.open_set('duts_te', {str(root)!r}, skip_broken=False)) == 3\n"
+        "assert not {'tensorflow', 'jax'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

@@ -1,7 +1,4 @@
-"""Train, evaluate and prepare: `python main.py --mode train --config configs/r50.py`.
-
-Flags and dispatch; see README.md for what each mode does.
-"""
+"""CLASS salient object detection: flags, and dispatch by --mode; README.md says what each does."""
 
 import argparse
 import sys
@@ -9,7 +6,7 @@ from typing import NoReturn
 
 from class_jax.errors import UserError
 
-MODES = ("train", "eval", "prepare")
+MODES = ("train", "eval", "predict", "convert", "prepare")
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,23 +22,13 @@ def make_parser() -> Parser:
     parser = Parser(description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--mode", choices=MODES, default="train", help="what to do (default: train)")
-    add(
-        "--config",
-        help="a recipe; --config.a.b=value overrides any leaf (default: the one saved in the "
-        "workdir, otherwise configs/r50.py)",
-    )
+    add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
     add("--workdir", default="runs/", help="everything a run writes (default: runs/)")
-    add("--input", help="eval: a folder of images with masks, instead of the configured sets")
-    add(
-        "--checkpoint",
-        default="best",
-        help="eval: best, latest or a step number (default: best)",
-    )
-    add(
-        "--skip_broken",
-        action="store_true",
-        help="train, prepare: leave broken or unpaired files out, and say how many",
-    )
+    add("--input", help="predict: an image or a folder; eval: a folder of images with masks")
+    add("--output", help="predict: where maps go (default: WORKDIR/predictions)")
+    add("--source", help="convert: the authors' checkpoint, .safetensors or .pth")
+    add("--checkpoint", default="best", help="best (default), latest or a step number")
+    add("--skip_broken", action="store_true", help="train, prepare: leave broken files out")
     return parser
 
 
@@ -51,7 +38,14 @@ def dispatch(arguments: list[str]) -> int:
     # Imported late: a mistyped flag is answered at once, not after seconds of loading libraries.
     from absl import logging  # noqa: PLC0415
 
-    from class_jax.modes import configuration, evaluate, prepare, train  # noqa: PLC0415
+    from class_jax.modes import (  # noqa: PLC0415
+        configuration,
+        convert,
+        evaluate,
+        predict,
+        prepare,
+        train,
+    )
     from class_jax.workdir import Workdir  # noqa: PLC0415
 
     logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
@@ -59,9 +53,14 @@ def dispatch(arguments: list[str]) -> int:
     config = configuration.in_force(flags.config, workdir, overrides)
     if flags.mode == "train":
         return train.run(config, workdir, skip_broken=flags.skip_broken)
-    if flags.mode == "eval":
-        return evaluate.run(config, workdir, folder=flags.input, checkpoint=flags.checkpoint)
-    return prepare.run(config, skip_broken=flags.skip_broken)
+    if flags.mode == "prepare":
+        return prepare.run(config, skip_broken=flags.skip_broken)
+    if flags.mode == "convert":
+        return convert.run(config, workdir, source=flags.source)
+    options = {"source": flags.input, "checkpoint": flags.checkpoint}
+    if flags.mode == "predict":
+        return predict.run(config, workdir, output=flags.output, **options)
+    return evaluate.run(config, workdir, **options)
 
 
 def main() -> int:

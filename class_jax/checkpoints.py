@@ -19,6 +19,7 @@ from class_jax.models.build import Variables
 
 Tree = Any
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
+HOW_TO_GET_ONE = "train a network (--mode train), or convert the authors' (--mode convert)."
 
 
 class Checkpoints:
@@ -31,7 +32,7 @@ class Checkpoints:
           UserError: to be read, and not there.
         """
         if not writable and not folder.exists():
-            raise UserError(f"{folder} does not exist: no run was trained there.")
+            raise UserError(f"{folder} does not exist: {HOW_TO_GET_ONE}")
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(1),
@@ -102,7 +103,7 @@ class Checkpoints:
         """
         steps = self.steps()
         if not steps:
-            raise UserError(f"{self._folder} holds no checkpoint: train first.")
+            raise UserError(f"{self._folder} holds no checkpoint: {HOW_TO_GET_ONE}")
         if which == "latest":
             return steps[-1], "latest"
         if which == "best":

@@ -4,6 +4,8 @@ Each loss takes logits or maps S and masks G of shape [..., H, W], computes in f
 one value for each image, [...]. Masks lie in 0–1 and may be soft.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -87,24 +89,34 @@ def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
     return 1 - numerator / (BETA_SQUARED * precision + recall + OBJECT_EPSILON)
 
 
-def class_loss(logits: jax.Array, masks: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+def class_loss(
+    logits: jax.Array,
+    masks: jax.Array,
+    *,
+    losses: Sequence[str] = ("pixel", "region", "object"),
+    multi_stage: bool = True,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Eq. 14 and 15: Σ_i (object + region + pixel)_i / 2^(i−1) over the stages, batch mean.
 
     Args:
       logits: [K, B, H, W], the finest stage first.
       masks: [B, H, W] in 0–1.
+      losses: which of the three are minimised.
+      multi_stage: supervise all stages; otherwise the finest alone.
 
     Returns:
-      The scalar to minimise, and the finest stage's `loss_pixel`, `loss_region`, `loss_object`.
+      The scalar to minimise, and the finest stage's `loss_pixel`, `loss_region` and `loss_object`,
+      whether they are minimised or not.
     """
     logits = logits.astype(jnp.float32)
     masks = jnp.broadcast_to(masks.astype(jnp.float32), logits.shape)
     maps = jax.nn.sigmoid(logits)
     terms = {
-        "loss_pixel": pixel_loss(logits, masks).mean(axis=1),
-        "loss_region": region_loss(maps, masks).mean(axis=1),
-        "loss_object": object_loss(maps, masks).mean(axis=1),
+        "pixel": pixel_loss(logits, masks).mean(axis=1),
+        "region": region_loss(maps, masks).mean(axis=1),
+        "object": object_loss(maps, masks).mean(axis=1),
     }
+    per_stage = jnp.stack([terms[name] for name in losses]).sum(axis=0)
     stage_weights = 0.5 ** jnp.arange(logits.shape[0], dtype=jnp.float32)
-    total = (stage_weights * sum(terms.values())).sum()
-    return total, {name: stages[0] for name, stages in terms.items()}
+    total = (stage_weights * per_stage).sum() if multi_stage else per_stage[0]
+    return total, {f"loss_{name}": stages[0] for name, stages in terms.items()}

@@ -17,6 +17,7 @@ from configs import r50
 def get_config() -> ConfigDict:
     """The paper's recipe on a folder of pairs."""
     config = r50.get_config()
+    config.model.pretrained = ""
     config.data.train = "folder"
     config.data.root = ""  # must be given
     config.data.val_root = ""  # empty: a tenth of root is held out

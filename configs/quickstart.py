@@ -17,6 +17,7 @@ from configs import r50
 def get_config() -> ConfigDict:
     """A small network, synthetic pictures, a few hundred steps."""
     config = r50.get_config()
+    config.model.pretrained = ""
     config.model.stage_sizes = (1, 1, 1, 1)
     config.model.width = 32
     config.model.features = 32

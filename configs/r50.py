@@ -20,9 +20,20 @@ def get_config() -> ConfigDict:
     config.seed = 0
 
     config.model = ConfigDict()
+    config.model.backbone = "resnet"
     config.model.stage_sizes = (3, 4, 6, 3)  # ResNet-50
     config.model.width = 64
-    config.model.features = 64  # C, the width of the decoder
+    config.model.pretrained = "hf://timm/resnet50.tv_in1k/model.safetensors"  # or a path, or None
+    # The paper's decoder; configs/r50_released.py has the other values.
+    config.model.features = 64  # C, its width
+    config.model.global_context = False
+    config.model.transfer_per_attention = False
+    config.model.position_attention = True
+    config.model.channel_attention = True
+    config.model.query_reduction = 1
+    config.model.misread_positions = False
+    config.model.prefer_unlike_channels = False
+    config.model.fusion = "paper"
     config.model.dtype = "bfloat16"  # compute; parameters, statistics and losses stay float32
 
     config.data = ConfigDict()
@@ -42,6 +53,9 @@ def get_config() -> ConfigDict:
     config.train.momentum = 0.9
     config.train.nesterov = False
     config.train.weight_decay = 5e-4
+    config.train.freeze_stem = False  # True: the stem's weights stay, its statistics move
+    config.train.losses = ("pixel", "region", "object")
+    config.train.multi_stage = True  # supervise all four stages, not the finest alone
     config.train.log_every = 20
     config.train.validate_every = 0  # steps; 0: never, as nothing is held out
     config.train.checkpoint_every = 500

@@ -1,6 +1,7 @@
 """Simulated devices for the whole suite, and the small network that most tests use."""
 
 import os
+import sys
 
 # Before JAX starts: eight simulated devices, of which most tests use one.
 os.environ.setdefault(
@@ -14,7 +15,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import pytest
 from jax.sharding import Mesh
 
+import main as program
 from class_jax.models.build import Network, build_network
+from tests.program import RECIPE, call, use_one_device
 from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run
 
 
@@ -34,3 +37,29 @@ def one_device() -> Mesh:
 def run_on_one(small_network: Network, one_device: Mesh) -> SmallRun:
     """The small network's training step on one device, compiled once for all tests."""
     return small_run(small_network, one_device)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Call the program from a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    use_one_device(monkeypatch)
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "tiny.py"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(recipe, tmp_path_factory):
+    """A workdir in which the small recipe was trained and evaluated."""
+    workdir = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        use_one_device(patch)
+        patch.setattr(sys, "argv", ["main.py", "--config", str(recipe), "--workdir", str(workdir)])
+        assert program.main() == 0
+    return workdir

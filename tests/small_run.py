@@ -8,13 +8,20 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from class_jax.losses import class_loss
 from class_jax.models.build import Network
+from class_jax.models.network import Decoder
 from class_jax.sharding import replicated
 from class_jax.training.optimizer import sgd, triangle
 from class_jax.training.state import TrainState, initial_state
 from class_jax.training.step import TrainStep, make_train_step
 
-SMALL_MODEL = {"stage_sizes": (1, 1, 1, 1), "width": 4, "features": 8}
+SMALL_MODEL = {
+    "backbone": "resnet",
+    "stage_sizes": (1, 1, 1, 1),
+    "width": 4,
+    **dataclasses.asdict(Decoder(features=8)),
+}
 
 
 def mesh_of(devices: int) -> Mesh:
@@ -44,7 +51,9 @@ def small_run(network: Network, mesh: Mesh) -> SmallRun:
     lr = triangle(0.05, total_steps=12, warmup=0.25)
     lr_backbone = triangle(0.01, total_steps=12, warmup=0.25)
     optimizer = sgd(lr, lr_backbone, momentum=0.9, nesterov=False, weight_decay=5e-4)
-    step = make_train_step(network, optimizer, lr=lr, lr_backbone=lr_backbone, mesh=mesh)
+    step = make_train_step(
+        network, optimizer, class_loss, lr=lr, lr_backbone=lr_backbone, mesh=mesh
+    )
     return SmallRun(network, mesh, optimizer, step)
 
 

@@ -68,7 +68,7 @@ def test_another_network_is_named(folder, run_on_one):
 
 
 def test_reading_creates_nothing(folder):
-    with pytest.raises(UserError, match="no run was trained there"):
+    with pytest.raises(UserError, match="convert the authors'"):
         Checkpoints(folder, writable=False)
     assert not folder.exists()
     folder.mkdir(parents=True)

@@ -53,8 +53,25 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     return np.uint8(255) * grey if grey.max() == 1 else grey
 
 
+def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
+    """A map in 0–1 as 8 bits, rounded.
+
+    Raises:
+      UserError: a value is not finite or outside 0–1; `name` says whose map it is.
+    """
+    # A diverged network's NaN would be cast to some level, and taken for a map.
+    if not (saliency.min() >= 0 and saliency.max() <= 1):
+        raise UserError(
+            f'the map of "{name}" holds values that are not finite or not in 0-1: '
+            "the network has diverged; use another --checkpoint."
+        )
+    return np.rint(saliency * 255).astype(np.uint8)
+
+
 def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
-    """Write a map, uint8 [H, W], as PNG; whole or not at all.
+    """Write a map, uint8 [H, W], in the format of the path's suffix; whole or not at all.
+
+    Folders are made as needed.
 
     Raises:
       UserError: the file cannot be written.
@@ -62,7 +79,9 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        Image.fromarray(saliency).save(partial, format="PNG")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = Image.registered_extensions()[path.suffix.lower()]
+        Image.fromarray(saliency).save(partial, format=kind, quality=95)  # PNG has no quality
         partial.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

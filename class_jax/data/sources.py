@@ -181,7 +181,7 @@ def _by_name(folder: Path, ignored: frozenset[str], problems: list[str]) -> dict
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if _is_junk(inside) or path.suffix.lower() not in SUFFIXES or path.name in ignored:
+        if is_junk(inside) or path.suffix.lower() not in SUFFIXES or path.name in ignored:
             continue
         name = inside.with_suffix("").as_posix()
         if name in found:
@@ -191,7 +191,7 @@ def _by_name(folder: Path, ignored: frozenset[str], problems: list[str]) -> dict
     return found
 
 
-def _is_junk(path: Path) -> bool:
+def is_junk(path: Path) -> bool:
     """Hidden files, "._*" and __MACOSX, which file managers leave in archives."""
     return any(part.startswith(".") or part.lower() == JUNK_FOLDER for part in path.parts)
 

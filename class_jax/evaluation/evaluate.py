@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.images import write_map
+from class_jax.data.images import map_levels, write_map
 from class_jax.data.sources import Example, Source
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import PYSOD, Figures, Measurement, measure
@@ -107,22 +107,8 @@ def _batches(examples: Iterator[Example], batch_size: int) -> Iterator[list[Exam
 
 def _write(maps_dir: Path, name: str, saliency: np.ndarray) -> np.ndarray:
     """Write a map as 8 bits, and give what was written."""
-    # A diverged network's NaN would be cast to some level, and scored as if it were a map.
-    if not (saliency.min() >= 0 and saliency.max() <= 1):
-        raise UserError(
-            f'the map of "{name}" holds values that are not finite or not in 0-1: '
-            "the network has diverged; evaluate another --checkpoint."
-        )
-    levels = np.rint(saliency * 255).astype(np.uint8)
-    path = map_path(maps_dir, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)  # names may hold sub-folders
-    except OSError as error:
-        raise UserError(
-            f"the folder {path.parent} cannot be made ({error.strerror}): "
-            "choose a folder that you may write to."
-        ) from error
-    write_map(path, levels)
+    levels = map_levels(saliency, name)
+    write_map(map_path(maps_dir, name), levels)
     return levels
 
 

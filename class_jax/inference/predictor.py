@@ -10,13 +10,15 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from class_jax.checkpoints import Checkpoints
-from class_jax.data.images import resize
+from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints
+from class_jax.data.images import read_image, resize
 from class_jax.errors import UserError
 from class_jax.models.build import Network, Variables, build_network
 from class_jax.models.network import normalize
 from class_jax.sharding import batch_sharded, make_mesh, put_batch, replicated, round_up_batch
 from class_jax.workdir import Workdir
+
+Picture = np.ndarray | str | os.PathLike[str]
 
 
 class Predictor:
@@ -48,6 +50,8 @@ class Predictor:
         """
         self.checkpoint = checkpoint
         self.image_size = image_size
+        devices = list(mesh.devices.flat)
+        self.device = f"{len(devices)} × {devices[0].device_kind}"
         self.batch_size = round_up_batch(batch_size, mesh)
         self._mesh = mesh
         self._variables = jax.device_put(variables, replicated(mesh))
@@ -73,7 +77,7 @@ class Predictor:
         folder = Workdir(workdir)
         config = folder.load_config()
         if config is None:
-            raise UserError(f"{folder.path} holds no run (no config.json): train one first.")
+            raise UserError(f"{folder.path} holds no trained network yet: {HOW_TO_GET_ONE}")
         return cls.from_run(config, folder, checkpoint=checkpoint)
 
     @classmethod
@@ -94,28 +98,33 @@ class Predictor:
         )
 
     @overload
-    def predict(self, images: np.ndarray) -> np.ndarray: ...
+    def predict(self, images: Picture) -> np.ndarray: ...
 
     @overload
-    def predict(self, images: Sequence[np.ndarray]) -> list[np.ndarray]: ...
+    def predict(self, images: Sequence[Picture]) -> list[np.ndarray]: ...
 
-    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
+    def predict(self, images: Picture | Sequence[Picture]) -> np.ndarray | list[np.ndarray]:
         """Saliency maps, float32 [H, W] in 0–1, at each image's own size.
 
         Args:
-          images: uint8 RGB [H, W, 3], or a sequence of such, each of any size.
+          images: uint8 RGB [H, W, 3] or the path of an image file, or a sequence of such, each of
+            any size.
 
         Returns:
           A map for an image, a list of maps for a sequence.
 
         Raises:
           ValueError: an array is not uint8 [H, W, 3].
+          UserError: a file cannot be read as an image.
         """
-        if isinstance(images, np.ndarray):
+        if isinstance(images, (np.ndarray, str, os.PathLike)):
             return self.predict([images])[0]
         maps: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
-            maps += self._predict_batch(images[start : start + self.batch_size])
+            batch = images[start : start + self.batch_size]
+            maps += self._predict_batch(
+                [x if isinstance(x, np.ndarray) else read_image(x) for x in batch]
+            )
         return maps
 
     def _predict_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -44,10 +44,17 @@ class ConvBnRelu(nnx.Module):
     """Convolution, batch normalisation, ReLU: [B, H, W, in] → [B, H, W, out]."""
 
     def __init__(
-        self, in_features: int, out_features: int, size: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        in_features: int,
+        out_features: int,
+        size: int,
+        *,
+        use_bias: bool = False,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
     ) -> None:
         """Build a `size`×`size` block; `dtype` is the compute dtype, parameters are float32."""
-        self.conv = conv(in_features, out_features, size, dtype=dtype, rngs=rngs)
+        self.conv = conv(in_features, out_features, size, use_bias=use_bias, dtype=dtype, rngs=rngs)
         self.bn = BatchNorm(out_features, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """The network as pure functions: its parameters are plain nested dictionaries of arrays."""
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Callable, Mapping
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from class_jax.models.network import ClassNet
+from class_jax.models.network import ClassNet, Decoder
 from class_jax.models.resnet import ResNet
+from class_jax.models.vgg import Vgg
 
 Tree = Any  # nested dictionaries of arrays, or of their shapes
 
@@ -70,17 +72,21 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
     """The network that the `model` section of a configuration describes.
 
     Args:
-      model: `stage_sizes`, `width` (of the encoder's stem) and `features` (the paper's C).
+      model: `backbone` ("resnet" or "vgg"), its `stage_sizes` and the `width` of its first stage,
+        and every field of `Decoder`.
       dtype: compute dtype, "float32" or "bfloat16"; parameters are float32 in any case.
     """
-    compute = jnp.dtype(dtype)
+    settings = Decoder(**{field.name: model[field.name] for field in dataclasses.fields(Decoder)})
+    sizes, width, compute = model["stage_sizes"], model["width"], jnp.dtype(dtype)
 
     def construct() -> ClassNet:
         rngs = nnx.Rngs(0)  # traced for shapes alone
-        encoder = ResNet(
-            stage_sizes=model["stage_sizes"], width=model["width"], dtype=compute, rngs=rngs
-        )
-        return ClassNet(encoder, features=model["features"], dtype=compute, rngs=rngs)
+        encoder: ResNet | Vgg
+        if model["backbone"] == "vgg":
+            encoder = Vgg(group_sizes=sizes, width=width, dtype=compute, rngs=rngs)
+        else:
+            encoder = ResNet(stage_sizes=sizes, width=width, dtype=compute, rngs=rngs)
+        return ClassNet(encoder, settings, dtype=compute, rngs=rngs)
 
     return Network(construct)
 

@@ -1,4 +1,4 @@
-"""Feature fusion (paper §3.3, Fig. 3)."""
+"""Feature fusion: the paper's module (§3.3, Fig. 3), the released one, and none."""
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,59 @@ class FeatureFusion(nnx.Module):
     def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
         """`features`: channels C of each of the three inputs and of the output."""
         self.reduce = ConvBnRelu(3 * features, features, 1, dtype=dtype, rngs=rngs)
-        self.refine1 = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
-        self.refine2 = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
+        self.refine = ConvPair(features, dtype=dtype, rngs=rngs)
         self.weight = conv(features, 1, 1, use_bias=True, dtype=dtype, rngs=rngs)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
         """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
         r = self.reduce(jnp.concatenate([low, high, previous], axis=-1))
-        x = self.refine2(self.refine1(r))
+        x = self.refine(r)
         return nnx.sigmoid(self.weight(x)) * x + r
+
+
+class ConvPair(nnx.Module):
+    """Two 3×3 conv-BN-ReLU, [B, H, W, C] → the same shape."""
+
+    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        """`features`: channels C of input and output."""
+        self.first = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
+        self.second = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply both."""
+        return self.second(self.first(x))
+
+
+class ReleasedFusion(nnx.Module):
+    """Fusion as in the authors' released network, followed by its decoder block.
+
+    r = ReLU(BN(1×1([previous, low, high]))), x = 3×3(ReLU(BN(3×3(r)))),
+    D_l = two 3×3 conv-BN-ReLU of sigmoid(1×1(x) → 1 channel) · x + r.
+    """
+
+    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        """`features`: channels C of each of the three inputs and of the output."""
+        self.reduce = ConvBnRelu(3 * features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
+        self.refine1 = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
+        self.refine2 = conv(features, features, 3, dtype=dtype, rngs=rngs)
+        self.weight = conv(features, 1, 1, dtype=dtype, rngs=rngs)
+        self.decode = ConvPair(features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
+        """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
+        r = self.reduce(jnp.concatenate([previous, low, high], axis=-1))
+        x = self.refine2(self.refine1(r))
+        return self.decode(nnx.sigmoid(self.weight(x)) * x + r)
+
+
+class SumFusion(nnx.Module):
+    """No fusion module (the ablation's baseline): two 3×3 conv-BN-ReLU of a sum."""
+
+    def __init__(self, features: int, *, with_high: bool, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        """`with_high`: add the high level too, as where position attention has refined it."""
+        self.with_high = with_high
+        self.refine = ConvPair(features, dtype=dtype, rngs=rngs)
+
+    def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
+        """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
+        return self.refine(low + previous + high if self.with_high else low + previous)

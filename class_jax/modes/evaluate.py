@@ -15,13 +15,13 @@ from class_jax.modes.inputs import evaluation_source, folder_source
 from class_jax.workdir import Workdir
 
 
-def run(config: ConfigDict, workdir: Workdir, *, folder: str | None, checkpoint: str) -> int:
+def run(config: ConfigDict, workdir: Workdir, *, source: str | None, checkpoint: str) -> int:
     """Evaluate a run; gives the exit status.
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
       workdir: the run; tables, maps and pictures go to its folder `eval`.
-      folder: images with masks to evaluate instead of the configured sets.
+      source: a folder of images with masks to evaluate instead of the configured sets.
       checkpoint: "best", "latest" or a step.
 
     Returns:
@@ -34,15 +34,15 @@ def run(config: ConfigDict, workdir: Workdir, *, folder: str | None, checkpoint:
     print(f"checkpoint: {predictor.checkpoint}", file=sys.stderr)
     rows: list[SetScores] = []
     problems: list[str] = []
-    source: Source
-    for name in [folder] if folder else config.eval.sets:
+    images: Source
+    for name in [source] if source else config.eval.sets:
         try:
-            if folder:
-                source, unusable = folder_source(folder, leaf="--input")
+            if source:
+                images, unusable = folder_source(source, leaf="--input")
             else:
-                source, unusable = evaluation_source(config, name)
+                images, unusable = evaluation_source(config, name)
             problems += unusable
-            row = _evaluate(Path(name).resolve().name, source, predictor, workdir)
+            row = _evaluate(Path(name).resolve().name, images, predictor, workdir)
         except UserError as error:
             problems.append(str(error))
         else:

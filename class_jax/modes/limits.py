@@ -24,12 +24,15 @@ SIDE = Limit("at least 32 pixels", lambda value: value >= 32)
 
 LIMITS = {
     "seed": NOT_NEGATIVE,
-    "model.stage_sizes": Limit(
-        "four numbers above 0", lambda value: len(value) == 4 and min(value) > 0
-    ),
+    "model.backbone": Limit('"resnet" or "vgg"', lambda value: value in ("resnet", "vgg")),
+    "model.stage_sizes": Limit("numbers above 0", lambda value: min(value) > 0),
     "model.width": POSITIVE,
     "model.features": POSITIVE,
     "model.dtype": DTYPE,
+    "model.query_reduction": POSITIVE,
+    "model.fusion": Limit(
+        '"paper", "released" or "sum"', lambda value: value in ("paper", "released", "sum")
+    ),
     "data.image_sizes": Limit("sides of at least 32 pixels", lambda value: min(value) >= 32),
     "data.crop": Limit("from 0 to below 1", lambda value: 0 <= value < 1),
     "data.workers": NOT_NEGATIVE,
@@ -41,6 +44,10 @@ LIMITS = {
     "train.warmup": SHARE,
     "train.momentum": SHARE,
     "train.weight_decay": NOT_NEGATIVE,
+    "train.losses": Limit(
+        'some of "pixel", "region", "object"',
+        lambda value: set(value) <= {"pixel", "region", "object"},
+    ),
     "train.log_every": POSITIVE,
     "train.validate_every": NOT_NEGATIVE,
     "train.checkpoint_every": POSITIVE,
@@ -59,3 +66,9 @@ def check_limits(config: ConfigDict) -> None:
             raise UserError(f"the configuration has no leaf config.{name}; see configs/r50.py.")
         if not limit.holds(values[leaf]):
             raise UserError(f"config.{name} = {values[leaf]!r}: expected {limit.wanted}.")
+    stages = {"resnet": 4, "vgg": 5}[config.model.backbone]
+    if len(config.model.stage_sizes) != stages:
+        raise UserError(
+            f"config.model.stage_sizes = {config.model.stage_sizes!r}: a {config.model.backbone} "
+            f"has {stages} stages."
+        )

@@ -1,11 +1,13 @@
 """Mode train: start a run, or resume it exactly where it stopped."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -13,14 +15,16 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
 from class_jax.data.montage import montage
 from class_jax.data.sources import Source
+from class_jax.losses import class_loss
 from class_jax.models.build import Network, build_network
 from class_jax.modes import evaluate
 from class_jax.modes.configuration import check_resumable
 from class_jax.modes.inputs import TrainingSources, training_sources
+from class_jax.pretrained import load_encoder
 from class_jax.sharding import check_divisible, make_mesh, put_batch, replicated, round_up_batch
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import NonFiniteError, Plan, train, training_part
-from class_jax.training.optimizer import sgd, triangle
+from class_jax.training.optimizer import Schedule, sgd, triangle
 from class_jax.training.state import TrainState, initial_state
 from class_jax.training.step import make_train_step
 from class_jax.training.summaries import Summaries
@@ -50,7 +54,7 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
             print(stop, file=sys.stderr)
             return 128 + stop.signal_number
     if config.eval.after_training:
-        return evaluate.run(config, workdir, folder=None, checkpoint="best")
+        return evaluate.run(config, workdir, source=None, checkpoint="best")
     return 0
 
 
@@ -65,20 +69,16 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     """Build everything that the loop needs, find out where to start, and run the loop."""
     network = build_network(config.model, dtype=config.model.dtype)
     plan = _plan(config, sources)
-    lr = triangle(config.train.lr, total_steps=plan.total_steps, warmup=config.train.warmup)
-    lr_backbone = triangle(
-        config.train.lr_backbone, total_steps=plan.total_steps, warmup=config.train.warmup
-    )
-    optimizer = sgd(
-        lr,
-        lr_backbone,
-        momentum=config.train.momentum,
-        nesterov=config.train.nesterov,
-        weight_decay=config.train.weight_decay,
+    optimizer, rates = make_optimizer(config, total_steps=plan.total_steps)
+    loss = functools.partial(
+        class_loss, losses=config.train.losses, multi_stage=config.train.multi_stage
     )
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
-        state = initial_state(network.initialize(config.seed), optimizer)
-        state = _resumed(jax.device_put(state, replicated(mesh)), checkpoints, mesh)
+        variables = network.initialize(config.seed)
+        if config.model.pretrained and not checkpoints.steps():
+            variables = load_encoder(config.model.pretrained, network, variables)
+        state = jax.device_put(initial_state(variables, optimizer), replicated(mesh))
+        state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
         _announce(config, network, sources, plan, start)
         if start >= plan.total_steps:
@@ -92,15 +92,31 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
             train(
                 state,
                 batches,
-                train_step=make_train_step(
-                    network, optimizer, lr=lr, lr_backbone=lr_backbone, mesh=mesh
-                ),
+                train_step=make_train_step(network, optimizer, loss, **rates, mesh=mesh),
                 validate=_validation(config, network, sources.held_out, mesh),
                 plan=plan,
                 checkpoints=checkpoints,
                 summaries=summaries,
                 mesh=mesh,
             )
+
+
+def make_optimizer(
+    config: ConfigDict, *, total_steps: int
+) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
+    """The configured optimiser, and its learning rates `lr` and `lr_backbone` for logging."""
+    rates = {
+        name: triangle(config.train[name], total_steps=total_steps, warmup=config.train.warmup)
+        for name in ("lr", "lr_backbone")
+    }
+    optimizer = sgd(
+        **rates,
+        momentum=config.train.momentum,
+        nesterov=config.train.nesterov,
+        weight_decay=config.train.weight_decay,
+        freeze_stem=config.train.freeze_stem,
+    )
+    return optimizer, rates
 
 
 def _stream(config: ConfigDict, source: Source) -> TrainingStream:
@@ -146,6 +162,7 @@ def _announce(
     lines = [
         f"devices: {len(devices)} × {devices[0].device_kind}",
         f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
+        f"encoder starts from: {config.model.pretrained or 'random weights'}",
         f"examples: {len(sources.train)} to train on, {held_out} held out",
         f"starting at step {start} of {plan.total_steps}"
         if start < plan.total_steps

@@ -32,12 +32,20 @@ def triangle(peak: float, *, total_steps: int, warmup: float) -> Schedule:
 
 
 def sgd(
-    lr: Schedule, lr_backbone: Schedule, *, momentum: float, nesterov: bool, weight_decay: float
+    lr: Schedule,
+    lr_backbone: Schedule,
+    *,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    freeze_stem: bool = False,
 ) -> optax.GradientTransformation:
     """SGD over two parameter groups, the pretrained encoder and everything else.
 
     Weight decay is added to the gradient before momentum, as PyTorch's SGD does, and acts on
-    every parameter, batch norm's included.
+    every parameter, batch norm's included. With `freeze_stem` the encoder's stem (ResNet's first
+    convolution and batch norm, VGG's first group) keeps its values; its batch statistics, which
+    no optimiser touches, go on moving.
     """
 
     def group(schedule: Schedule) -> optax.GradientTransformation:
@@ -46,9 +54,16 @@ def sgd(
             optax.sgd(schedule, momentum=momentum, nesterov=nesterov),
         )
 
-    return optax.partition({"backbone": group(lr_backbone), "rest": group(lr)}, _groups)
+    groups = {"backbone": group(lr_backbone), "rest": group(lr), "frozen": optax.set_to_zero()}
 
+    def label(path: tuple[Any, ...], _: jax.Array) -> str:
+        names = [jax.tree_util.keystr((key,), simple=True) for key in path]
+        if names[0] != "encoder":
+            return "rest"
+        stem = names[1] in ("conv1", "bn1") or names[1:3] == ["groups", "0"]
+        return "frozen" if freeze_stem and stem else "backbone"
 
-def _groups(params: dict[str, Any]) -> dict[str, Any]:
-    """The group of each parameter: a tree prefix, one label for each module of the network."""
-    return {name: "backbone" if name == "encoder" else "rest" for name in params}
+    def labels(params: dict[str, Any]) -> dict[str, Any]:
+        return jax.tree_util.tree_map_with_path(label, params)
+
+    return optax.partition(groups, labels)

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from class_jax.losses import class_loss
 from class_jax.models.build import Network, Tree, Variables
 from class_jax.models.network import normalize
 from class_jax.sharding import batch_sharded, replicated
@@ -15,12 +14,14 @@ from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
+LossOfLogits = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 TrainStep = Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
     network: Network,
     optimizer: optax.GradientTransformation,
+    loss_of_logits: LossOfLogits,
     *,
     lr: Schedule,
     lr_backbone: Schedule,
@@ -31,9 +32,9 @@ def make_train_step(
     The program is written for the global batch, so batch norm sees the global batch, and the
     result does not depend on the number of devices (but for rounding).
 
-    The step takes uint8 batches {"image": [B, H, W, 3], "mask": [B, H, W]} and gives the new
-    state and scalar metrics: `loss`, the finest stage's `loss_pixel`, `loss_region` and
-    `loss_object`, `grad_norm`, `lr`, `lr_backbone`.
+    `loss_of_logits` is `class_loss`, or a part of it. The step takes uint8 batches {"image":
+    [B, H, W, 3], "mask": [B, H, W]} and gives the new state and scalar metrics: `loss`, the finest
+    stage's `loss_pixel`, `loss_region` and `loss_object`, `grad_norm`, `lr`, `lr_backbone`.
     """
 
     def step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, Metrics]:
@@ -43,7 +44,7 @@ def make_train_step(
         def loss_of(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
             variables = Variables(params, state.variables.batch_stats)
             logits, batch_stats = network.apply_train(variables, images)
-            loss, terms = class_loss(logits, masks)
+            loss, terms = loss_of_logits(logits, masks)
             return loss, (batch_stats, terms)
 
         params = state.variables.params

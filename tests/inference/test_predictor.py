@@ -60,5 +60,5 @@ def test_other_arrays_are_refused(predictor, wrong):
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="holds no trained network"):
         Predictor.load(tmp_path)

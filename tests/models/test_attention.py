@@ -3,11 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from class_jax.models.attention import (
-    CrossLevelAttention,
+    ChannelAttention,
+    PositionAttention,
     channel_attention,
+    misread,
     position_attention,
 )
 
@@ -25,10 +28,10 @@ def position_by_loop(query, key, value):
     return out
 
 
-def channel_by_loop(low, high):
+def channel_by_loop(low, high, sign=1):
     out = np.zeros_like(low)
     for i in range(low.shape[1]):
-        weights = np.array([np.exp(low[:, i] @ high[:, j]) for j in range(high.shape[1])])
+        weights = np.array([np.exp(sign * low[:, i] @ high[:, j]) for j in range(high.shape[1])])
         for j in range(high.shape[1]):
             out[:, i] += weights[j] / weights.sum() * high[:, j]
     return out
@@ -57,30 +60,52 @@ def test_large_energies_stay_finite_and_exact_in_bfloat16():
     np.testing.assert_allclose(float(got[0, 0, 0]), (1 - weight) + 2 * weight, rtol=1e-2)
 
 
-def test_attentions_start_switched_off():
-    module = CrossLevelAttention(4, dtype=jnp.float32, rngs=nnx.Rngs(0))
-    high, low = jnp.array(draw(2, 2, 3, 4)), jnp.array(draw(2, 4, 5, 4, seed=1))
-    high_out, low_out = module(high, low)
-    np.testing.assert_array_equal(high_out, high)
-    np.testing.assert_array_equal(low_out, low)
-    module.alpha[...] = jnp.ones(())
-    module.beta[...] = jnp.ones(())
-    high_out, low_out = module(high, low)
-    assert high_out.shape == high.shape
-    assert low_out.shape == low.shape
-    assert jnp.abs(high_out - high).max() > 1e-3
-    assert jnp.abs(low_out - low).max() > 1e-3
+def test_unlike_channels_weigh_most_where_energies_are_turned_round():
+    low, high = draw(6, 4), draw(6, 5, seed=1)
+    expected = channel_by_loop(low, high, sign=-1)  # a row's constant drops out of its softmax
+    got = channel_attention(
+        *(jnp.array(x[None], jnp.float32) for x in (low, high)), prefer_unlike=True
+    )
+    np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_both_scales_receive_gradients_at_the_start():
-    module = CrossLevelAttention(4, dtype=jnp.float32, rngs=nnx.Rngs(0))
-    high, low = jnp.array(draw(1, 2, 2, 4)), jnp.array(draw(1, 4, 4, 4, seed=1))
-    graphdef, params = nnx.split(module)
+def test_misreading_takes_memory_for_that_of_channels_first():
+    # Two positions of three channels lie in memory as 0 1 2 | 3 4 5; read as three channels of two
+    # positions that is 0 1 | 2 3 | 4 5.
+    x = jnp.arange(6.0).reshape(1, 2, 3)
+    np.testing.assert_array_equal(misread(x)[0], [[0, 2, 4], [1, 3, 5]])
 
-    def loss(params):
-        high_out, low_out = nnx.merge(graphdef, params)(high, low)
-        return (high_out**2).sum() + (low_out**3).sum()
 
-    gradients = nnx.to_pure_dict(jax.grad(loss)(params))
-    assert abs(gradients["alpha"]) > 1e-3
-    assert abs(gradients["beta"]) > 1e-3
+@pytest.fixture
+def attentions():
+    rngs = nnx.Rngs(0)
+    position = PositionAttention(
+        4, query_features=2, misread_output=False, dtype=jnp.float32, rngs=rngs
+    )
+    return position, ChannelAttention(prefer_unlike=False)
+
+
+def levels():
+    return jnp.array(draw(2, 2, 3, 4)), jnp.array(draw(2, 4, 5, 4, seed=1))
+
+
+def test_attentions_start_switched_off_and_act_once_switched_on(attentions):
+    position, channel = attentions
+    high, low = levels()
+    np.testing.assert_array_equal(position(high, low), high)
+    np.testing.assert_array_equal(channel(high, low), low)
+    position.alpha[...] = jnp.ones(())
+    channel.beta[...] = jnp.ones(())
+    assert jnp.abs(position(high, low) - high).max() > 1e-3
+    assert jnp.abs(channel(high, low) - low).max() > 1e-3
+
+
+def test_both_scales_receive_gradients_at_the_start(attentions):
+    high, low = levels()
+    for module, name in zip(attentions, ("alpha", "beta"), strict=True):
+        graphdef, params = nnx.split(module)
+
+        def loss(params, graphdef=graphdef):
+            return (nnx.merge(graphdef, params)(high, low) ** 3).sum()
+
+        assert abs(nnx.to_pure_dict(jax.grad(loss)(params))[name]) > 1e-3

@@ -7,6 +7,7 @@ import pytest
 
 from class_jax.models.build import Variables, build_network
 from class_jax.models.network import normalize
+from tests.small_run import SMALL_MODEL
 
 
 def images(batch, height, width, seed=0):
@@ -33,7 +34,7 @@ def awake(small_network):
 
 def test_resnet50_has_torchvisions_parameters():
     network = build_network(
-        {"stage_sizes": (3, 4, 6, 3), "width": 64, "features": 64}, dtype="float32"
+        {**SMALL_MODEL, "stage_sizes": (3, 4, 6, 3), "width": 64, "features": 64}, dtype="float32"
     )
     trunk = network.shapes.params["encoder"]
     assert sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(trunk)) == 23_508_032
@@ -88,7 +89,7 @@ def test_training_moves_batch_statistics_as_torch_does(small_network):
 
 
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(awake, small_network):
-    half = build_network({"stage_sizes": (1, 1, 1, 1), "width": 4, "features": 8}, dtype="bfloat16")
+    half = build_network(SMALL_MODEL, dtype="bfloat16")
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(half.shapes))
     pixels = images(1, 64, 64)
     exact = jax.jit(small_network.apply)(awake, pixels)
@@ -103,8 +104,10 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(awake, small
 def test_initial_values_depend_on_seed_and_name_alone(small_network):
     first, again, other = (small_network.initialize(seed) for seed in (0, 0, 1))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    kernel = first.params["fusions"][0]["refine1"]["conv"]["kernel"]
-    assert not np.array_equal(kernel, other.params["fusions"][0]["refine1"]["conv"]["kernel"])
+    kernel = first.params["stages"][0]["fusion"]["refine"]["first"]["conv"]["kernel"]
+    assert not np.array_equal(
+        kernel, other.params["stages"][0]["fusion"]["refine"]["first"]["conv"]["kernel"]
+    )
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 8)), rel=0.15)
 
 

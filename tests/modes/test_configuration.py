@@ -121,5 +121,9 @@ def test_resuming_with_another_configuration_lists_all_differences(workdir):
         check_resumable(changed, saved, workdir)
     for name in ("seed is 0 there and 1 here", "model.width is 64", "train.batch_size is 32"):
         assert name in str(error.value)
-    allowed = ["--config.data.root=/x", "--config.train.total_steps=9", "--config.eval.dtype=float32"]
+    allowed = [
+        "--config.data.root=/x",
+        "--config.train.total_steps=9",
+        "--config.eval.dtype=float32",
+    ]
     check_resumable(in_force(R50, workdir, allowed), saved, workdir)

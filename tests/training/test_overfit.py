@@ -16,13 +16,14 @@ import pytest
 from class_jax.data.layouts import find_layout
 from class_jax.data.sources import PairSource, match_pairs
 from class_jax.data.synthetic import SyntheticSource
+from class_jax.losses import class_loss
 from class_jax.models.build import build_network
 from class_jax.sharding import put_batch, replicated
 from class_jax.training.optimizer import sgd, triangle
 from class_jax.training.state import initial_state
 from class_jax.training.step import make_train_step
 from class_jax.training.validation import make_validation_step, validate
-from tests.small_run import mesh_of
+from tests.small_run import SMALL_MODEL, mesh_of
 
 STEPS = 160
 SIDE = 128
@@ -44,12 +45,12 @@ def eight_pictures():
 @pytest.mark.slow
 def test_eight_pictures_are_learned_by_heart():
     network = build_network(
-        {"stage_sizes": (3, 4, 6, 3), "width": 64, "features": 64}, dtype="float32"
+        {**SMALL_MODEL, "stage_sizes": (3, 4, 6, 3), "width": 64, "features": 64}, dtype="float32"
     )
     mesh = mesh_of(1)
     lr = triangle(0.05, total_steps=STEPS, warmup=0.1)
     optimizer = sgd(lr, lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    step = make_train_step(network, optimizer, lr=lr, lr_backbone=lr, mesh=mesh)
+    step = make_train_step(network, optimizer, class_loss, lr=lr, lr_backbone=lr, mesh=mesh)
     validation_step = make_validation_step(network, mesh)
     state = jax.device_put(initial_state(network.initialize(0), optimizer), replicated(mesh))
     pictures = eight_pictures()

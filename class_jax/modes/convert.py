@@ -1,0 +1,52 @@
+"""Mode convert: the authors' released checkpoint becomes a workdir."""
+
+import sys
+
+from ml_collections import ConfigDict
+
+from class_jax.checkpoints import Checkpoints
+from class_jax.errors import UserError
+from class_jax.models.build import build_network
+from class_jax.modes.train import make_optimizer
+from class_jax.pretrained import load_released
+from class_jax.training.loop import save
+from class_jax.training.state import TrainState, initial_state
+from class_jax.workdir import Workdir
+
+
+def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
+    """Write a checkpoint of step 0 with the released values; gives the exit status.
+
+    Raises:
+      UserError: no source, a workdir that holds a run, another network than the released one, or a
+        file that does not fit it. Nothing is written then.
+    """
+    if not source:
+        raise UserError("--mode convert needs --source=FILE, the released CLASS checkpoint.")
+    if workdir.config_file.exists() or workdir.checkpoints.exists():
+        raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
+    if config.model.fusion != "released" or config.model.backbone != "resnet":
+        raise UserError(
+            "--mode convert needs the released network: add --config configs/r50_released.py."
+        )
+    network = build_network(config.model, dtype="float32")
+    variables = load_released(source, network)
+    optimizer, _ = make_optimizer(config, total_steps=1)  # for the shapes of its state
+    state = initial_state(variables, optimizer)
+    workdir.create()
+    with workdir.lock():
+        _write(config, workdir, state)
+    print(f"{source} → {workdir.path}: {network.count_parameters():,} parameters", file=sys.stderr)
+    return 0
+
+
+def _write(config: ConfigDict, workdir: Workdir, state: TrainState) -> None:
+    """Checkpoint and configuration, or neither."""
+    try:
+        with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
+            save(checkpoints, state, None)
+            checkpoints.wait()
+        workdir.save_config(config)
+    except BaseException:
+        workdir.checkpoints.rmtree(missing_ok=True)
+        raise

@@ -1,0 +1,80 @@
+"""Mode predict: a map for every picture of a file or folder."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from class_jax.data.images import map_levels, read_image, write_map
+from class_jax.errors import UserError
+from class_jax.inference.media import Jobs, plan_maps
+from class_jax.inference.predictor import Predictor
+from class_jax.workdir import Workdir
+
+
+def run(
+    config: ConfigDict,
+    workdir: Workdir,
+    *,
+    source: str | None,
+    output: str | None,
+    checkpoint: str,
+) -> int:
+    """Write the maps; gives the exit status, 1 where some pictures could not be read.
+
+    Maps that exist already are left as they are, so that an interrupted run goes on.
+
+    Raises:
+      UserError: nothing to read, nowhere to write, no checkpoint, or no picture was readable.
+    """
+    if not source:
+        raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
+    target = Path(output).expanduser() if output else Path(workdir.path) / "predictions"
+    jobs = plan_maps(Path(source).expanduser().absolute(), target.absolute())
+    predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
+    print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
+    todo = {target: picture for target, picture in jobs.items() if not target.exists()}
+    if len(todo) < len(jobs):
+        print(f"{len(jobs) - len(todo)} maps are there already", file=sys.stderr)
+    problems = _write_maps(todo, predictor)
+    if len(problems) == len(jobs):
+        raise UserError(" ".join(problems))
+    print(f"{len(todo) - len(problems)} maps written to {target}", file=sys.stderr)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _write_maps(jobs: Jobs, predictor: Predictor) -> list[str]:
+    """Predict and write in batches; gives a sentence for each picture that cannot be read."""
+    problems: list[str] = []
+    with tqdm(total=len(jobs), desc="predicting", unit="image", disable=len(jobs) == 1) as bar:
+        for targets, images in _batches(jobs, predictor.batch_size, problems, bar):
+            for target, saliency in zip(targets, predictor.predict(images), strict=True):
+                write_map(target, map_levels(saliency, jobs[target]))
+                bar.update()
+    return problems
+
+
+def _batches(
+    jobs: Jobs, batch_size: int, problems: list[str], bar: tqdm
+) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
+    """Decoded pictures, some at a time; what cannot be read goes to `problems`."""
+    targets: list[Path] = []
+    images: list[np.ndarray] = []
+    for target, picture in jobs.items():
+        try:
+            images.append(read_image(picture))
+        except UserError as error:
+            problems.append(str(error))
+            bar.update()
+            continue
+        targets.append(target)
+        if len(images) == batch_size:
+            yield targets, images
+            targets, images = [], []
+    if images:
+        yield targets, images

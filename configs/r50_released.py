@@ -1,0 +1,27 @@
+"""The network of the authors' published checkpoint, where it differs from the paper.
+
+    python main.py --mode convert --config configs/r50_released.py --source FILE --workdir runs/r
+    python main.py --mode eval --workdir runs/r --input FOLDER
+
+The checkpoint is the authors' Google Drive file 1d18GHNeaR_Hg91LlNJQNL_HNkyoW-5qs, named in the
+readme of github.com/luckybird1994/classnet. It carries no licence and is not ours to rehost.
+Expected: the scores of the paper's Table 1 (DUTS-TE adaptive F .856, S .894, MAE .034).
+Cost: 24.8 M parameters, 12.96 GMAC an image at 352 px.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import r50
+
+
+def get_config() -> ConfigDict:
+    """The paper's recipe with the released network."""
+    config = r50.get_config()
+    config.model.pretrained = ""  # the checkpoint holds the encoder too
+    config.model.global_context = True
+    config.model.transfer_per_attention = True
+    config.model.query_reduction = 8
+    config.model.misread_positions = True
+    config.model.prefer_unlike_channels = True
+    config.model.fusion = "released"
+    return config

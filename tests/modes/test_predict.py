@@ -1,0 +1,134 @@
+"""Mode predict: which files it writes, what it leaves alone, and what it says."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from class_jax import Predictor
+from tests.program import use_one_device
+
+
+def picture(path, height=40, width=60, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def grey(path):
+    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.fixture
+def predict(run, trained):
+    return lambda *arguments: run("--mode", "predict", "--workdir", trained, *arguments)
+
+
+@pytest.fixture
+def predictor(trained, monkeypatch):
+    use_one_device(monkeypatch)
+    return Predictor.load(trained)
+
+
+def test_a_folder_gives_a_map_for_every_picture_below_it(predict, predictor, tmp_path):
+    for index, name in enumerate(("b.jpg", "deep/er/a.png", "deep/c.tif")):
+        picture(tmp_path / "in" / name, 30 + index, 50 - index, seed=index)
+    picture(tmp_path / "in" / ".hidden" / "d.png")
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    status, _, err = predict("--input", "in", "--output", "in/maps")
+    assert status == 0, err
+    assert "1 × cpu" in err
+    assert "predicting" in err
+    maps = {path.relative_to(tmp_path / "in" / "maps") for path in (tmp_path / "in").rglob("*.png")
+            if "maps" in path.parts}  # fmt: skip
+    assert set(map(str, maps)) == {"b.png", "deep/er/a.png", "deep/c.png"}
+    saliency = predictor.predict(tmp_path / "in" / "deep" / "c.tif")
+    expected = np.rint(saliency * 255).astype(np.uint8)
+    np.testing.assert_array_equal(grey(tmp_path / "in" / "maps" / "deep" / "c.png"), expected)
+    # Again: nothing is left to do, and maps are not taken for pictures.
+    status, _, err = predict("--input", "in", "--output", "in/maps")
+    assert status == 0
+    assert "3 maps are there already" in err
+    assert "0 maps written" in err
+
+
+def test_paths_lists_and_arrays_give_the_same_maps(predictor, tmp_path):
+    path = picture(tmp_path / "a.png")
+    array = np.asarray(Image.open(path))
+    by_path, by_array = predictor.predict([str(path), array])
+    np.testing.assert_allclose(by_path, by_array, atol=1e-6)
+    np.testing.assert_allclose(predictor.predict(path), by_array, atol=1e-5)
+
+
+def test_a_rotated_photograph_gives_an_upright_map(predict, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.jpg", exif=exif)
+    status, _, err = predict("--input", "turned.jpg", "--output", "out/map.png")
+    assert status == 0, err
+    assert grey(tmp_path / "out" / "map.png").shape == (60, 40)
+
+
+def test_maps_go_to_the_workdir_by_default(predict, trained, tmp_path):
+    picture(tmp_path / "alone.png", 33, 44)
+    status, _, err = predict("--input", "alone.png")
+    assert status == 0, err
+    saliency = grey(trained / "predictions" / "alone.png")
+    assert saliency.dtype == np.uint8
+    assert saliency.shape == (33, 44)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
+    picture(tmp_path / "in" / "good.png")
+    (tmp_path / "in" / "bad.jpg").write_text("no picture")
+    status, _, err = predict("--input", "in", "--output", "out")
+    assert status == 1
+    assert "bad.jpg" in err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"good.png"}
+    # The rerun finds the good map there, and the broken picture still broken.
+    assert predict("--input", "in", "--output", "out")[0] == 1
+    (tmp_path / "in" / "good.png").unlink()
+    status, _, err = predict("--input", "in", "--output", "elsewhere")
+    assert status == 2
+    assert "bad.jpg" in err
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "needs --input"),
+        (["--input", "none"], "there is no such file or folder"),
+        (["--input", "empty"], "holds no images"),
+        (["--input", "notes.txt"], "is not an image"),
+        (["--input", "in", "--output", "map.png"], "is a folder, so"),
+        (["--input", "in", "--output", "notes.txt"], "notes.txt is a file"),
+        (["--input", "in", "--output", "in"], "is the folder of the pictures"),
+        (["--input", "in/a.png", "--output", "in/a.png"], "is the picture itself"),
+        (["--input", "in/a.png", "--output", "in"], "is the picture itself"),
+        (["--input", "twice", "--output", "out"], "would both write"),
+        (["--input", "in", "--checkpoint", "77"], "--checkpoint=77 is neither"),
+        (["--input", "in", "--output", "/proc/maps"], "cannot be written"),
+    ],
+)
+def test_mistakes_are_answered_before_anything_is_written(predict, tmp_path, arguments, sentence):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    picture(tmp_path / "in" / "a.png")
+    for name in ("a.png", "a.jpg"):
+        picture(tmp_path / "twice" / name)
+    before = sorted(tmp_path.rglob("*"))
+    status, out, err = predict(*arguments)
+    assert status == 2
+    assert sentence in err
+    assert out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_without_a_network_the_sentence_says_how_to_get_one(run, tmp_path):
+    picture(tmp_path / "a.png")
+    status, _, err = run("--mode", "predict", "--workdir", "nowhere", "--input", "a.png")
+    assert status == 2
+    assert "train a network (--mode train), or convert the authors' (--mode convert)" in err

@@ -1,0 +1,60 @@
+"""Calling the program as its users do, in process, on a small synthetic configuration."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import main as program
+from tests.small_run import mesh_of
+
+ROOT = Path(__file__).parents[1]
+
+RECIPE = """
+from configs import quickstart
+
+
+def get_config():
+    config = quickstart.get_config()
+    config.model.width = 4
+    config.model.features = 8
+    config.data.num_train = 20
+    config.data.num_val = 10
+    config.data.image_sizes = (64,)
+    config.train.batch_size = 8
+    config.train.total_steps = 4
+    config.train.validate_every = 2
+    config.train.checkpoint_every = 2
+    config.eval.image_size = 64
+    config.eval.batch_size = 8
+    return config
+"""
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Exit status, standard output and standard error of `python main.py ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
+    status = program.main()
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def use_one_device(patch):
+    """Most tests need no second device, and compiling for eight takes twice as long."""
+    patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(1))
+    patch.setattr("class_jax.inference.predictor.make_mesh", lambda: mesh_of(1))
+
+
+def pairs(folder, count=12, size=(48, 64)):
+    """A folder of images and masks."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        mask = np.zeros(size, np.uint8)
+        mask[8:40, 8 + index : 40] = 255
+        image = (rng.integers(0, 128, (*size, 3)) + mask[..., None] // 2).astype(np.uint8)
+        cv2.imwrite(str(folder / "images" / f"{index:02d}.jpg"), image)
+        cv2.imwrite(str(folder / "masks" / f"{index:02d}.png"), mask)
+    return folder

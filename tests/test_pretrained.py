@@ -1,0 +1,219 @@
+"""Parity with PyTorch for weights drawn by name, and strictness in both directions.
+
+tests/golden/parity holds what PyTorch (float32, CPU, evaluation mode) gives for the weights that
+`weights.py` there draws from each parameter's PyTorch name with seed 0.
+"""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.flax
+import safetensors.numpy
+from flax import nnx
+
+from class_jax.errors import UserError
+from class_jax.models.build import Variables, build_network
+from class_jax.modes.configuration import load_recipe
+from class_jax.pretrained import load_encoder, load_released, read_weights
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden" / "parity"
+spec = importlib.util.spec_from_file_location("parity_weights", GOLDEN / "weights.py")
+parity = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(parity)
+
+
+def network_of(recipe):
+    config = load_recipe(str(ROOT / "configs" / f"{recipe}.py"))
+    return build_network(config.model, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def released():
+    return network_of("r50_released")
+
+
+@pytest.fixture(scope="module")
+def released_weights():
+    return parity.state_dict("released_class_keys.json")
+
+
+def saved(folder, weights, name="weights.safetensors"):
+    safetensors.numpy.save_file(weights, folder / name)
+    return str(folder / name)
+
+
+def levels(network, variables, images):
+    """Levels 2–5 of the encoder alone."""
+    module = nnx.merge(network.graphdef, *variables, copy=True)
+    module.eval()
+    return jax.jit(module.encoder)(images)
+
+
+def expected(name):
+    return np.load(GOLDEN / f"{name}_expected.npz")
+
+
+def image():
+    return jnp.asarray(expected("released_class")["image_nhwc"])
+
+
+def test_resnet50_stages_equal_pytorch(tmp_path):
+    network = network_of("r50")
+    source = saved(tmp_path, parity.state_dict("resnet50_keys.json"))
+    variables = load_encoder(source, network, network.initialize(0))
+    golden = expected("resnet50")
+    for level, features in enumerate(levels(network, variables, image()), start=1):
+        ours = np.moveaxis(np.asarray(features), -1, 1)[:, :8]
+        np.testing.assert_allclose(ours, golden[f"layer{level}_nchw"], atol=1e-3)
+
+
+def test_vgg16_groups_equal_pytorch(tmp_path):
+    network = network_of("vgg16")
+    source = saved(tmp_path, parity.state_dict("vgg16_keys.json"))
+    variables = load_encoder(source, network, network.initialize(0))
+    golden = expected("vgg16")
+    for name, features in zip((7, 14, 21, 28), levels(network, variables, image()), strict=True):
+        ours = np.moveaxis(np.asarray(features), -1, 1)[:, :8]
+        np.testing.assert_allclose(ours, golden[f"relu_of_features_{name}_nchw"], atol=1e-3)
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables.params["encoder"]))
+    assert count == 14_714_688
+
+
+def test_all_four_outputs_of_the_released_network_equal_pytorch(
+    tmp_path, released, released_weights
+):
+    variables = load_released(saved(tmp_path, released_weights), released)
+    variables = jax.tree.map(jnp.asarray, variables)
+    logits = jax.jit(released.apply)(variables, image())
+    golden = expected("released_class")
+    for ours, number in zip(logits, (1, 3, 4, 5), strict=True):
+        np.testing.assert_allclose(ours, golden[f"supervision{number}_nchw"][:, 0], atol=1e-3)
+    assert released.count_parameters() == 24_771_514
+
+
+def broken(weights, how):
+    """The weights with one fault, and what the error must say."""
+    weights = dict(weights)
+    name = "fusion3.conv2.weight"
+    if how == "missing":
+        del weights[name]
+        return weights, f"{name} is missing"
+    if how == "surplus":
+        weights["fusion3.conv9.weight"] = weights[name]
+        return weights, "fusion3.conv9.weight is surplus"
+    if how == "reshaped":
+        weights[name] = weights[name][:, :, :1]
+        return weights, rf"{name} has shape \[64, 64, 1, 3\]"
+    weights[name] = weights[name] * np.float32("nan")
+    return weights, f"{name} holds values that are not finite"
+
+
+@pytest.mark.parametrize("how", ["missing", "surplus", "reshaped", "nan"])
+def test_every_difference_is_named(tmp_path, released, released_weights, how):
+    weights, sentence = broken(released_weights, how)
+    with pytest.raises(UserError, match=sentence):
+        load_released(saved(tmp_path, weights), released)
+
+
+def test_all_differences_come_in_one_error(tmp_path, released, released_weights):
+    weights = dict(released_weights)
+    for name in ("CAM2.gamma", "PAM4.gamma"):
+        del weights[name]
+    weights["extra"] = np.zeros(3, np.float32)
+    with pytest.raises(UserError) as error:
+        load_released(saved(tmp_path, weights), released)
+    for name in ("CAM2.gamma is missing", "PAM4.gamma is missing", "extra is surplus"):
+        assert name in str(error.value)
+
+
+def test_classifier_heads_prefixes_and_half_precision_are_taken(tmp_path):
+    network = network_of("vgg16")
+    weights = parity.state_dict("vgg16_keys.json")
+    half = {f"module.{name}": value.astype(np.float16) for name, value in weights.items()}
+    half["module.classifier.6.weight"] = np.zeros((3, 3), np.float16)
+    half["module.pre_logits.fc1.weight"] = np.zeros((3, 3), np.float16)
+    fresh = network.initialize(0)
+    variables = load_encoder(saved(tmp_path, half), network, fresh)
+    kernel = variables.params["encoder"]["groups"][4][2]["kernel"]
+    assert kernel.dtype == np.float32
+    np.testing.assert_allclose(
+        kernel, weights["features.28.weight"].transpose(2, 3, 1, 0), rtol=1e-3, atol=1e-6
+    )
+    # Everything beside the encoder keeps its initial value.
+    jax.tree.map(np.testing.assert_array_equal, variables.params["stages"], fresh.params["stages"])
+
+
+def test_bfloat16_files_are_read(tmp_path):
+    values = np.linspace(-2, 2, 7, dtype=np.float32)
+    safetensors.flax.save_file({"x": jnp.asarray(values, jnp.bfloat16)}, tmp_path / "x.safetensors")
+    read = read_weights(str(tmp_path / "x.safetensors"))["x"]
+    assert read.dtype == np.float32
+    np.testing.assert_allclose(read, values, rtol=1e-2)
+
+
+def test_pytorch_files_of_every_format(tmp_path):
+    torch = pytest.importorskip("torch")
+    values = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    tensors = {f"module.{name}": torch.from_numpy(value) for name, value in values.items()}
+    torch.save(tensors, tmp_path / "zip.pth")
+    torch.save(tensors, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "nested.pth")
+    for name in ("zip", "old", "nested"):
+        read = read_weights(str(tmp_path / f"{name}.pth"))
+        np.testing.assert_array_equal(read["a.weight"], values["a.weight"])
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path):
+    pytest.importorskip("torch")
+
+    class Attack:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "attacked",)
+
+    path = tmp_path / "attack.pth"
+    path.write_bytes(pickle.dumps({"a": Attack()}))
+    with pytest.raises(UserError, match="refused, as loading them could run code"):
+        read_weights(str(path))
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_files_that_are_not_there_or_not_whole(tmp_path):
+    with pytest.raises(UserError, match="no such file of weights"):
+        read_weights(str(tmp_path / "none.safetensors"))
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    with pytest.raises(UserError, match="is not a whole safetensors file"):
+        read_weights(str(tmp_path / "cut.safetensors"))
+    with pytest.raises(UserError, match="expected hf://owner/name/file"):
+        read_weights("hf://owner")
+
+
+def test_no_network_says_what_to_fetch_and_how_to_do_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError) as error:
+        read_weights("hf://timm/resnet50.tv_in1k/model.safetensors")
+    for words in (
+        "https://huggingface.co/timm/resnet50.tv_in1k/resolve/main/model.safetensors",
+        "config.model.pretrained=None",
+    ):
+        assert words in str(error.value)
+
+
+def test_released_network_takes_any_size_and_treats_images_alike(
+    tmp_path, released, released_weights
+):
+    variables = jax.tree.map(
+        jnp.asarray, load_released(saved(tmp_path, released_weights), released)
+    )
+    rng = np.random.default_rng(0)
+    batch = jnp.asarray(rng.standard_normal((2, 96, 160, 3)), jnp.float32)
+    apply = jax.jit(released.apply)
+    logits = apply(Variables(*variables), batch)
+    assert logits.shape == (4, 2, 96, 160)
+    np.testing.assert_allclose(apply(variables, batch[::-1])[:, ::-1], logits, atol=1e-3)

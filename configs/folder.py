@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.model.pretrained = ""
     config.data.train = "folder"
     config.data.root = ""  # must be given
-    config.data.val_root = ""  # empty: a tenth of root is held out
     config.data.workers = 2
     config.train.epochs = 30
     config.train.validate_every = 200

@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict()
     config.data.train = "duts_tr"
     config.data.root = "~/tensorflow_datasets"
+    config.data.val_root = ""  # for data.train = "folder": images to validate on
     config.data.image_sizes = (224, 256, 288, 320, 352)  # one for each batch, drawn at random
     config.data.crop = 0.125  # up to this share of each side is cropped off
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one

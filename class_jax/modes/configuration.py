@@ -36,6 +36,7 @@ def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> 
         config = load_recipe(str(DEFAULT_RECIPE))
     for flag, value in _pairs(overrides):
         _override(config, flag.removeprefix("--config."), value)
+    _check_complete(config)
     check_limits(config)
     return config
 
@@ -58,7 +59,7 @@ def load_recipe(recipe: str) -> ConfigDict:
     get_config = definitions["get_config"]
     try:
         return get_config(argument) if argument else get_config()
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"--config={recipe}: {error}.") from error
 
 
@@ -76,6 +77,19 @@ def check_resumable(config: ConfigDict, saved: ConfigDict, workdir: Workdir) -> 
         raise UserError(
             f"{workdir.path} holds a run of another configuration: {'; '.join(differences)}. "
             "Choose another --workdir, or leave --config out to continue that run."
+        )
+
+
+def _check_complete(config: ConfigDict) -> None:
+    """Every recipe has the leaves of configs/r50.py, and some sources need more."""
+    needed = set(named_leaves(load_recipe(str(DEFAULT_RECIPE))))
+    if config.get("data", {}).get("train") == "synthetic":
+        needed |= {"data.num_train", "data.num_val", "data.picture_size"}
+    missing = sorted(needed - named_leaves(config).keys())
+    if missing:
+        raise UserError(
+            f"the configuration has no leaf config.{', config.'.join(missing)}: see "
+            "configs/r50.py, and configs/quickstart.py for synthetic data."
         )
 
 

@@ -105,10 +105,8 @@ def make_optimizer(
     config: ConfigDict, *, total_steps: int
 ) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
     """The configured optimiser, and its learning rates `lr` and `lr_backbone` for logging."""
-    rates = {
-        name: triangle(config.train[name], total_steps=total_steps, warmup=config.train.warmup)
-        for name in ("lr", "lr_backbone")
-    }
+    rate = functools.partial(triangle, total_steps=total_steps, warmup=config.train.warmup)
+    rates = {"lr": rate(config.train.lr), "lr_backbone": rate(config.train.lr_backbone)}
     optimizer = sgd(
         **rates,
         momentum=config.train.momentum,

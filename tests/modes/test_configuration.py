@@ -89,6 +89,20 @@ def test_mistaken_overrides(workdir, arguments, sentence):
         in_force(R50, workdir, arguments)
 
 
+def test_sources_that_need_more_leaves_say_which(workdir):
+    with pytest.raises(UserError, match=r"no leaf config\.data\.num_train, config\.data\.num_val"):
+        in_force(R50, workdir, ["--config.data.train=synthetic"])
+
+
+def test_recipes_take_an_argument_after_a_colon(workdir):
+    ablation = str(ROOT / "configs" / "ablation.py")
+    assert in_force(f"{ablation}:1", workdir, []).train.losses == ("pixel",)
+    with pytest.raises(UserError, match="Table 2 has the rows 1, 2, .*, not '11'"):
+        in_force(f"{ablation}:11", workdir, [])
+    with pytest.raises(UserError, match="takes 0 positional arguments"):
+        in_force(f"{R50}:3", workdir, [])
+
+
 def test_mistaken_recipes(workdir, tmp_path):
     with pytest.raises(UserError, match=r"no file configs/r5\.py; the recipes are .*r50\.py"):
         in_force("configs/r5.py", workdir, [])

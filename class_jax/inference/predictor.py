@@ -98,7 +98,7 @@ class Predictor:
         )
 
     @overload
-    def predict(self, images: Picture) -> np.ndarray: ...
+    def predict(self, images: Picture) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
 
     @overload
     def predict(self, images: Sequence[Picture]) -> list[np.ndarray]: ...

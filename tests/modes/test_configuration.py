@@ -97,7 +97,7 @@ def test_sources_that_need_more_leaves_say_which(workdir):
 def test_recipes_take_an_argument_after_a_colon(workdir):
     ablation = str(ROOT / "configs" / "ablation.py")
     assert in_force(f"{ablation}:1", workdir, []).train.losses == ("pixel",)
-    with pytest.raises(UserError, match="Table 2 has the rows 1, 2, .*, not '11'"):
+    with pytest.raises(UserError, match=r"Table 2 has the rows 1, 2, .*, not '11'"):
         in_force(f"{ablation}:11", workdir, [])
     with pytest.raises(UserError, match="takes 0 positional arguments"):
         in_force(f"{R50}:3", workdir, [])

@@ -5,8 +5,10 @@ the file holds beyond that, every shape that differs and every value that is not
 one error.
 """
 
+import hashlib
 import itertools
 import pickle
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ Weights = dict[str, np.ndarray]
 Path_ = tuple[str, ...]
 
 HUB = "hf://"
+# Of the recipes' defaults: a file that was exchanged would start runs from something else.
+SHA256 = {
+    "hf://timm/resnet50.tv_in1k/model.safetensors": (
+        "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"
+    ),
+}
 # What image classifiers hold beyond the trunk, and counters: the only names that are left out.
 CLASSIFIER_HEADS = ("fc.", "classifier.", "pre_logits.", "head.")
 COUNTER = ".num_batches_tracked"
@@ -86,19 +94,34 @@ def _fetched(source: str) -> Path:
     """A file of a repository on the Hugging Face hub, from its cache or downloaded."""
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
+    from huggingface_hub.utils import logging  # noqa: PLC0415
+
+    logging.set_verbosity_error()  # it tells of its every retry
 
     parts = source.removeprefix(HUB).split("/", 2)
     if len(parts) != 3:
         raise UserError(f"{source}: expected hf://owner/name/file.")
     owner, name, file = parts
     try:
-        return Path(hf_hub_download(f"{owner}/{name}", file))
+        path = Path(hf_hub_download(f"{owner}/{name}", file))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise UserError(
             f"{source} could not be downloaded: fetch https://huggingface.co/{owner}/{name}/"
             f"resolve/main/{file} by other means and give its path by config.model.pretrained, or "
             "start from random weights by --config.model.pretrained=None."
         ) from error
+    _check_digest(source, path)
+    return path
+
+
+def _check_digest(source: str, path: Path) -> None:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256.get(source, digest):
+        raise UserError(
+            f"{source} is not the file it was: its SHA-256 is {digest}, expected {SHA256[source]}. "
+            f"Remove {path} and try again, or give a file of your own by config.model.pretrained."
+        )
 
 
 def _read_safetensors(path: Path) -> Weights:
@@ -118,7 +141,8 @@ def _read_torch(path: Path) -> Weights:
             "a .safetensors file."
         ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # on its way to a refusal, torch warns
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} is not a PyTorch file of plain tensors ({_first_line(error)}): files that "

@@ -6,6 +6,7 @@ tests/golden/parity holds what PyTorch (float32, CPU, evaluation mode) gives for
 
 import importlib.util
 import pickle
+import tarfile
 from pathlib import Path
 
 import jax
@@ -183,6 +184,16 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "attacked").exists()
 
 
+def test_the_oldest_format_of_pytorch_is_told_where_newer_files_are(tmp_path):
+    pytest.importorskip("torch")
+    with tarfile.open(tmp_path / "resnet50-19c8e357.pth", "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            (tmp_path / name).write_bytes(pickle.dumps({}, protocol=2))
+            archive.add(tmp_path / name, name)
+    with pytest.raises(UserError, match=r"tar format .* hf://timm/resnet50"):
+        read_weights(str(tmp_path / "resnet50-19c8e357.pth"))
+
+
 def test_files_that_are_not_there_or_not_whole(tmp_path):
     with pytest.raises(UserError, match="no such file of weights"):
         read_weights(str(tmp_path / "none.safetensors"))
@@ -205,15 +216,24 @@ def test_no_network_says_what_to_fetch_and_how_to_do_without(tmp_path, monkeypat
         assert words in str(error.value)
 
 
+def test_a_default_that_was_exchanged_is_refused(tmp_path, monkeypatch):
+    other = saved(tmp_path, {"x": np.zeros(3, np.float32)})
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: other)
+    with pytest.raises(UserError, match=r"its SHA-256 is [0-9a-f]{64}, expected 5d061a3c"):
+        read_weights("hf://timm/resnet50.tv_in1k/model.safetensors")
+    assert read_weights("hf://someone/else/x.safetensors").keys() == {"x"}
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 160), (352, 352)])
 def test_released_network_takes_any_size_and_treats_images_alike(
-    tmp_path, released, released_weights
+    tmp_path, released, released_weights, height, width
 ):
     variables = jax.tree.map(
         jnp.asarray, load_released(saved(tmp_path, released_weights), released)
     )
     rng = np.random.default_rng(0)
-    batch = jnp.asarray(rng.standard_normal((2, 96, 160, 3)), jnp.float32)
+    batch = jnp.asarray(rng.standard_normal((2, height, width, 3)), jnp.float32)
     apply = jax.jit(released.apply)
     logits = apply(Variables(*variables), batch)
-    assert logits.shape == (4, 2, 96, 160)
+    assert logits.shape == (4, 2, height, width)
     np.testing.assert_allclose(apply(variables, batch[::-1])[:, ::-1], logits, atol=1e-3)

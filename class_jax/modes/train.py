@@ -44,7 +44,6 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
         saved = workdir.load_config()
         if saved is not None:
             check_resumable(config, saved, workdir)
-        workdir.save_config(config)
         try:
             _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
@@ -77,6 +76,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         variables = network.initialize(config.seed)
         if config.model.pretrained and not checkpoints.steps():
             variables = load_encoder(config.model.pretrained, network, variables)
+        workdir.save_config(config)  # only now: a mistake until here leaves no run behind
         state = jax.device_put(initial_state(variables, optimizer), replicated(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)

@@ -1,10 +1,12 @@
 """CLASS salient object detection: flags, and dispatch by --mode; README.md says what each does."""
 
+# ruff: noqa: PLC0415 - a mistyped flag is answered at once, not after seconds of loading libraries
+
 import argparse
 import sys
 from typing import NoReturn
 
-from class_jax.errors import UserError
+from class_jax.errors import FULL_DISK, UserError, is_full_disk
 
 MODES = ("train", "eval", "predict", "convert", "prepare")
 
@@ -35,18 +37,10 @@ def make_parser() -> Parser:
 def dispatch(arguments: list[str]) -> int:
     """Run the mode that the arguments ask for; gives the exit status."""
     flags, overrides = make_parser().parse_known_args(arguments)
-    # Imported late: a mistyped flag is answered at once, not after seconds of loading libraries.
-    from absl import logging  # noqa: PLC0415
+    from absl import logging
 
-    from class_jax.modes import (  # noqa: PLC0415
-        configuration,
-        convert,
-        evaluate,
-        predict,
-        prepare,
-        train,
-    )
-    from class_jax.workdir import Workdir  # noqa: PLC0415
+    from class_jax.modes import configuration, convert, evaluate, predict, prepare, train
+    from class_jax.workdir import Workdir
 
     logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
     workdir = Workdir(flags.workdir)
@@ -73,6 +67,11 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if not is_full_disk(error):
+            raise
+        print(f"error: {FULL_DISK}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A checkpoint has two parts, so that prediction reads no optimiser state: "variab
 and batch statistics) and "training" (step and optimiser). The latest and the best are kept.
 """
 
+import shutil
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from class_jax.models.build import Variables
 
 Tree = Any
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
+OVERHEAD = 5_000_000  # of a checkpoint over its arrays, bytes
 HOW_TO_GET_ONE = "train a network (--mode train), or convert the authors' (--mode convert)."
 
 
@@ -82,14 +84,32 @@ class Checkpoints:
     def save(
         self, step: int, *, variables: Variables, training: Tree, scores: Mapping[str, float] | None
     ) -> None:
-        """Write a checkpoint in the background; one that exists already is left as it is."""
+        """Write a checkpoint in the background; one that exists already is left as it is.
+
+        Raises:
+          UserError: the disk has no room for it; the checkpoints before it are kept.
+        """
         if step in self.steps():
             return
+        self._check_room(step, (variables, training))
         parts = ocp.args.Composite(
             variables=ocp.args.StandardSave(variables._asdict()),
             training=ocp.args.StandardSave(training),
         )
         self._manager.save(step, args=parts, metrics=dict(scores) if scores else None)
+
+    def _check_room(self, step: int, state: Tree) -> None:
+        """Look before writing: orbax's threads answer a full disk with pages of tracebacks."""
+        if "://" in str(self._folder):
+            return  # buckets have no end
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise UserError(
+                f"the checkpoint of step {step} needs {needed / 1e6:.0f} MB and the disk of "
+                f"{self._folder} has {free / 1e6:.0f} MB left: free some space, and the same "
+                "command goes on from the checkpoint before."
+            )
 
     def wait(self) -> None:
         """Block until everything saved so far is on the disk; raises what the writing raised."""

@@ -59,6 +59,17 @@ def test_best_is_the_latest_where_nothing_was_validated(folder, run_on_one):
         assert checkpoints.find("best") == (7, "latest, as nothing was validated")
 
 
+def test_a_full_disk_is_seen_before_writing(folder, run_on_one, monkeypatch):
+    state = run_on_one.start()
+    with Checkpoints(folder, writable=True) as checkpoints:
+        save(checkpoints, 1, state)
+        left = type("Usage", (), {"free": 1000})
+        monkeypatch.setattr("class_jax.checkpoints.shutil.disk_usage", lambda _: left)
+        with pytest.raises(UserError, match=r"step 2 needs 5 MB and the disk of .* has 0 MB left"):
+            save(checkpoints, 2, state)
+        assert checkpoints.steps() == [1]
+
+
 def test_another_network_is_named(folder, run_on_one):
     other = build_network({**SMALL_MODEL, "features": 16}, dtype="float32")
     with Checkpoints(folder, writable=True) as checkpoints:

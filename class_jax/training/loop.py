@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from class_jax.checkpoints import BEST_BY, Checkpoints
-from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from class_jax.training.interrupts import Interrupted, StopRequest
 from class_jax.training.state import TrainState
@@ -93,7 +92,7 @@ class Progress:
         if not math.isfinite(values["loss"] + values["grad_norm"]):
             raise NonFiniteError(
                 f"the loss at step {step} is {values['loss']} and its gradient's norm "
-                f"{values['grad_norm']}: training stopped, the last good checkpoint is kept; "
+                f"{values['grad_norm']}: training stopped, what was saved before is kept; "
                 "lower config.train.lr, or look at the images of that step."
             )
         self._bar.update()
@@ -197,15 +196,7 @@ def training_part(state: TrainState) -> dict[str, Any]:
 
 
 def save(checkpoints: Checkpoints, state: TrainState, scores: dict[str, float] | None) -> None:
-    """Save the state; a full disk is said in a sentence, and what was saved before stays."""
-    try:
-        checkpoints.save(
-            int(state.step),
-            variables=state.variables,
-            training=training_part(state),
-            scores=scores,
-        )
-    except OSError as error:
-        raise UserError(
-            f"the checkpoint of step {int(state.step)} was not saved: {error}"
-        ) from error
+    """Save the state, in the background."""
+    checkpoints.save(
+        int(state.step), variables=state.variables, training=training_part(state), scores=scores
+    )

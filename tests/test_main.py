@@ -50,6 +50,7 @@ def test_a_finished_run_says_so_and_a_longer_one_goes_on(run, trained):
     )
     assert status == 0
     assert "starting at step 4 of 6" in err
+    assert "weights: checkpoint of step 4" in err
 
 
 def test_eval_of_a_folder_names_what_is_broken_and_does_the_rest(run, trained, tmp_path):

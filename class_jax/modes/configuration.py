@@ -63,14 +63,21 @@ def load_recipe(recipe: str) -> ConfigDict:
         raise UserError(f"--config={recipe}: {error}.") from error
 
 
-def check_resumable(config: ConfigDict, saved: ConfigDict, workdir: Workdir) -> None:
-    """Raise UserError, with all differences, where `config` would not continue the saved run."""
+def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> None:
+    """Raise UserError, with all differences, where `config` would not continue the saved run.
+
+    Where nothing was `trained` yet, only the network must be the saved one.
+    """
+    saved = workdir.load_config()
+    if saved is None:
+        return
+    fixed = FIXED_ON_RESUME if trained else ("model",)
     ours, theirs = named_leaves(config), named_leaves(saved)
     differences = [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
-        and _within(name, FIXED_ON_RESUME)
+        and _within(name, fixed)
         and not _within(name, FREE_ON_RESUME)
     ]
     if differences:

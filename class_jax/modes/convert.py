@@ -23,7 +23,8 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     """
     if not source:
         raise UserError("--mode convert needs --source=FILE, the released CLASS checkpoint.")
-    if workdir.config_file.exists() or workdir.checkpoints.exists():
+    checkpoints = workdir.checkpoints
+    if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
     if config.model.fusion != "released" or config.model.backbone != "resnet":
         raise UserError(

@@ -41,9 +41,6 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
     sources = training_sources(config, skip_broken=skip_broken)
     workdir.create()
     with workdir.lock():
-        saved = workdir.load_config()
-        if saved is not None:
-            check_resumable(config, saved, workdir)
         try:
             _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
@@ -73,14 +70,17 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         class_loss, losses=config.train.losses, multi_stage=config.train.multi_stage
     )
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
+        resumed = bool(checkpoints.steps())
+        # A converted checkpoint is of step 0: nothing was trained here yet.
+        check_resumable(config, workdir, trained=checkpoints.steps() != [0])
         variables = network.initialize(config.seed)
-        if config.model.pretrained and not checkpoints.steps():
+        if config.model.pretrained and not resumed:
             variables = load_encoder(config.model.pretrained, network, variables)
         workdir.save_config(config)  # only now: a mistake until here leaves no run behind
         state = jax.device_put(initial_state(variables, optimizer), replicated(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
-        _announce(config, network, sources, plan, start)
+        _announce(config, network, sources, plan, start, resumed=resumed)
         if start >= plan.total_steps:
             return
         with (
@@ -152,15 +152,22 @@ def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainSt
 
 
 def _announce(
-    config: ConfigDict, network: Network, sources: TrainingSources, plan: Plan, start: int
+    config: ConfigDict,
+    network: Network,
+    sources: TrainingSources,
+    plan: Plan,
+    start: int,
+    *,
+    resumed: bool,
 ) -> None:
     """Say what is about to happen: devices, parameters, examples, where the run starts."""
+    fresh = f"encoder from {config.model.pretrained or 'random values'}"
     held_out = len(sources.held_out) if sources.held_out else 0
     devices = jax.devices()
     lines = [
         f"devices: {len(devices)} × {devices[0].device_kind}",
         f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
-        f"encoder starts from: {config.model.pretrained or 'random weights'}",
+        f"weights: {f'checkpoint of step {start}' if resumed else fresh}",
         f"examples: {len(sources.train)} to train on, {held_out} held out",
         f"starting at step {start} of {plan.total_steps}"
         if start < plan.total_steps

@@ -124,20 +124,31 @@ def test_damaged_saved_configuration(workdir):
         in_force(None, workdir, [])
 
 
-def test_resuming_with_another_configuration_lists_all_differences(workdir):
-    saved = load_recipe(R50)
-    changed = in_force(
-        R50,
-        workdir,
-        ["--config.seed=1", "--config.model.width=32", "--config.train.batch_size=8"],
-    )
+@pytest.fixture
+def saved(workdir):
+    """A workdir that holds the configuration of configs/r50.py."""
+    workdir.create()
+    workdir.save_config(load_recipe(R50))
+    return workdir
+
+
+def test_resuming_with_another_configuration_lists_all_differences(saved):
+    overrides = ["--config.seed=1", "--config.model.width=32", "--config.train.batch_size=8"]
     with pytest.raises(UserError) as error:
-        check_resumable(changed, saved, workdir)
+        check_resumable(in_force(R50, saved, overrides), saved, trained=True)
     for name in ("seed is 0 there and 1 here", "model.width is 64", "train.batch_size is 32"):
         assert name in str(error.value)
-    allowed = [
-        "--config.data.root=/x",
-        "--config.train.total_steps=9",
-        "--config.eval.dtype=float32",
-    ]
-    check_resumable(in_force(R50, workdir, allowed), saved, workdir)
+
+
+def test_what_may_change_on_resuming(saved):
+    overrides = ["data.root=/x", "train.total_steps=9", "eval.dtype=bfloat16"]
+    allowed = [f"--config.{override}" for override in overrides]
+    check_resumable(in_force(R50, saved, allowed), saved, trained=True)
+
+
+def test_a_converted_network_may_learn_from_anything(saved):
+    overrides = ["--config.seed=1", "--config.data.train=folder", "--config.train.batch_size=8"]
+    check_resumable(in_force(R50, saved, overrides), saved, trained=False)
+    other = in_force(R50, saved, ["--config.model.features=32"])
+    with pytest.raises(UserError, match=r"model\.features is 64 there and 32 here"):
+        check_resumable(other, saved, trained=False)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import NoReturn
 
-from class_jax.errors import FULL_DISK, UserError, is_full_disk
+from class_jax.errors import UserError, mendable
 
 MODES = ("train", "eval", "predict", "convert", "prepare")
 
@@ -68,9 +68,10 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if not is_full_disk(error):
+        sentence = mendable(error)
+        if sentence is None:
             raise
-        print(f"error: {FULL_DISK}", file=sys.stderr)
+        print(f"error: {sentence}", file=sys.stderr)
         return 2
 
 

@@ -155,13 +155,22 @@ class Checkpoints:
 
     def _restore(self, step: int, wanted: dict[str, Tree], sharding: Sharding) -> dict[str, Tree]:
         """Restore the parts named in `wanted`, each with the shapes given there."""
-        metadata = self._manager.item_metadata(step)
-        for part, tree in wanted.items():
-            self._check_shapes(step, tree, metadata[part].tree)
         parts = {
             part: ocp.args.StandardRestore(_placed(tree, sharding)) for part, tree in wanted.items()
         }
-        return dict(self._manager.restore(step, args=ocp.args.Composite(**parts)).items())
+        try:
+            metadata = self._manager.item_metadata(step)
+            for part, tree in wanted.items():
+                self._check_shapes(step, tree, metadata[part].tree)
+            return dict(self._manager.restore(step, args=ocp.args.Composite(**parts)).items())
+        except UserError:
+            raise
+        except Exception as error:  # what orbax and tensorstore raise for damage is not stated
+            raise UserError(
+                f"the checkpoint {self._folder / str(step)} cannot be read "
+                f"({type(error).__name__}): if it is damaged, move it away; another one is then "
+                "used, or training starts anew."
+            ) from error
 
     def _check_shapes(self, step: int, wanted: Tree, stored: Tree) -> None:
         """Compare before reading: orbax buries a mismatch under pages of other errors."""

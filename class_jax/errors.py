@@ -14,15 +14,19 @@ class UserError(Exception):
     """
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, says that a disk or a quota is full.
+# What the operating system refuses for reasons that a user can mend.
+MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
-    Libraries wrap the operating system's error in their own types, but keep its words.
-    """
+
+def mendable(error: BaseException) -> str | None:
+    """A sentence for what is wrong with the user's disk or paths; None for anything else."""
     words = {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}
     seen: BaseException | None = error
     while seen is not None:
+        # Libraries wrap the operating system's error in their own types, but keep its words.
         if any(word in str(seen) for word in words):
-            return True
+            return FULL_DISK
+        if isinstance(seen, OSError) and seen.errno in MENDABLE:
+            return f"{seen.filename}: {seen.strerror}."
         seen = seen.__cause__ or seen.__context__
-    return False
+    return None

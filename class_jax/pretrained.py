@@ -5,38 +5,27 @@ the file holds beyond that, every shape that differs and every value that is not
 one error.
 """
 
-import hashlib
 import itertools
-import pickle
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import safetensors
-import safetensors.flax
 
 from class_jax.errors import UserError
 from class_jax.models.build import Network, Variables
+from class_jax.weight_files import COUNTER, read_weights
 
-Weights = dict[str, np.ndarray]
 Path_ = tuple[str, ...]
 
-HUB = "hf://"
-# Of the recipes' defaults: a file that was exchanged would start runs from something else.
-SHA256 = {
-    "hf://timm/resnet50.tv_in1k/model.safetensors": (
-        "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"
-    ),
-}
 # What image classifiers hold beyond the trunk, and counters: the only names that are left out.
 CLASSIFIER_HEADS = ("fc.", "classifier.", "pre_logits.", "head.")
-COUNTER = ".num_batches_tracked"
-# In the released checkpoint, but not in use by its network.
-UNUSED_IN_RELEASED = ("squeeze1.",)
-NAMED_DIFFERENCES = 20  # how many of them a message lists
+# In the released checkpoint, but not in use by its network; shapes as ours, HWIO.
+UNUSED_IN_RELEASED = {
+    "squeeze1.0.weight": (1, 1, 64, 64),
+    "squeeze1.0.bias": (64,),
+    **{f"squeeze1.1.{name}": (64,) for name in ("weight", "bias", "running_mean", "running_var")},
+}
 
 LEAVES = {
     "kernel": "weight",
@@ -45,6 +34,13 @@ LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
+
+
+class Wanted(NamedTuple):
+    """Where a tensor goes (None: it is only checked), and its shape in our layout."""
+
+    path: Path_ | None
+    shape: tuple[int, ...]
 
 
 def load_encoder(source: str, network: Network, variables: Variables) -> Variables:
@@ -62,10 +58,12 @@ def load_encoder(source: str, network: Network, variables: Variables) -> Variabl
     weights = read_weights(source)
     is_vgg = "groups" in network.shapes.params["encoder"]
     rename = _vgg_names(network) if is_vgg else _resnet_name
-    shapes = {
-        path: leaf.shape for path, leaf in _leaves(network.shapes).items() if path[1] == "encoder"
+    wanted = {
+        rename(path): Wanted(path, leaf.shape)
+        for path, leaf in _leaves(network.shapes).items()
+        if path[1] == "encoder"
     }
-    values = _match(weights, shapes, rename, source, unused=CLASSIFIER_HEADS)
+    values = _match(weights, wanted, source, left_out=CLASSIFIER_HEADS)
     return _replaced(variables, values)
 
 
@@ -76,124 +74,49 @@ def load_released(source: str, network: Network) -> Variables:
       UserError: the file cannot be read, or does not fit.
     """
     weights = read_weights(source)
-    shapes = {path: leaf.shape for path, leaf in _leaves(network.shapes).items()}
-    values = _match(weights, shapes, _released_name, source, unused=UNUSED_IN_RELEASED)
+    wanted = {
+        _released_name(path): Wanted(path, leaf.shape)
+        for path, leaf in _leaves(network.shapes).items()
+    }
+    # The checkpoint holds a bridge of level 1 that its network never uses: checked, not kept.
+    unused = {name: Wanted(None, shape) for name, shape in UNUSED_IN_RELEASED.items()}
+    values = _match(weights, wanted | unused, source, left_out=())
     return _replaced(network.shapes, values)
 
 
-def read_weights(source: str) -> Weights:
-    """Names and float32 arrays of a `.safetensors` or PyTorch file, in PyTorch's layout."""
-    path = _fetched(source) if source.startswith(HUB) else Path(source).expanduser()
-    if not path.is_file():
-        raise UserError(f"{source}: there is no such file of weights.")
-    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    return {name.removeprefix("module."): value for name, value in tensors.items()}
-
-
-def _fetched(source: str) -> Path:
-    """A file of a repository on the Hugging Face hub, from its cache or downloaded."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
-    from huggingface_hub.utils import logging  # noqa: PLC0415
-
-    logging.set_verbosity_error()  # it tells of its every retry
-
-    parts = source.removeprefix(HUB).split("/", 2)
-    if len(parts) != 3:
-        raise UserError(f"{source}: expected hf://owner/name/file.")
-    owner, name, file = parts
-    try:
-        path = Path(hf_hub_download(f"{owner}/{name}", file))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise UserError(
-            f"{source} could not be downloaded: fetch https://huggingface.co/{owner}/{name}/"
-            f"resolve/main/{file} by other means and give its path by config.model.pretrained, or "
-            "start from random weights by --config.model.pretrained=None."
-        ) from error
-    _check_digest(source, path)
-    return path
-
-
-def _check_digest(source: str, path: Path) -> None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256.get(source, digest):
-        raise UserError(
-            f"{source} is not the file it was: its SHA-256 is {digest}, expected {SHA256[source]}. "
-            f"Remove {path} and try again, or give a file of your own by config.model.pretrained."
-        )
-
-
-def _read_safetensors(path: Path) -> Weights:
-    try:
-        tensors = safetensors.flax.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is not a whole safetensors file: {error}.") from error
-    return {name: np.asarray(value, np.float32) for name, value in tensors.items()}
-
-
-def _read_torch(path: Path) -> Weights:
-    try:
-        import torch  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise UserError(
-            f"{path} is a PyTorch file, and PyTorch is not installed: pip install torch, or give "
-            "a .safetensors file."
-        ) from error
-    try:
-        with warnings.catch_warnings(action="ignore"):  # on its way to a refusal, torch warns
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path} is not a PyTorch file of plain tensors ({_first_line(error)}): files that "
-            "hold other objects are refused, as loading them could run code, and so is the tar "
-            "format of before PyTorch 0.2; torchvision's ResNet-50 is to be had as "
-            "hf://timm/resnet50.tv_in1k/model.safetensors."
-        ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
-        raise UserError(f"{path} holds no state dict: expected names with tensors.")
-    return {name: value.to(torch.float32).numpy() for name, value in content.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-
-
 def _match(
-    weights: Weights,
-    shapes: Mapping[Path_, tuple[int, ...]],
-    rename: Callable[[Path_], str],
+    weights: Mapping[str, np.ndarray],
+    wanted: Mapping[str, Wanted],
     source: str,
     *,
-    unused: Sequence[str],
+    left_out: Sequence[str],
 ) -> dict[Path_, np.ndarray]:
     """Our path → value in our layout, or one error that names every difference."""
-    wanted = {rename(path): path for path in shapes}
-    surplus = [
-        name
-        for name in weights.keys() - wanted.keys()
-        if not name.startswith(tuple(unused)) and not name.endswith(COUNTER)
-    ]
-    problems = [f"{name} is surplus" for name in sorted(surplus)]
+    counters = {
+        name.removesuffix(".running_mean") + COUNTER
+        for name in wanted
+        if name.endswith(".running_mean")
+    }
+    known = wanted.keys() | counters
+    surplus = sorted(
+        name for name in weights.keys() - known if not name.startswith(tuple(left_out))
+    )
+    problems = [f"{name} is surplus" for name in surplus]
     problems += [f"{name} is missing" for name in sorted(wanted.keys() - weights.keys())]
     values = {}
-    for name, path in wanted.items():
+    for name, (path, shape) in wanted.items():
         if name not in weights:
             continue
-        value = _in_our_layout(weights[name], scalar=shapes[path] == ())
-        if value.shape != shapes[path]:
-            problems.append(f"{name} has shape {list(weights[name].shape)}, which does not fit")
+        value = _in_our_layout(weights[name], scalar=shape == ())
+        if value.shape != shape:
+            found, expected = list(weights[name].shape), _in_torch_layout(shape)
+            problems.append(f"{name} has shape {found}, expected {expected}")
         elif not np.isfinite(value).all():
             problems.append(f"{name} holds values that are not finite")
-        values[path] = value
+        if path is not None:
+            values[path] = value
     if problems:
-        listed = "; ".join(problems[:NAMED_DIFFERENCES])
-        more = len(problems) - NAMED_DIFFERENCES
-        raise UserError(
-            f"{source} does not fit the network: {listed}{f'; and {more} more' * (more > 0)}."
-        )
+        raise UserError(f"{source} does not fit the network: {'; '.join(problems)}.")
     return values
 
 
@@ -202,6 +125,14 @@ def _in_our_layout(value: np.ndarray, *, scalar: bool) -> np.ndarray:
     if value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
     return value.reshape(()) if scalar and value.size == 1 else value
+
+
+def _in_torch_layout(shape: tuple[int, ...]) -> list[int]:
+    """The inverse of `_in_our_layout`, for shapes."""
+    if len(shape) == 4:
+        height, width, features_in, features_out = shape
+        return [features_out, features_in, height, width]
+    return list(shape) or [1]
 
 
 def _replaced(variables: Variables, values: Mapping[Path_, np.ndarray]) -> Variables:

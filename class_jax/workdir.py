@@ -4,7 +4,8 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 
 from etils import epath
 from ml_collections import ConfigDict
@@ -20,6 +21,7 @@ class Workdir:
         # Absolute, because orbax refuses relative paths.
         self.path = epath.Path(path).expanduser().absolute()
         self.config_file = self.path / "config.json"
+        self.examples_file = self.path / "examples.json"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
         self.evaluation = self.path / "eval"
@@ -52,22 +54,45 @@ class Workdir:
 
     def save_config(self, config: ConfigDict) -> None:
         """Write config.json whole or not at all."""
-        partial = self.path / ".config.json.partial"
-        partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-        partial.replace(self.config_file)
+        _write_json(self.config_file, config.to_dict())
+
+    def save_examples(self, names: Sequence[str]) -> None:
+        """Note which examples the run learns from."""
+        _write_json(self.examples_file, _fingerprint(names))
+
+    def check_examples(self, names: Sequence[str]) -> None:
+        """Raise UserError if the run learnt from other examples: their order would be another."""
+        if not self.examples_file.exists():
+            return
+        noted, found = json.loads(self.examples_file.read_text()), _fingerprint(names)
+        if noted != found:
+            raise UserError(
+                f"{self.path} holds a run on {noted['count']} other examples ({found['count']} "
+                "were found now): restore them, or choose another --workdir."
+            )
 
     def load_config(self) -> ConfigDict | None:
         """The saved configuration, or None where the folder holds none."""
         if not self.config_file.exists():
             return None
         try:
-            saved = json.loads(self.config_file.read_text())
-        except ValueError as error:
+            return ConfigDict(_with_tuples(json.loads(self.config_file.read_text())))
+        except (ValueError, AttributeError, OSError) as error:
             raise UserError(
-                f"{self.config_file} is not valid JSON ({error}): restore it, or name the recipe "
-                "with --config."
+                f"{self.config_file} is no configuration in JSON ({error}): restore it, or name "
+                "the recipe with --config."
             ) from error
-        return ConfigDict(_with_tuples(saved))
+
+
+def _fingerprint(names: Sequence[str]) -> dict[str, int]:
+    return {"count": len(names), "crc32": zlib.crc32("\n".join(names).encode())}
+
+
+def _write_json(path: epath.Path, value: object) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)
 
 
 def _with_tuples(value: object) -> object:

@@ -1,7 +1,6 @@
 """The named data sets: prepared once, then read in place."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -11,7 +10,7 @@ from class_jax.errors import UserError
 from datasets.base import SaliencyPairs
 from datasets.duts.duts import Duts
 
-SETS: dict[str, tuple[Callable[..., SaliencyPairs], str]] = {
+SETS: dict[str, tuple[type[SaliencyPairs], str]] = {
     "duts_tr": (Duts, "tr"),
     "duts_te": (Duts, "te"),
 }
@@ -35,24 +34,41 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
     builder_class, config = SETS[name]
     folder = Path(root).expanduser().absolute()
     try:
+        builder = builder_class(root=folder, config=config, skip_broken=skip_broken)
+        stored = _stored(builder, skip_broken=skip_broken)
+        if stored:
+            return stored  # without a lock: the disk may be readable only
         folder.mkdir(parents=True, exist_ok=True)
         # One process prepares; others that come meanwhile wait, and then find it done.
         with FileLock(folder / f".{name}.lock"):
-            builder = builder_class(root=folder, config=config, skip_broken=skip_broken)
-            return _prepared(builder)
+            return _stored(builder, skip_broken=skip_broken) or _prepared(builder)
     except OSError as error:
         raise UserError(
             f"config.data.root = {root}: {name} cannot be prepared there ({error})."
         ) from error
 
 
+def pairs_of(name: str) -> int:
+    """How many pairs belong to a named set."""
+    builder_class, config = SETS[name]
+    return builder_class.builder_configs[config].pairs
+
+
+def _stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | None:
+    """What was prepared before, if it is whole, or need not be, and its files are still there."""
+    if not Path(builder.data_dir).exists():
+        return None
+    source = builder.read()
+    whole = len(source) == builder.builder_config.pairs
+    return (
+        source
+        if source.names and (whole or skip_broken) and source.pairs[0].image.exists()
+        else None
+    )
+
+
 def _prepared(builder: SaliencyPairs) -> PairSource:
-    """Prepare where needed, and read; a store whose files are gone is made anew."""
-    store = Path(builder.data_dir)
-    if store.exists():
-        source = builder.read()
-        if len(source) and source.pairs[0].image.exists():
-            return source
-        shutil.rmtree(store)
+    """Find, verify and store the pairs; what an earlier preparation stored is made anew."""
+    shutil.rmtree(builder.data_dir, ignore_errors=True)
     builder.download_and_prepare()
     return builder.read()

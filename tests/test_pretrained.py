@@ -20,7 +20,8 @@ from flax import nnx
 from class_jax.errors import UserError
 from class_jax.models.build import Variables, build_network
 from class_jax.modes.configuration import load_recipe
-from class_jax.pretrained import load_encoder, load_released, read_weights
+from class_jax.pretrained import load_encoder, load_released
+from class_jax.weight_files import read_weights
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "parity"
@@ -131,6 +132,71 @@ def test_all_differences_come_in_one_error(tmp_path, released, released_weights)
         load_released(saved(tmp_path, weights), released)
     for name in ("CAM2.gamma is missing", "PAM4.gamma is missing", "extra is surplus"):
         assert name in str(error.value)
+
+
+def test_the_unused_bridge_is_checked_too_and_every_fault_is_listed(
+    tmp_path, released, released_weights
+):
+    weights = dict(released_weights)
+    del weights["squeeze1.0.weight"]
+    weights["squeeze1.0.bias"] = np.full(64, np.inf, np.float32)
+    weights |= {f"junk{index}.num_batches_tracked": np.zeros((), np.int64) for index in range(30)}
+    with pytest.raises(UserError) as error:
+        load_released(saved(tmp_path, weights), released)
+    assert "squeeze1.0.weight is missing" in str(error.value)
+    assert "squeeze1.0.bias holds values that are not finite" in str(error.value)
+    for index in range(30):
+        assert f"junk{index}.num_batches_tracked is surplus" in str(error.value)
+
+
+def test_a_name_twice_is_refused(tmp_path):
+    twice = {"a": np.zeros(1, np.float32), "module.a": np.ones(1, np.float32)}
+    with pytest.raises(UserError, match="holds a twice"):
+        read_weights(saved(tmp_path, twice))
+
+
+@pytest.mark.parametrize("kind", ["int8", "bool", "complex64"])
+def test_what_is_no_float_is_refused(tmp_path, kind):
+    with pytest.raises(UserError, match=rf"a holds values of type {kind}|is not a whole"):
+        read_weights(saved(tmp_path, {"a": np.ones(3, kind)}))
+
+
+def test_odd_tensors_of_pytorch(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "odd.pth"
+    torch.save({"a": torch.nn.Parameter(torch.ones(2))}, path)
+    np.testing.assert_array_equal(read_weights(str(path))["a"], np.ones(2))
+    odd = {
+        "sparse": torch.eye(2).to_sparse(),
+        "complex": torch.ones(2, dtype=torch.complex64),
+        "int": torch.ones(2, dtype=torch.int32),
+        "meta": torch.ones(2, device="meta"),
+    }
+    for name, tensor in odd.items():
+        torch.save({name: tensor}, path)
+        with pytest.raises(UserError, match=rf"{name} (is no plain tensor|holds values of type)"):
+            read_weights(str(path))
+    torch.save({3: torch.ones(2)}, path)
+    with pytest.raises(UserError, match="expected names with tensors"):
+        read_weights(str(path))
+
+
+def test_damaged_files_of_pytorch_end_in_a_sentence(tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "damaged.pth"
+    torch.save({"a": torch.ones(40)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        content = bytearray(whole[: rng.integers(1, len(whole))])
+        content[rng.integers(len(content))] ^= 0xFF
+        path.write_bytes(content)
+        try:
+            read_weights(str(path))
+        except UserError:
+            refused += 1
+    assert refused > 40
 
 
 def test_classifier_heads_prefixes_and_half_precision_are_taken(tmp_path):

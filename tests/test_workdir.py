@@ -27,3 +27,14 @@ def test_one_training_at_a_time(tmp_path):
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Workdir("runs/").path == tmp_path / "runs"
+
+
+def test_a_run_knows_its_examples(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.check_examples(["a"])  # nothing noted yet
+    workdir.save_examples(["a", "b", "c"])
+    workdir.check_examples(["a", "b", "c"])
+    with pytest.raises(UserError, match=r"3 other examples \(2 were found"):
+        workdir.check_examples(["a", "b"])
+    with pytest.raises(UserError, match=r"3 other examples \(3 were found"):
+        workdir.check_examples(["a", "b", "d"])

@@ -9,12 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from class_jax.errors import UserError
 
 # Pictures are decoded by many threads and processes at once; each shall use one core.
 cv2.setNumThreads(0)
 
+ORIGIN = "class_jax"  # name of a text in the PNG files of maps
 # JPEG stores a grey mask's colour channels apart, and rounds each: a few levels are no colour.
 GREY_TOLERANCE = 8
 
@@ -68,10 +70,10 @@ def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray
     return np.rint(saliency * 255).astype(np.uint8)
 
 
-def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
+def write_map(path: str | os.PathLike[str], saliency: np.ndarray, *, origin: str = "") -> None:
     """Write a map, uint8 [H, W], in the format of the path's suffix; whole or not at all.
 
-    Folders are made as needed.
+    Folders are made as needed. `origin` is kept in PNG files for `origin_of`.
 
     Raises:
       UserError: the file cannot be written.
@@ -81,7 +83,10 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         kind = Image.registered_extensions()[path.suffix.lower()]
-        Image.fromarray(saliency).save(partial, format=kind, quality=95)  # PNG has no quality
+        text = PngInfo()
+        text.add_text(ORIGIN, origin)
+        # Each format takes what it knows of these.
+        Image.fromarray(saliency).save(partial, format=kind, quality=95, pnginfo=text)
         partial.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -90,6 +95,15 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray) -> None:
             f"{path} cannot be written ({error.strerror or error}): free some space, or choose a "
             "folder that you may write to."
         ) from error
+
+
+def origin_of(path: str | os.PathLike[str]) -> str | None:
+    """What `write_map` was told of a map's origin; None where there is no such PNG file."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get(ORIGIN)
+    except OSError:
+        return None
 
 
 def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:

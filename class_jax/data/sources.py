@@ -14,7 +14,7 @@ from tqdm import tqdm
 from class_jax.data.images import read_image, read_mask
 from class_jax.errors import UserError
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"))
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 JUNK_FOLDER = "__macosx"
 NAMED_PROBLEMS = 10  # how many of them a message lists
 

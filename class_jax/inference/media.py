@@ -18,6 +18,7 @@ def plan_maps(source: Path, output: Path) -> Jobs:
       UserError: nothing there, a file that is no image by its name, a folder without images, an
         output that is a file where a folder is needed, or two pictures with one map.
     """
+    source, output = source.resolve(), output.resolve()
     if not source.exists():
         raise UserError(f"--input={source}: there is no such file or folder.")
     single_file = output.suffix.lower() in SUFFIXES
@@ -25,13 +26,13 @@ def plan_maps(source: Path, output: Path) -> Jobs:
         if source.suffix.lower() not in SUFFIXES:
             raise UserError(f"--input={source} is not an image: expected {_suffixes()}.")
         target = output if single_file else output / f"{source.stem}.png"
-        if target.resolve() == source.resolve():
+        if target == source:
             raise UserError(f"--output={target} is the picture itself: name another file.")
         _check_folder(target.parent)
         return {target: source}
     if single_file:
         raise UserError(f"--input={source} is a folder, so --output={output} must be one too.")
-    if output.resolve() == source.resolve():
+    if output == source:
         raise UserError(f"--output={output} is the folder of the pictures: name another one.")
     _check_folder(output)
     return _folder_jobs(source, output)

@@ -16,7 +16,7 @@ from class_jax.workdir import Workdir
 DEFAULT_RECIPE = Path(__file__).parents[2] / "configs" / "r50.py"
 
 # What a resumed run must share with what was saved: another value would not continue that run.
-FIXED_ON_RESUME = ("seed", "model", "data", "train.batch_size")
+FIXED_ON_RESUME = ("seed", "model", "data", "train.batch_size", "train.freeze_stem")
 FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
 
 
@@ -31,9 +31,8 @@ def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> 
     Raises:
       UserError: no such file, no such leaf, a value of the wrong type, an unknown flag.
     """
-    config = load_recipe(recipe) if recipe else workdir.load_config()
-    if config is None:
-        config = load_recipe(str(DEFAULT_RECIPE))
+    saved = None if recipe else workdir.load_config()
+    config = saved or load_recipe(recipe or str(DEFAULT_RECIPE))
     for flag, value in _pairs(overrides):
         _override(config, flag.removeprefix("--config."), value)
     _check_complete(config)
@@ -58,9 +57,14 @@ def load_recipe(recipe: str) -> ConfigDict:
         raise UserError(f"--config={recipe}: {path} defines no function get_config().")
     get_config = definitions["get_config"]
     try:
-        return get_config(argument) if argument else get_config()
-    except (TypeError, ValueError) as error:
+        config = get_config(argument) if argument else get_config()
+    except Exception as error:
         raise UserError(f"--config={recipe}: {error}.") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config={recipe}: get_config() gives no ConfigDict.")
+    if named_leaves(config).get("model.pretrained", "") is None:
+        config.model.pretrained = ""
+    return config
 
 
 def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> None:
@@ -71,7 +75,7 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> N
     saved = workdir.load_config()
     if saved is None:
         return
-    fixed = FIXED_ON_RESUME if trained else ("model",)
+    fixed = FIXED_ON_RESUME if trained else ("model", "train.freeze_stem")
     ours, theirs = named_leaves(config), named_leaves(saved)
     differences = [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
@@ -88,16 +92,29 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> N
 
 
 def _check_complete(config: ConfigDict) -> None:
-    """Every recipe has the leaves of configs/r50.py, and some sources need more."""
-    needed = set(named_leaves(load_recipe(str(DEFAULT_RECIPE))))
-    if config.get("data", {}).get("train") == "synthetic":
-        needed |= {"data.num_train", "data.num_val", "data.picture_size"}
-    missing = sorted(needed - named_leaves(config).keys())
+    """Every recipe has the leaves of configs/r50.py, of their types; some sources need more."""
+    needed, leaves = named_leaves(load_recipe(str(DEFAULT_RECIPE))), named_leaves(config)
+    if leaves.get("data.train") == "synthetic":
+        needed |= {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
+    for name in sorted(needed.keys() & leaves.keys()):
+        if not _is_like(leaves[name], needed[name]):
+            raise UserError(
+                f"config.{name} = {leaves[name]!r}: expected a value of type "
+                f"{type(needed[name]).__name__}, such as {needed[name]!r}."
+            )
+    missing = sorted(needed.keys() - leaves.keys())
     if missing:
         raise UserError(
             f"the configuration has no leaf config.{', config.'.join(missing)}: see "
             "configs/r50.py, and configs/quickstart.py for synthetic data."
         )
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Whether a value has the type of an example; a whole number serves as a float."""
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(_is_like(item, example[0]) for item in value)
+    return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 
 def _shipped_recipes() -> list[Path]:

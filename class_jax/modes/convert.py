@@ -7,11 +7,14 @@ from ml_collections import ConfigDict
 from class_jax.checkpoints import Checkpoints
 from class_jax.errors import UserError
 from class_jax.models.build import build_network
+from class_jax.modes.configuration import DEFAULT_RECIPE, load_recipe
 from class_jax.modes.train import make_optimizer
 from class_jax.pretrained import load_released
 from class_jax.training.loop import save
 from class_jax.training.state import TrainState, initial_state
 from class_jax.workdir import Workdir
+
+RELEASED = DEFAULT_RECIPE.with_name("r50_released.py")
 
 
 def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
@@ -26,10 +29,7 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     checkpoints = workdir.checkpoints
     if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
-    if config.model.fusion != "released" or config.model.backbone != "resnet":
-        raise UserError(
-            "--mode convert needs the released network: add --config configs/r50_released.py."
-        )
+    _check_network(config)
     network = build_network(config.model, dtype="float32")
     variables = load_released(source, network)
     optimizer, _ = make_optimizer(config, total_steps=1)  # for the shapes of its state
@@ -39,6 +39,18 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
         _write(config, workdir, state)
     print(f"{source} → {workdir.path}: {network.count_parameters():,} parameters", file=sys.stderr)
     return 0
+
+
+def _check_network(config: ConfigDict) -> None:
+    """Some settings leave every shape as it is: weights would fit, and mean nothing."""
+    released = load_recipe(str(RELEASED)).model
+    free = ("dtype", "pretrained")
+    differing = [name for name in released if config.model[name] != released[name]]
+    if names := [f"config.model.{name}" for name in differing if name not in free]:
+        raise UserError(
+            f"--mode convert needs the released network, and {', '.join(names)} differ from it: "
+            "add --config configs/r50_released.py."
+        )
 
 
 def _write(config: ConfigDict, workdir: Workdir, state: TrainState) -> None:

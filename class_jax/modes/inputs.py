@@ -48,10 +48,11 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
 def evaluation_source(config: ConfigDict, name: str) -> tuple[Source, tuple[str, ...]]:
     """One of `config.eval.sets`, and a sentence for each of its files that cannot be used.
 
-    Files are not verified before: evaluation names what it cannot read, and does the rest.
+    A folder's files are not verified before: evaluation names what it cannot read, and does the
+    rest.
     """
     if name != HELD_OUT:
-        return datasets.open_set(name, config.data.root, skip_broken=False), ()
+        return _named_set(name, config.data.root)
     if config.data.train == "synthetic":
         return _synthetic(config, held_out=True), ()
     if config.data.train != "folder":
@@ -63,6 +64,16 @@ def evaluation_source(config: ConfigDict, name: str) -> tuple[Source, tuple[str,
         return folder_source(config.data.val_root, leaf="config.data.val_root")
     source, problems = folder_source(config.data.root, leaf="config.data.root")
     return source.subset(hold_out(source.names)[1]), problems
+
+
+def _named_set(name: str, root: str) -> tuple[Source, tuple[str, ...]]:
+    source = datasets.open_set(name, root, skip_broken=True)
+    missing = datasets.pairs_of(name) - len(source)
+    problem = (
+        f"{name}: {missing} of its {len(source) + missing} pairs are missing or broken; "
+        "--mode prepare names them."
+    )
+    return source, (problem,) if missing else ()
 
 
 def folder_source(root: str, *, leaf: str) -> tuple[PairSource, tuple[str, ...]]:
@@ -82,15 +93,23 @@ def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
 
 
 def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
-    def verified(root: str, leaf: str) -> PairSource:
-        findings = check_pairs(_matched(root, leaf=leaf))
-        return usable_pairs(findings, Path(root), skip_broken=skip_broken)
+    def verified(root: str, leaf: str) -> tuple[PairSource, Findings]:
+        matched = _matched(root, leaf=leaf)
+        return usable_pairs(check_pairs(matched), Path(root), skip_broken=skip_broken), matched
 
-    source = verified(config.data.root, "config.data.root")
+    source, matched = verified(config.data.root, "config.data.root")
     if config.data.val_root:
-        return TrainingSources(source, verified(config.data.val_root, "config.data.val_root"))
-    kept, held_out = hold_out(source.names)
-    return TrainingSources(source.subset(kept), source.subset(held_out))
+        return TrainingSources(source, verified(config.data.val_root, "config.data.val_root")[0])
+    # Decided before broken pairs are left out, as evaluation does, which finds them only later.
+    names = [pair.name for pair in matched.pairs]
+    held_out = {names[index] for index in hold_out(names)[1]}
+    parts = [
+        source.subset(i for i, name in enumerate(source.names) if (name in held_out) == wanted)
+        for wanted in (False, True)
+    ]
+    if not all(parts):
+        raise UserError(f"{config.data.root}: too few pairs can be used to hold one out.")
+    return TrainingSources(*parts)
 
 
 def _matched(root: str, *, leaf: str) -> Findings:

@@ -1,5 +1,6 @@
 """Mode predict: a map for every picture of a file or folder."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from class_jax.data.images import map_levels, read_image, write_map
+from class_jax.data.images import map_levels, origin_of, read_image, write_map
 from class_jax.errors import UserError
 from class_jax.inference.media import Jobs, plan_maps
 from class_jax.inference.predictor import Predictor
@@ -25,7 +26,8 @@ def run(
 ) -> int:
     """Write the maps; gives the exit status, 1 where some pictures could not be read.
 
-    Maps that exist already are left as they are, so that an interrupted run goes on.
+    Maps that the same network made of the same pictures are left as they are, so that an
+    interrupted run goes on.
 
     Raises:
       UserError: nothing to read, nowhere to write, no checkpoint, or no picture was readable.
@@ -36,10 +38,13 @@ def run(
     jobs = plan_maps(Path(source).expanduser().absolute(), target.absolute())
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
-    todo = {target: picture for target, picture in jobs.items() if not target.exists()}
+    origins = {target: _origin(config, workdir, predictor, jobs[target]) for target in jobs}
+    todo = {
+        target: picture for target, picture in jobs.items() if origin_of(target) != origins[target]
+    }
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} maps are there already", file=sys.stderr)
-    problems = _write_maps(todo, predictor)
+    problems = _write_maps(todo, origins, predictor)
     if len(problems) == len(jobs):
         raise UserError(" ".join(problems))
     print(f"{len(todo) - len(problems)} maps written to {target}", file=sys.stderr)
@@ -48,13 +53,23 @@ def run(
     return 1 if problems else 0
 
 
-def _write_maps(jobs: Jobs, predictor: Predictor) -> list[str]:
+def _origin(config: ConfigDict, workdir: Workdir, predictor: Predictor, picture: Path) -> str:
+    """A digest of all that a map depends on: network, its settings, and the picture's file."""
+    file = picture.stat()
+    changed = workdir.checkpoints.stat().mtime  # a checkpoint came or went
+    network = (str(workdir.path), changed, predictor.checkpoint, config.eval.to_json())
+    described = repr((network, str(picture), file.st_mtime_ns, file.st_size))
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+
+def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> list[str]:
     """Predict and write in batches; gives a sentence for each picture that cannot be read."""
     problems: list[str] = []
     with tqdm(total=len(jobs), desc="predicting", unit="image", disable=len(jobs) == 1) as bar:
         for targets, images in _batches(jobs, predictor.batch_size, problems, bar):
             for target, saliency in zip(targets, predictor.predict(images), strict=True):
-                write_map(target, map_levels(saliency, jobs[target]))
+                levels = map_levels(saliency, jobs[target])
+                write_map(target, levels, origin=origins[target])
                 bar.update()
     return problems
 

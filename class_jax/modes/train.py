@@ -1,7 +1,6 @@
 """Mode train: start a run, or resume it exactly where it stopped."""
 
 import functools
-import math
 import sys
 from collections.abc import Callable, Iterator
 
@@ -15,6 +14,7 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
 from class_jax.data.montage import montage
 from class_jax.data.sources import Source
+from class_jax.errors import UserError
 from class_jax.losses import class_loss
 from class_jax.models.build import Network, build_network
 from class_jax.modes import evaluate
@@ -31,6 +31,7 @@ from class_jax.training.summaries import Summaries
 from class_jax.training.validation import make_validation_step, validate
 from class_jax.workdir import Workdir
 
+MOST_STEPS = 2**31 - 1  # the step is an int32
 PICTURES = 8  # validation images in TensorBoard's montage
 
 
@@ -56,9 +57,12 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
 
 def total_steps(config: ConfigDict, examples: int) -> int:
     """Steps of the whole run: `train.total_steps`, or else enough for `train.epochs` epochs."""
-    if config.train.total_steps > 0:
-        return config.train.total_steps
-    return math.ceil(config.train.epochs * examples / config.train.batch_size)
+    steps = config.train.total_steps
+    if steps == 0:
+        steps = -(-config.train.epochs * examples // config.train.batch_size)  # rounded up
+    if steps > MOST_STEPS:
+        raise UserError(f"{steps} steps are too many: {MOST_STEPS} can be counted.")
+    return steps
 
 
 def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh: Mesh) -> None:
@@ -71,15 +75,16 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     )
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
         resumed = bool(checkpoints.steps())
-        # A converted checkpoint is of step 0: nothing was trained here yet.
-        check_resumable(config, workdir, trained=checkpoints.steps() != [0])
+        _check_resumable(config, workdir, sources.train, checkpoints)
         variables = network.initialize(config.seed)
         if config.model.pretrained and not resumed:
             variables = load_encoder(config.model.pretrained, network, variables)
-        workdir.save_config(config)  # only now: a mistake until here leaves no run behind
         state = jax.device_put(initial_state(variables, optimizer), replicated(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
+        # Only now: a mistake until here leaves all as it was.
+        workdir.save_config(config)
+        workdir.save_examples(sources.train.names)
         _announce(config, network, sources, plan, start, resumed=resumed)
         if start >= plan.total_steps:
             return
@@ -99,6 +104,17 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
                 summaries=summaries,
                 mesh=mesh,
             )
+
+
+def _check_resumable(
+    config: ConfigDict, workdir: Workdir, source: Source, checkpoints: Checkpoints
+) -> None:
+    """Raise UserError where this would not go on with what the workdir holds."""
+    steps = checkpoints.steps()
+    trained = bool(steps) and steps != [0]  # a converted checkpoint is of step 0
+    check_resumable(config, workdir, trained=trained)
+    if trained:
+        workdir.check_examples(source.names)
 
 
 def make_optimizer(

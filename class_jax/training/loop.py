@@ -181,6 +181,11 @@ def _validated(
 ) -> dict[str, float]:
     """Validate, log the scores and the picture, give the scores."""
     scores, picture = validate(state)
+    if not all(math.isfinite(score) for score in scores.values()):
+        raise NonFiniteError(
+            f"the network diverged: its maps at step {step} are not finite; training stopped, "
+            "what was saved before is kept; lower config.train.lr."
+        )
     summaries.scalars(step, scores)
     summaries.picture(step, "image, mask, map", picture)
     tqdm.write(

@@ -1,6 +1,7 @@
 """What a run says of itself: metrics.jsonl and TensorBoard event files."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -51,14 +52,19 @@ class Summaries:
 
 
 def _forget_after(metrics_file: Path, step: int) -> None:
-    """Drop lines of later steps, and a last line that was cut off while being written."""
+    """Drop lines of later steps, and what a power cut damaged."""
     if not metrics_file.exists():
         return
-    kept = [
-        line
-        for line in metrics_file.read_text().splitlines(keepends=True)
-        if line.endswith("}\n") and json.loads(line)["step"] <= step
-    ]
+    lines = metrics_file.read_text(errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
     partial = metrics_file.with_suffix(".partial")
     partial.write_text("".join(kept))
     partial.replace(metrics_file)
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; infinite where it is none."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf

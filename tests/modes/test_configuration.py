@@ -80,6 +80,10 @@ def test_overrides_take_the_leafs_type(workdir, override, leaf, value):
         (["--config.train.nesterov=maybe"], "expected a value of type bool"),
         (["--config.data.image_sizes=big"], "expected a value of type tuple"),
         (["--config.seed"], "needs a value"),
+        (["--config.model.query_reduction=65"], "leaves nothing"),
+        (["--config.data.image_sizes=()"], "expected a value of type tuple"),
+        (["--config.data.image_sizes=16"], "at least 32 pixels"),
+        (["--config.model.stage_sizes=1,1,1"], "a resnet has 4 stages"),
         (["--colour=red"], "--colour is not a flag"),
         (["stray"], "stray is not a flag"),
     ],
@@ -103,6 +107,38 @@ def test_recipes_take_an_argument_after_a_colon(workdir):
         in_force(f"{R50}:3", workdir, [])
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("return None", "gives no ConfigDict"),
+        ("raise KeyError('x')", "'x'"),
+        ("config.model = 3; return config", "model"),
+        ("config.train.losses = (); return config", "config.train.losses"),
+        ("config.model.stage_sizes = ('1', '1', '1', '1'); return config", "type tuple"),
+        ("del config.train.lr; return config", "no leaf config.train.lr"),
+    ],
+)
+def test_recipes_of_ones_own_with_faults(workdir, tmp_path, line, sentence):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        f"from configs import r50\n\ndef get_config():\n    config = r50.get_config()\n    {line}\n"
+    )
+    with pytest.raises(UserError) as error:
+        in_force(str(recipe), workdir, [])
+    assert sentence in str(error.value)
+
+
+def test_a_recipe_may_say_none_for_no_weights_and_whole_numbers_for_rates(workdir, tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from configs import r50\n\ndef get_config():\n    config = r50.get_config()\n"
+        "    config.model.pretrained = None\n    config.train.lr = 1\n    return config\n"
+    )
+    config = in_force(str(recipe), workdir, ["--config.model.pretrained=x.pth"])
+    assert config.model.pretrained == "x.pth"
+    assert not in_force(str(recipe), workdir, []).model.pretrained
+
+
 def test_mistaken_recipes(workdir, tmp_path):
     with pytest.raises(UserError, match=r"no file configs/r5\.py; the recipes are .*r50\.py"):
         in_force("configs/r5.py", workdir, [])
@@ -119,8 +155,13 @@ def test_mistaken_recipes(workdir, tmp_path):
 
 def test_damaged_saved_configuration(workdir):
     workdir.create()
-    workdir.config_file.write_text("{")
-    with pytest.raises(UserError, match="is not valid JSON"):
+    for text in ("{", "[]", '{"seed": 1}'):
+        workdir.config_file.write_text(text)
+        with pytest.raises(UserError, match=r"is no configuration in JSON|has no leaf"):
+            in_force(None, workdir, [])
+    workdir.config_file.unlink()
+    workdir.config_file.mkdir()
+    with pytest.raises(UserError, match="is no configuration in JSON"):
         in_force(None, workdir, [])
 
 

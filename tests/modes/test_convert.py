@@ -59,6 +59,10 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
     [
         ([], "needs --source=FILE"),
         (["--source", "SOURCE"], "add --config configs/r50_released.py"),
+        (
+            ["--config", RELEASED, "--source", "SOURCE", "--config.model.misread_positions=false"],
+            "config.model.misread_positions differ",
+        ),
         (["--config", RELEASED, "--source", "none.pth"], "there is no such file of weights"),
         (["--config", RELEASED, "--source", "broken.safetensors"], "fusion3.conv2.weight is miss"),
     ],

@@ -53,6 +53,30 @@ def test_a_folder_gives_a_map_for_every_picture_below_it(predict, predictor, tmp
     assert "0 maps written" in err
 
 
+def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_path):
+    picture(tmp_path / "x" / "a.png", 30, 40)
+    picture(tmp_path / "y" / "a.png", 50, 60)
+    for folder, shape in (("x", (30, 40)), ("y", (50, 60))):
+        assert predict("--input", f"{folder}/a.png", "--output", "out")[0] == 0
+        assert grey(tmp_path / "out" / "a.png").shape == shape
+    status, _, err = predict("--input", "y", "--output", "out", "--config.eval.image_size=96")
+    assert status == 0
+    assert "1 maps written" in err
+    picture(tmp_path / "y" / "a.png", 20, 20)
+    predict("--input", "y", "--output", "out", "--config.eval.image_size=96")
+    assert grey(tmp_path / "out" / "a.png").shape == (20, 20)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "gif", "tif", "webp", "bmp", "PNG"])
+def test_one_map_in_the_format_of_its_name(predict, tmp_path, suffix):
+    picture(tmp_path / "a.png")
+    status, _, err = predict("--input", "a.png", "--output", f"map.{suffix}")
+    assert status == 0, err
+    kind = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
+    with Image.open(tmp_path / f"map.{suffix}") as saved:
+        assert (saved.format, saved.size) == (kind, (60, 40))
+
+
 def test_paths_lists_and_arrays_give_the_same_maps(predictor, tmp_path):
     path = picture(tmp_path / "a.png")
     array = np.asarray(Image.open(path))

@@ -26,6 +26,16 @@ class Workdir:
         self.metrics_file = self.path / "metrics.jsonl"
         self.evaluation = self.path / "eval"
 
+    def check(self) -> None:
+        """Raise UserError where the folder is not there and could not be made; makes nothing."""
+        folder = self.path
+        while not folder.exists():
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(
+                f"--workdir={self.path} cannot be written to: name a folder of your own."
+            )
+
     def create(self) -> None:
         """Make the folder; UserError where it cannot be made or written to."""
         try:

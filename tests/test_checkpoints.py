@@ -1,5 +1,7 @@
 """What is saved comes back; latest and best are kept; another network is refused in a sentence."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -88,3 +90,18 @@ def test_reading_creates_nothing(folder):
         pytest.raises(UserError, match="holds no checkpoint"),
     ):
         checkpoints.find("best")
+
+
+def test_a_damaged_checkpoint_is_named(folder, run_on_one):
+    state = run_on_one.start()
+    with Checkpoints(folder, writable=True) as checkpoints:
+        save(checkpoints, 1, state)
+    for file in Path(folder, "1", "variables").rglob("*"):
+        if file.is_file() and file.stat().st_size > 1000:
+            file.write_bytes(file.read_bytes()[:100])
+    shapes = run_on_one.network.shapes
+    with (
+        Checkpoints(folder, writable=False) as checkpoints,
+        pytest.raises(UserError, match=r"checkpoints/1 cannot be read"),
+    ):
+        checkpoints.restore_variables(1, shapes, replicated(run_on_one.mesh))

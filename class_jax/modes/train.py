@@ -39,6 +39,7 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
     """Train `config` in `workdir`; gives the exit status."""
     mesh = make_mesh()
     check_divisible(config.train.batch_size, mesh, leaf="config.train.batch_size")
+    workdir.check()  # before hours of downloading
     sources = training_sources(config, skip_broken=skip_broken)
     workdir.create()
     with workdir.lock():

@@ -55,7 +55,7 @@ def _forget_after(metrics_file: Path, step: int) -> None:
     """Drop lines of later steps, and what a power cut damaged."""
     if not metrics_file.exists():
         return
-    lines = metrics_file.read_text(errors="replace").splitlines(keepends=True)
+    lines = metrics_file.read_bytes().decode(errors="replace").splitlines(True)
     kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
     partial = metrics_file.with_suffix(".partial")
     partial.write_text("".join(kept))

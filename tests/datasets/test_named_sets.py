@@ -109,6 +109,20 @@ def test_what_is_missing_or_broken_is_named_and_nothing_looks_prepared(tmp_path)
     for sentence in ("2 pairs were found", "3 belong there", "a.jpg has no mask", "b.png"):
         assert sentence in str(error.value)
     assert len(datasets.open_set("duts_tr", str(root), skip_broken=True)) == 1
+    # What was stored with broken pairs left out is no answer to those who want all.
+    with pytest.raises(UserError, match="3 belong there"):
+        datasets.open_set("duts_tr", str(root), skip_broken=False)
+
+
+def test_a_prepared_set_is_read_without_writing(tmp_path, monkeypatch):
+    root = fabricate(tmp_path / "root")
+    datasets.open_set("duts_tr", str(root), skip_broken=False)
+
+    def refuse(*_):
+        raise AssertionError("locked or made anew")
+
+    monkeypatch.setattr("datasets.FileLock", refuse)
+    assert len(datasets.open_set("duts_tr", str(root), skip_broken=False)) == 3
 
 
 def test_archives_that_leave_their_folder_or_are_cut_off(tmp_path):

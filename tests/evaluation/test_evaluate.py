@@ -92,5 +92,5 @@ def test_a_diverged_network_is_not_scored(tmp_path, value):
 
 def test_maps_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"folder .*file/maps cannot be made \(Not a directory\)"):
+    with pytest.raises(UserError, match=r"file/maps/a.png cannot be written \(Not a directory\)"):
         evaluate(ArraySource(["a"]), tmp_path / "file" / "maps")

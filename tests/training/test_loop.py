@@ -126,3 +126,22 @@ def test_a_signal_saves_and_stops(run_on_one, tmp_path, number):
     assert signal.getsignal(number) == before
     assert int(go(run_on_one, tmp_path).step) == 12
     assert [line["step"] for line in lines(tmp_path) if "loss" in line] == list(range(1, 13))
+
+
+def test_maps_that_are_no_numbers_stop_the_run_before_it_is_saved(run_on_one, tmp_path):
+    score = {4: 0.5, 8: float("nan")}.get
+    with pytest.raises(NonFiniteError, match="step 8"):
+        go(run_on_one, tmp_path, score=score)
+    with Checkpoints(epath.Path(tmp_path / "checkpoints"), writable=False) as checkpoints:
+        assert checkpoints.find("best")[0] == 4
+        assert checkpoints.steps()[-1] == 6
+
+
+def test_damaged_lines_of_metrics_are_dropped_on_resuming(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    whole = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
+    damaged = ["}", '"step"', '{"loss": 2}', "\0\0\0}", whole[2], '{"step": 2, "los']
+    file.write_text("\n".join([whole[0], *damaged[:4], whole[1], *damaged[4:]]))
+    with Summaries(tmp_path, file, start_step=2) as summaries:
+        summaries.scalars(3, {"loss": 0.5})
+    assert [(row["step"], row["loss"]) for row in lines(tmp_path)] == [(1, 1), (2, 1), (3, 0.5)]

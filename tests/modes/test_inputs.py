@@ -1,0 +1,51 @@
+"""Which images train, which are held out, and what evaluation does with broken ones."""
+
+import zlib
+
+import pytest
+
+import datasets
+from class_jax.errors import UserError
+from class_jax.modes.configuration import load_recipe
+from class_jax.modes.inputs import evaluation_source, training_sources
+from tests.program import ROOT, pairs
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = load_recipe(str(ROOT / "configs" / "folder.py"))
+    config.data.root = str(pairs(tmp_path / "mine", count=6))
+    return config
+
+
+def break_one(tmp_path, position):
+    """Break the image whose name's hash is in some place of the ascending order."""
+    names = sorted((f"{index:02d}" for index in range(6)), key=lambda x: zlib.crc32(x.encode()))
+    (tmp_path / "mine" / "images" / f"{names[position]}.jpg").write_text("no picture")
+    return names
+
+
+def test_training_and_evaluation_hold_out_the_same_images(config, tmp_path):
+    names = break_one(tmp_path, 3)
+    sources = training_sources(config, skip_broken=True)
+    held_out, _ = evaluation_source(config, "held_out")
+    assert list(sources.held_out.names) == list(held_out.names)
+    assert names[0] in held_out.names
+    assert set(sources.train.names) | set(held_out.names) == set(names) - {names[3]}
+
+
+def test_held_out_images_that_are_all_broken(config, tmp_path):
+    break_one(tmp_path, 0)
+    with pytest.raises(UserError, match="too few pairs can be used to hold one out"):
+        training_sources(config, skip_broken=True)
+
+
+def test_a_named_set_with_faults_is_evaluated_and_said(config, monkeypatch):
+    def open_set(name, root, *, skip_broken):
+        assert skip_broken
+        return range(5000)
+
+    monkeypatch.setattr(datasets, "open_set", open_set)
+    source, (problem,) = evaluation_source(config, "duts_te")
+    assert len(source) == 5000
+    assert "duts_te: 19 of its 5019 pairs are missing or broken" in problem

@@ -139,6 +139,10 @@ class Checkpoints:
             f"{self._folder}: {', '.join(map(str, steps))}."
         )
 
+    def stamp(self, step: int) -> str:
+        """Tells this checkpoint from any other, of the same step and folder too."""
+        return f"{self._folder} {step} {self._manager.metadata(step).commit_timestamp_nsecs}"
+
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
         """Parameters and batch statistics of `step`, for a network with these shapes."""
         return Variables(

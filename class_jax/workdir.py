@@ -6,53 +6,88 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from etils import epath
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
 
+METRICS = "metrics.jsonl"
+CACHE = Path("~/.cache/class_jax")  # where workdirs in buckets keep what they write locally
+
 
 class Workdir:
-    """Names and files of one run."""
+    """Names and files of one run.
+
+    Configuration and checkpoints lie in `path`, which may be in a bucket (`gs://…`). Everything
+    else is written to `local`, a folder of this machine: `path` itself, or for a bucket a folder of
+    the user's cache, from which `publish` copies logs.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` may be relative; nothing is created."""
+        given = epath.Path(path)
+        self.is_remote = "://" in str(given)
         # Absolute, because orbax refuses relative paths.
-        self.path = epath.Path(path).expanduser().absolute()
+        self.path = given if self.is_remote else given.expanduser().absolute()
+        self.local = Path(self.path)
+        if self.is_remote:
+            self.local = CACHE.expanduser() / str(given).replace("://", "/")
         self.config_file = self.path / "config.json"
         self.examples_file = self.path / "examples.json"
         self.checkpoints = self.path / "checkpoints"
-        self.metrics_file = self.path / "metrics.jsonl"
-        self.evaluation = self.path / "eval"
+        self.metrics_file = self.local / METRICS
+        self.evaluation = self.local / "eval"
+        self.predictions = self.local / "predictions"
 
     def check(self) -> None:
         """Raise UserError where the folder is not there and could not be made; makes nothing."""
-        folder = self.path
+        if self.is_remote:
+            self._check_bucket()
+        folder = self.local
         while not folder.exists():
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UserError(f"{self.local} cannot be written to: choose another --workdir.")
+
+    def _check_bucket(self) -> None:
+        try:
+            self.path.exists()
+        except Exception as error:  # of the bucket's library, or that there is none
             raise UserError(
-                f"--workdir={self.path} cannot be written to: name a folder of your own."
-            )
+                f"--workdir={self.path} cannot be reached ({error}): pip install gcsfs, sign in to "
+                "the cloud, and look at the bucket's name."
+            ) from error
+
+    def fetch(self) -> None:
+        """Get the log of a run that another machine began; nothing to do for a local workdir."""
+        if self.is_remote and not self.metrics_file.exists() and (self.path / METRICS).exists():
+            (self.path / METRICS).copy(self.metrics_file)
+
+    def publish(self) -> None:
+        """Copy logs beside the checkpoints; nothing to do for a local workdir."""
+        if self.is_remote:
+            for file in (self.metrics_file, *self.local.glob("events.out.tfevents.*")):
+                epath.Path(file).copy(self.path / file.name, overwrite=True)
 
     def create(self) -> None:
         """Make the folder; UserError where it cannot be made or written to."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}"
+            self.local.mkdir(parents=True, exist_ok=True)
+            probe = self.local / f".writable-{os.getpid()}"
             probe.write_text("")
             probe.unlink()
         except OSError as error:
             raise UserError(
-                f"--workdir={self.path} cannot be written to ({error.strerror}): "
-                "name a folder of your own."
+                f"{self.local} cannot be written to ({error.strerror}): choose another --workdir."
             ) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process alone; two trainings would overwrite each other."""
-        with (self.path / ".lock").open("w") as handle:
+        with (self.local / ".lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -83,6 +118,8 @@ class Workdir:
 
     def load_config(self) -> ConfigDict | None:
         """The saved configuration, or None where the folder holds none."""
+        if self.is_remote:
+            self._check_bucket()
         if not self.config_file.exists():
             return None
         try:

@@ -1,6 +1,7 @@
 """A run's folder: created, refused, locked."""
 
 import pytest
+from etils import epath
 
 from class_jax.errors import UserError
 from class_jax.workdir import Workdir
@@ -27,6 +28,47 @@ def test_one_training_at_a_time(tmp_path):
 def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Workdir("runs/").path == tmp_path / "runs"
+
+
+def test_a_bucket_holds_the_logs_of_whichever_machine_trained(tmp_path, monkeypatch):
+    # A folder stands for the bucket; what is copied when is the same.
+    monkeypatch.setattr("class_jax.workdir.CACHE", tmp_path / "cache")
+    first = Workdir("gs://bucket/run")
+    assert str(first.checkpoints) == "gs://bucket/run/checkpoints"
+    assert first.local == tmp_path / "cache" / "gs" / "bucket" / "run"
+    second = Workdir("gs://bucket/run")
+    second.local = tmp_path / "another machine"
+    second.metrics_file = second.local / "metrics.jsonl"
+    for workdir in (first, second):
+        workdir.path = epath.Path(tmp_path / "bucket")
+        workdir.create()
+    first.fetch()  # there is nothing yet
+    first.metrics_file.write_text("one\n")
+    (first.local / "events.out.tfevents.1").write_text("events")
+    first.publish()
+    first.metrics_file.write_text("one\ntwo\n")
+    first.publish()
+    assert (tmp_path / "bucket" / "events.out.tfevents.1").read_text() == "events"
+    second.fetch()
+    assert second.metrics_file.read_text() == "one\ntwo\n"
+
+
+def test_a_local_workdir_copies_nothing(tmp_path):
+    workdir = Workdir(tmp_path)
+    workdir.metrics_file.write_text("one\n")
+    workdir.fetch()
+    workdir.publish()
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_bucket_that_cannot_be_reached(monkeypatch):
+    def refuse(_):
+        raise ImportError("Please install gcsfs")
+
+    workdir = Workdir("gs://bucket/run")
+    monkeypatch.setattr(type(workdir.path), "exists", refuse)
+    with pytest.raises(UserError, match=r"--workdir=gs://bucket/run cannot be reached .*gcsfs"):
+        workdir.check()
 
 
 def test_a_run_knows_its_examples(tmp_path):

@@ -37,6 +37,7 @@ class Predictor:
         batch_size: int,
         mesh: Mesh,
         checkpoint: str = "",
+        stamp: str = "",
     ) -> None:
         """Put the variables on the devices; nothing is compiled before the first image.
 
@@ -47,8 +48,9 @@ class Predictor:
           batch_size: most images at once; rounded up to a multiple of the devices.
           mesh: the devices.
           checkpoint: where the values come from, for people.
+          stamp: the same, for telling one checkpoint from any other.
         """
-        self.checkpoint = checkpoint
+        self.checkpoint, self.stamp = checkpoint, stamp
         self.image_size = image_size
         devices = list(mesh.devices.flat)
         self.device = f"{len(devices)} × {devices[0].device_kind}"
@@ -88,6 +90,7 @@ class Predictor:
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))
+            stamp = checkpoints.stamp(step)
         return cls(
             network,
             variables,
@@ -95,6 +98,7 @@ class Predictor:
             batch_size=config.eval.batch_size,
             mesh=mesh,
             checkpoint=f"step {step} ({remark})",
+            stamp=stamp,
         )
 
     @overload

@@ -58,7 +58,7 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None, checkpoint:
 
 def _evaluate(name: str, source: Source, predictor: Predictor, workdir: Workdir) -> SetScores:
     """Write a set's maps and its sheet of examples, and give its scores."""
-    folder = Path(workdir.evaluation) / name
+    folder = workdir.evaluation / name
     scores = evaluate_set(
         name, source, predictor.predict, folder / "maps", batch_size=predictor.batch_size
     )
@@ -67,7 +67,7 @@ def _evaluate(name: str, source: Source, predictor: Predictor, workdir: Workdir)
 
 
 def _report(rows: list[SetScores], workdir: Workdir) -> None:
-    folder = Path(workdir.evaluation)
+    folder = workdir.evaluation
     write_results_csv(folder / "results.csv", rows)
     print(format_table(rows))
     print(f"maps, results.csv and examples are in {folder}", file=sys.stderr)

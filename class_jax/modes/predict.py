@@ -34,11 +34,11 @@ def run(
     """
     if not source:
         raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
-    target = Path(output).expanduser() if output else Path(workdir.path) / "predictions"
+    target = Path(output).expanduser() if output else workdir.predictions
     jobs = plan_maps(Path(source).expanduser().absolute(), target.absolute())
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
-    origins = {target: _origin(config, workdir, predictor, jobs[target]) for target in jobs}
+    origins = {target: _origin(config, predictor, jobs[target]) for target in jobs}
     todo = {
         target: picture for target, picture in jobs.items() if origin_of(target) != origins[target]
     }
@@ -53,11 +53,10 @@ def run(
     return 1 if problems else 0
 
 
-def _origin(config: ConfigDict, workdir: Workdir, predictor: Predictor, picture: Path) -> str:
+def _origin(config: ConfigDict, predictor: Predictor, picture: Path) -> str:
     """A digest of all that a map depends on: network, its settings, and the picture's file."""
     file = picture.stat()
-    changed = workdir.checkpoints.stat().mtime  # a checkpoint came or went
-    network = (str(workdir.path), changed, predictor.checkpoint, config.eval.to_json())
+    network = (predictor.stamp, config.eval.to_json())
     described = repr((network, str(picture), file.st_mtime_ns, file.st_size))
     return hashlib.sha256(described.encode()).hexdigest()[:32]
 

@@ -86,11 +86,14 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         # Only now: a mistake until here leaves all as it was.
         workdir.save_config(config)
         workdir.save_examples(sources.train.names)
+        workdir.fetch()
         _announce(config, network, sources, plan, start, resumed=resumed)
         if start >= plan.total_steps:
             return
         with (
-            Summaries(workdir.path, workdir.metrics_file, start_step=start) as summaries,
+            Summaries(
+                workdir.local, workdir.metrics_file, start_step=start, copy=workdir.publish
+            ) as summaries,
             train_batches(
                 _stream(config, sources.train), start_step=start, num_workers=config.data.workers
             ) as batches,

@@ -161,6 +161,7 @@ def train(
             if scores or last or stop.signal_number or step % plan.checkpoint_every == 0:
                 progress.flush()
                 save(checkpoints, state, scores)
+                summaries.publish()
                 progress.restart_clock()
             if stop.signal_number and not last:
                 checkpoints.wait()

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +18,16 @@ class Summaries:
     run had never stopped.
     """
 
-    def __init__(self, folder: Path, metrics_file: Path, *, start_step: int) -> None:
-        """Append to what the run had logged up to `start_step`."""
+    def __init__(
+        self,
+        folder: Path,
+        metrics_file: Path,
+        *,
+        start_step: int,
+        copy: Callable[[], None] | None = None,
+    ) -> None:
+        """Append to what the run had logged up to `start_step`; `copy` is what `publish` calls."""
+        self._copy = copy
         _forget_after(metrics_file, start_step)
         self._file = metrics_file.open("a")
         self._board = SummaryWriter(str(folder), purge_step=start_step + 1)
@@ -44,6 +52,12 @@ class Summaries:
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+    def publish(self) -> None:
+        """Have the files copied to where the checkpoints are, if that is elsewhere."""
+        if self._copy:
+            self._board.flush()
+            self._copy()
 
     def picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """A picture, uint8 [H, W, 3], to TensorBoard."""

@@ -1,4 +1,4 @@
-"""The exception that stands for a user's mistake, and how a full disk is known."""
+"""The exceptions that stand for a user's mistakes, and how a full disk is known."""
 
 import errno
 import os
@@ -12,6 +12,10 @@ class UserError(Exception):
     The message is one sentence that says what was found, what was expected and what to do.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class BrokenFilesError(UserError):
+    """Files of a data set are broken or unpaired."""
 
 
 # What the operating system refuses for reasons that a user can mend.

@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     config.train.checkpoint_every = 500
 
     config.eval = ConfigDict()
-    config.eval.sets = ("duts_te",)
+    config.eval.sets = ("ecssd", "pascal_s", "duts_te", "hku_is", "dut_omron")
     config.eval.image_size = 352
     config.eval.batch_size = 16
     config.eval.dtype = "float32"

@@ -8,11 +8,19 @@ from filelock import FileLock
 from class_jax.data.sources import PairSource
 from class_jax.errors import UserError
 from datasets.base import SaliencyPairs
+from datasets.dut_omron.dut_omron import DutOmron
 from datasets.duts.duts import Duts
+from datasets.ecssd.ecssd import Ecssd
+from datasets.hku_is.hku_is import HkuIs
+from datasets.pascal_s.pascal_s import PascalS
 
 SETS: dict[str, tuple[type[SaliencyPairs], str]] = {
     "duts_tr": (Duts, "tr"),
     "duts_te": (Duts, "te"),
+    "ecssd": (Ecssd, "test"),
+    "pascal_s": (PascalS, "test"),
+    "hku_is": (HkuIs, "test"),
+    "dut_omron": (DutOmron, "test"),
 }
 
 

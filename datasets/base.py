@@ -5,6 +5,7 @@ not copied into it, and the root may be moved.
 """
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,10 +28,11 @@ SPLIT = "pairs"
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class SetConfig(tfds.core.BuilderConfig):
-    """One published set: its archive, where its files lie in it, and how many there are."""
+    """One published set: its archives, where its files lie in them, and how many there are."""
 
-    archive: Archive
-    images: str  # folder of images in the unpacked archive
+    title: str  # a folder of this name is looked into too
+    archives: tuple[Archive, ...]
+    images: str  # folder of images in the unpacked archives
     masks: str
     pairs: int
     doubled_masks: frozenset[str] = frozenset()  # stems with a wrong .png beside a right .jpg
@@ -83,17 +85,35 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         manual = self._root / "downloads" / "manual"
         unpacked = self._root / "downloads" / "extracted" / f"{self.name}_{config.name}"
-        for folder in (self._root, manual, unpacked):
+        by_hand = [base / title for base in (self._root, manual) for title in ("", config.title)]
+        for folder in (*by_hand, unpacked):
             if (folder / config.images).is_dir() and (folder / config.masks).is_dir():
                 return folder
-        archive = manual / config.archive.file
-        unpack(archive if archive.exists() else download(config.archive, manual), unpacked)
+        archives = [self._fetched(archive, manual) for archive in config.archives]
+        unpack(archives, unpacked, only=(config.images, config.masks))
         if not (unpacked / config.images).is_dir() or not (unpacked / config.masks).is_dir():
+            names = ", ".join(archive.name for archive in archives)
+            shutil.rmtree(unpacked)
             raise UserError(
-                f"{config.archive.file} was unpacked to {unpacked} and holds no folders "
-                f"{config.images} and {config.masks}: is it another archive?"
+                f"{names} in {manual} hold no folders {config.images} and {config.masks}: are they "
+                "other archives?"
             )
         return unpacked
+
+    def _fetched(self, archive: Archive, manual: Path) -> Path:
+        """An archive that was put there by hand, or downloaded."""
+        config = self.builder_config
+        # By the set's name too: "images.zip" could be anybody's.
+        for place in (manual / config.title / archive.file, manual / archive.file):
+            if archive.url and place.exists():
+                return place
+        if not archive.url:
+            raise UserError(
+                f"{config.title} is to be fetched by hand: get {archive.file} from "
+                f"{self.HOMEPAGE}, unpack it, and put its folders {config.images} and "
+                f"{config.masks} into {self._root / config.title}."
+            )
+        return download(archive, manual / config.title)
 
     def verified(self, folder: Path) -> Findings:
         """All pairs, decoded once; what is missing, surplus or broken as problems."""

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -23,8 +23,9 @@ class Archive(NamedTuple):
     """An official archive."""
 
     file: str
-    url: str
+    url: str  # empty: not to be had without a person
     sha256: str = ""  # empty where none is known
+    md5: str = ""
 
 
 def download(archive: Archive, folder: Path) -> Path:
@@ -45,14 +46,15 @@ def download(archive: Archive, folder: Path) -> Path:
             f"{archive.url} could not be downloaded ({_reason(error)}): fetch {archive.file} by "
             f"other means and put it into {folder}, or try again to go on where it stopped."
         ) from error
-    found = _sha256(part)
-    if archive.sha256 and found != archive.sha256:
-        part.unlink()
-        raise UserError(
-            f"what {archive.url} gave is not the known {archive.file} (its SHA-256 differs) and "
-            f"was deleted: fetch the archive by other means and put it into {folder}."
-        )
+    for kind, known in (("sha256", archive.sha256), ("md5", archive.md5)):
+        if known and _digest(part, kind) != known:
+            part.unlink()
+            raise UserError(
+                f"what {archive.url} gave is not the known {archive.file} (its {kind} differs) and "
+                f"was deleted: fetch the archive by other means and put it into {folder}."
+            )
     # Recorded, so that copies can be compared where no official checksum is known.
+    found = _digest(part, "sha256")
     done.with_name(f"{archive.file}.sha256").write_text(f"{found}  {archive.file}\n")
     return part.rename(done)
 
@@ -85,8 +87,13 @@ def _fetch(archive: Archive, part: Path) -> None:
                 raise OSError(f"the connection ended after {bar.n} of {bar.total} bytes")
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip archive to `folder`, which exists only once everything is there.
+def unpack(archives: Sequence[Path], folder: Path, *, only: Sequence[str]) -> None:
+    """Unpack zip archives to `folder`, which exists only once everything is there.
+
+    Args:
+      archives: what to unpack, all into the one folder.
+      folder: made, with its parents.
+      only: the folders in the archives that are wanted.
 
     Raises:
       UserError: not a whole zip archive, or a member that would leave the folder.
@@ -94,46 +101,56 @@ def unpack(archive: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with zipfile.ZipFile(archive) as source:
-            for member in _members(source, archive):
-                _extract(source, member, scratch)
+        for archive in archives:
+            _unpack_one(archive, scratch, [PurePosixPath(part) for part in only])
         scratch.chmod(0o755)
         scratch.rename(folder)
-    except zipfile.BadZipFile as error:
-        raise UserError(
-            f"{archive} is not a whole zip archive ({error}): delete it and fetch it again."
-        ) from error
     except OSError as error:
-        raise UserError(f"{archive} could not be unpacked: {_reason(error)}.") from error
+        raise UserError(f"{folder} could not be filled: {_reason(error)}.") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _members(source: zipfile.ZipFile, archive: Path) -> Iterator[zipfile.ZipInfo]:
-    """The files in an archive, but for what file managers leave in it."""
+def _unpack_one(archive: Path, folder: Path, only: Sequence[PurePosixPath]) -> None:
+    try:
+        with zipfile.ZipFile(archive) as source:
+            for member, path in _members(source, archive):
+                if any(path.is_relative_to(part) for part in only):
+                    _extract(source, member, folder / path)
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{archive} is not a whole zip archive ({error}): delete it and fetch it again."
+        ) from error
+
+
+def _members(
+    source: zipfile.ZipFile, archive: Path
+) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
+    """The files in an archive with their paths, but for what file managers leave in it."""
     for member in source.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
             raise UserError(f"{archive} holds {member.filename}, which would leave its folder.")
         if not member.is_dir() and "__MACOSX" not in path.parts and not path.name.startswith("."):
-            yield member
+            yield member, path
 
 
-def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
-    target = folder / member.filename.replace("\\", "/")
+def _extract(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     packed: IO[bytes]
     with source.open(member) as packed, target.open("wb") as file:
         shutil.copyfileobj(packed, file)
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _reason(error: Exception) -> str:
     """An error in few words: network errors carry pages of addresses."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not valid"
     if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from class_jax.data.images import read_image, read_mask
-from class_jax.errors import UserError
+from class_jax.errors import BrokenFilesError, UserError
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 JUNK_FOLDER = "__macosx"
@@ -137,16 +137,18 @@ def usable_pairs(findings: Findings, root: Path, *, skip_broken: bool) -> PairSo
     """The pairs as a source; with problems only if `skip_broken`, which prints how many.
 
     Raises:
-      UserError: problems and not `skip_broken`, or no pair at all.
+      BrokenFilesError: problems and not `skip_broken`, or no pair at all.
     """
     count = len(findings.problems)
     listed = " ".join(_as_sentence(problem) for problem in findings.problems[:NAMED_PROBLEMS])
     if count > NAMED_PROBLEMS:
         listed += f" … and {count - NAMED_PROBLEMS} more."
     if not findings.pairs:
-        raise UserError(f"{root} holds no image with a mask that can be used. {listed}".strip())
+        raise BrokenFilesError(
+            f"{root} holds no image with a mask that can be used. {listed}".strip()
+        )
     if count and not skip_broken:
-        raise UserError(
+        raise BrokenFilesError(
             f"{root}: {count} files are broken or unpaired: {listed} "
             "Mend them, or leave them out with --skip_broken."
         )

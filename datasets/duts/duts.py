@@ -28,7 +28,8 @@ class Duts(SaliencyPairs):
     BUILDER_CONFIGS: ClassVar[list[SetConfig]] = [
         SetConfig(
             name="tr",
-            archive=Archive("DUTS-TR.zip", f"{ADDRESS}/DUTS-TR.zip"),
+            title="DUTS",
+            archives=(Archive("DUTS-TR.zip", f"{ADDRESS}/DUTS-TR.zip"),),
             images="DUTS-TR/DUTS-TR-Image",
             masks="DUTS-TR/DUTS-TR-Mask",
             pairs=10553,
@@ -38,7 +39,8 @@ class Duts(SaliencyPairs):
         ),
         SetConfig(
             name="te",
-            archive=Archive("DUTS-TE.zip", f"{ADDRESS}/DUTS-TE.zip"),
+            title="DUTS",
+            archives=(Archive("DUTS-TE.zip", f"{ADDRESS}/DUTS-TE.zip"),),
             images="DUTS-TE/DUTS-TE-Image",
             masks="DUTS-TE/DUTS-TE-Mask",
             pairs=5019,

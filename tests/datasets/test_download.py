@@ -64,9 +64,10 @@ def test_a_download_goes_on_where_it_stopped(server, tmp_path, have):
     assert Handler.requests[0][0] == f"bytes={have}-"
 
 
-def test_another_content_is_deleted_and_said(server, tmp_path):
+@pytest.mark.parametrize("known", [{"sha256": "0" * 64}, {"md5": "0" * 32}])
+def test_another_content_is_deleted_and_said(server, tmp_path, known):
     with pytest.raises(UserError, match=r"is not the known set\.zip"):
-        download(Archive("set.zip", f"{server}/set.zip", "0" * 64), tmp_path)
+        download(Archive("set.zip", f"{server}/set.zip", **known), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

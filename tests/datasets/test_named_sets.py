@@ -11,7 +11,6 @@ from PIL import Image
 
 import datasets
 from class_jax.errors import UserError
-from datasets.duts.duts import Duts
 
 STEMS = ("a", "b", "n01532829_13482")
 
@@ -19,8 +18,9 @@ STEMS = ("a", "b", "n01532829_13482")
 @pytest.fixture(autouse=True)
 def small_sets(monkeypatch):
     """The sets have three pairs each here, and nothing may be downloaded."""
-    for config in Duts.BUILDER_CONFIGS:
-        monkeypatch.setattr(config, "pairs", 3)
+    for builder, _ in datasets.SETS.values():
+        for config in builder.BUILDER_CONFIGS:
+            monkeypatch.setattr(config, "pairs", 3)
 
     def refuse(archive, folder):
         raise UserError(f"download of {archive.url} to {folder}")
@@ -138,8 +138,86 @@ def test_archives_that_leave_their_folder_or_are_cut_off(tmp_path):
     assert list(extracted.iterdir()) == []
 
 
+# As spelt in the archives: images, their suffix, masks; what is in which archive.
+OFFICIAL = {
+    "ecssd": ("images", "jpg", "ground_truth_mask", ["images.zip", "ground_truth_mask.zip"]),
+    "pascal_s": ("datasets/imgs/pascal", "jpg", "datasets/masks/pascal", ["salObj.zip"]),
+    "dut_omron": (
+        "DUT-OMRON-image",
+        "jpg",
+        "pixelwiseGT-new-PNG",
+        ["DUT-OMRON-image.zip", "DUT-OMRON-gt-pixelwise.zip.zip"],
+    ),
+    "hku_is": ("imgs", "png", "gt", []),
+}
+
+
+def official(folder, name):
+    """The files of a set, three pairs, as they unpack; gives the folders of images and masks."""
+    images, suffix, masks, _ = OFFICIAL[name]
+    for stem in STEMS:
+        write(folder / images / f"{stem}.{suffix}", 90)
+        write(folder / masks / f"{stem}.png", 255)
+    return images, masks
+
+
+@pytest.mark.parametrize("name", [name for name in OFFICIAL if OFFICIAL[name][3]])
+def test_official_archives_of_the_test_sets(tmp_path, name):
+    images, masks = official(tmp_path / "unpacked", name)
+    manual = tmp_path / "root" / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    archives = OFFICIAL[name][3]
+    for index, file in enumerate(archives):
+        parts = (images, masks) if len(archives) == 1 else ((images, masks)[index],)
+        with zipfile.ZipFile(manual / file, "w") as content:
+            for part in parts:
+                for picture in sorted((tmp_path / "unpacked" / part).iterdir()):
+                    content.write(picture, f"{part}/{picture.name}")
+                    content.writestr(f"__MACOSX/{part}/._{picture.name}", "junk")
+            content.writestr(f"{parts[0]}/Thumbs.db", "junk")
+            content.writestr("algmaps/other/a.png", "another set's")
+    source = datasets.open_set(name, str(tmp_path / "root"), skip_broken=False)
+    assert source.names == STEMS
+    assert source[0]["mask"].min() == 255
+    assert not list(tmp_path.rglob("root/**/algmaps"))
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("place", ["", "TITLE", "downloads/manual", "downloads/manual/TITLE"])
+def test_sets_unpacked_by_hand(tmp_path, name, place):
+    title = datasets.SETS[name][0].BUILDER_CONFIGS[0].title
+    official(tmp_path / place.replace("TITLE", title), name)
+    assert datasets.open_set(name, str(tmp_path), skip_broken=False).names == STEMS
+
+
+def test_a_set_that_only_a_person_can_fetch(tmp_path):
+    with pytest.raises(UserError) as error:
+        datasets.open_set("hku_is", str(tmp_path), skip_broken=False)
+    for words in ("HKU-IS.rar", "deep_saliency.html", "imgs and gt", f"{tmp_path}/HKU-IS"):
+        assert words in str(error.value)
+
+
+def test_counts_are_those_that_were_published():
+    code = "import datasets; print([datasets.pairs_of(name) for name in datasets.SETS])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[10553, 5019, 1000, 850, 4447, 5168]"
+
+
+def test_what_is_surplus_is_named_too(tmp_path):
+    official(tmp_path / "ECSSD", "ecssd")
+    write(tmp_path / "ECSSD" / "images" / "fourth.jpg", 90)
+    write(tmp_path / "ECSSD" / "ground_truth_mask" / "fourth.png", 255)
+    with pytest.raises(UserError, match="4 pairs were found, and 3 belong there"):
+        datasets.open_set("ecssd", str(tmp_path), skip_broken=False)
+
+
 def test_unknown_names_are_answered_with_the_known(tmp_path):
-    with pytest.raises(UserError, match=r'"duts" is not a data set; known are duts_tr, duts_te'):
+    with pytest.raises(
+        UserError, match=r'"duts" is not a data set; known are duts_tr, duts_te, ecssd'
+    ):
         datasets.open_set("duts", str(tmp_path), skip_broken=False)
 
 

@@ -1,8 +1,8 @@
 """Saliency maps for images of any size, from the checkpoint of a run."""
 
 import os
-from collections.abc import Sequence
-from typing import Self, overload
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self, overload
 
 import cv2
 import jax
@@ -19,6 +19,14 @@ from class_jax.sharding import batch_sharded, make_mesh, put_batch, replicated, 
 from class_jax.workdir import Workdir
 
 Picture = np.ndarray | str | os.PathLike[str]
+
+
+class Prepared(NamedTuple):
+    """An image as the network takes it, and its own size."""
+
+    pixels: np.ndarray  # uint8 [side, side, 3]
+    height: int
+    width: int
 
 
 class Predictor:
@@ -126,29 +134,34 @@ class Predictor:
         maps: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            maps += self._predict_batch(
-                [x if isinstance(x, np.ndarray) else read_image(x) for x in batch]
-            )
+            maps += self.maps([self.prepare(image) for image in batch])
         return maps
 
-    def _predict_batch(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        for image in images:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-                raise ValueError(
-                    f"expected a uint8 image [H, W, 3], got {image.dtype} {list(image.shape)}"
-                )
+    def prepare(self, image: Picture) -> Prepared:
+        """What the network needs of an image; small, so that a batch of photographs fits memory.
+
+        Raises:
+          ValueError, UserError: as `predict`.
+        """
+        pixels = image if isinstance(image, np.ndarray) else read_image(image)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(
+                f"expected a uint8 image [H, W, 3], got {pixels.dtype} {list(pixels.shape)}"
+            )
         side = self.image_size
-        inputs = np.stack([resize(image, side, side) for image in images])
-        self._padded_to = max(self._padded_to, round_up_batch(len(images), self._mesh))
-        missing = self._padded_to - len(images)
+        return Prepared(resize(pixels, side, side), pixels.shape[0], pixels.shape[1])
+
+    def maps(self, batch: Sequence[Prepared]) -> Iterator[np.ndarray]:
+        """The maps of at most `batch_size` prepared images, each made when it is asked for."""
+        inputs = np.stack([each.pixels for each in batch])
+        self._padded_to = max(self._padded_to, round_up_batch(len(batch), self._mesh))
+        missing = self._padded_to - len(batch)
         inputs = np.pad(inputs, ((0, missing), (0, 0), (0, 0), (0, 0)))
         logits = self._finest_logits(
             self._variables, put_batch({"image": inputs}, self._mesh)["image"]
         )
-        return [
-            _at_size(logit, image.shape[0], image.shape[1])
-            for logit, image in zip(np.asarray(logits), images, strict=False)
-        ]
+        for logit, each in zip(np.asarray(logits), batch, strict=False):
+            yield _at_size(logit, each.height, each.width)
 
 
 def _at_size(logits: np.ndarray, height: int, width: int) -> np.ndarray:

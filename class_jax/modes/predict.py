@@ -5,14 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from class_jax.data.images import map_levels, origin_of, read_image, write_map
+from class_jax.data.images import map_levels, origin_of, write_map
 from class_jax.errors import UserError
 from class_jax.inference.media import Jobs, plan_maps
-from class_jax.inference.predictor import Predictor
+from class_jax.inference.predictor import Predictor, Prepared
 from class_jax.workdir import Workdir
 
 
@@ -65,8 +64,8 @@ def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> l
     """Predict and write in batches; gives a sentence for each picture that cannot be read."""
     problems: list[str] = []
     with tqdm(total=len(jobs), desc="predicting", unit="image", disable=len(jobs) == 1) as bar:
-        for targets, images in _batches(jobs, predictor.batch_size, problems, bar):
-            for target, saliency in zip(targets, predictor.predict(images), strict=True):
+        for targets, batch in _batches(jobs, predictor, problems, bar):
+            for target, saliency in zip(targets, predictor.maps(batch), strict=True):
                 levels = map_levels(saliency, jobs[target])
                 write_map(target, levels, origin=origins[target])
                 bar.update()
@@ -74,21 +73,21 @@ def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> l
 
 
 def _batches(
-    jobs: Jobs, batch_size: int, problems: list[str], bar: tqdm
-) -> Iterator[tuple[list[Path], list[np.ndarray]]]:
-    """Decoded pictures, some at a time; what cannot be read goes to `problems`."""
+    jobs: Jobs, predictor: Predictor, problems: list[str], bar: tqdm
+) -> Iterator[tuple[list[Path], list[Prepared]]]:
+    """Pictures, some at a time; what cannot be read goes to `problems`."""
     targets: list[Path] = []
-    images: list[np.ndarray] = []
+    batch: list[Prepared] = []
     for target, picture in jobs.items():
         try:
-            images.append(read_image(picture))
+            batch.append(predictor.prepare(picture))
         except UserError as error:
             problems.append(str(error))
             bar.update()
             continue
         targets.append(target)
-        if len(images) == batch_size:
-            yield targets, images
-            targets, images = [], []
-    if images:
-        yield targets, images
+        if len(batch) == predictor.batch_size:
+            yield targets, batch
+            targets, batch = [], []
+    if batch:
+        yield targets, batch

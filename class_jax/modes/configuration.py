@@ -75,14 +75,14 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> N
     saved = workdir.load_config()
     if saved is None:
         return
-    fixed = FIXED_ON_RESUME if trained else ("model", "train.freeze_stem")
+    fixed, free = FIXED_ON_RESUME, FREE_ON_RESUME
+    if not trained:
+        fixed, free = ("model", "train.freeze_stem"), ("model.dtype",)
     ours, theirs = named_leaves(config), named_leaves(saved)
     differences = [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
         for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-        and _within(name, fixed)
-        and not _within(name, FREE_ON_RESUME)
+        if ours.get(name) != theirs.get(name) and _within(name, fixed) and not _within(name, free)
     ]
     if differences:
         raise UserError(

@@ -54,7 +54,10 @@ def run(
 
 def _origin(config: ConfigDict, predictor: Predictor, picture: Path) -> str:
     """A digest of all that a map depends on: network, its settings, and the picture's file."""
-    file = picture.stat()
+    try:
+        file = picture.stat()
+    except OSError:
+        return ""  # a link to nowhere, say: reading it will tell
     network = (predictor.stamp, config.eval.to_json())
     described = repr((network, str(picture), file.st_mtime_ns, file.st_size))
     return hashlib.sha256(described.encode()).hexdigest()[:32]

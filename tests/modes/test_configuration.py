@@ -188,8 +188,9 @@ def test_what_may_change_on_resuming(saved):
 
 
 def test_a_converted_network_may_learn_from_anything(saved):
-    overrides = ["--config.seed=1", "--config.data.train=folder", "--config.train.batch_size=8"]
-    check_resumable(in_force(R50, saved, overrides), saved, trained=False)
+    overrides = ["seed=1", "data.train=folder", "train.batch_size=8", "model.dtype=float32"]
+    free = [f"--config.{override}" for override in overrides]
+    check_resumable(in_force(R50, saved, free), saved, trained=False)
     other = in_force(R50, saved, ["--config.model.features=32"])
     with pytest.raises(UserError, match=r"model\.features is 64 there and 32 here"):
         check_resumable(other, saved, trained=False)

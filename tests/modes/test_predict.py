@@ -107,9 +107,11 @@ def test_maps_go_to_the_workdir_by_default(predict, trained, tmp_path):
 def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
     picture(tmp_path / "in" / "good.png")
     (tmp_path / "in" / "bad.jpg").write_text("no picture")
+    (tmp_path / "in" / "nowhere.jpg").symlink_to("gone.jpg")
     status, _, err = predict("--input", "in", "--output", "out")
     assert status == 1
     assert "bad.jpg" in err
+    assert "nowhere.jpg" in err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"good.png"}
     # The rerun finds the good map there, and the broken picture still broken.
     assert predict("--input", "in", "--output", "out")[0] == 1

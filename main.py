@@ -37,6 +37,8 @@ def make_parser() -> Parser:
 def dispatch(arguments: list[str]) -> int:
     """Run the mode that the arguments ask for; gives the exit status."""
     flags, overrides = make_parser().parse_known_args(arguments)
+    if empty := [name for name, value in vars(flags).items() if value == ""]:
+        raise UserError(f"--{empty[0]} is empty: give it a value, or leave it out.")
     from absl import logging
 
     from class_jax.modes import configuration, convert, evaluate, predict, prepare, train
@@ -68,8 +70,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        sentence = mendable(error)
-        if sentence is None:
+        if (sentence := mendable(error)) is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         return 2

@@ -132,7 +132,7 @@ class Checkpoints:
                 return steps[-1], "latest, as nothing was validated"
             best = max(scores, key=lambda step: (scores[step][BEST_BY], step))
             return best, f"best, {BEST_BY} {scores[best][BEST_BY]:.4f}"
-        if which.isdecimal() and int(which) in steps:
+        if which in map(str, steps):
             return int(which), "as asked"
         raise UserError(
             f"--checkpoint={which} is neither best, latest nor one of the steps kept in "

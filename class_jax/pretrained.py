@@ -113,6 +113,8 @@ def _match(
             problems.append(f"{name} has shape {found}, expected {expected}")
         elif not np.isfinite(value).all():
             problems.append(f"{name} holds values that are not finite")
+        elif name.endswith(".running_var") and value.min() < 0:
+            problems.append(f"{name} holds negative variances")
         if path is not None:
             values[path] = value
     if problems:

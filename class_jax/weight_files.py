@@ -29,7 +29,8 @@ def read_weights(source: str) -> Weights:
     path = _fetched(source) if source.startswith(HUB) else Path(source).expanduser()
     if not path.is_file():
         raise UserError(f"{source}: there is no such file of weights.")
-    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    is_safetensors = path.suffix.lower() == ".safetensors"
+    tensors = _read_safetensors(path) if is_safetensors else _read_torch(path)
     weights: Weights = {}
     for name, value in tensors.items():
         short = name.removeprefix("module.")
@@ -76,7 +77,8 @@ def _check_digest(source: str, path: Path) -> None:
 
 def _read_safetensors(path: Path) -> Weights:
     try:
-        tensors = safetensors.flax.load_file(path)
+        with warnings.catch_warnings(action="ignore"):  # values beyond float32 are found later
+            tensors = safetensors.flax.load_file(path)
     except Exception as error:  # damage shows in many ways, unknown dtypes as AttributeError
         raise UserError(
             f"{path} is not a whole safetensors file of plain numbers: {_first_line(error)}."
@@ -105,10 +107,10 @@ def _read_torch(path: Path) -> Weights:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage shows in many ways
         raise UserError(
-            f"{path} is not a PyTorch file of plain tensors ({_first_line(error)}): files that "
-            "hold other objects are refused, as loading them could run code, and so is the tar "
-            "format of before PyTorch 0.2; torchvision's ResNet-50 is to be had as "
-            "hf://timm/resnet50.tv_in1k/model.safetensors."
+            f"{path} is neither a .safetensors file by its name nor a PyTorch file of plain "
+            "tensors: files that hold other objects are refused, as loading them could run code, "
+            "and so is the tar format of before PyTorch 0.2; torchvision's ResNet-50 is to be had "
+            "as hf://timm/resnet50.tv_in1k/model.safetensors."
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -132,7 +132,7 @@ class Workdir:
 
 
 def _fingerprint(names: Sequence[str]) -> dict[str, int]:
-    return {"count": len(names), "crc32": zlib.crc32("\n".join(names).encode())}
+    return {"count": len(names), "crc32": zlib.crc32(os.fsencode("\n".join(names)))}
 
 
 def _write_json(path: epath.Path, value: object) -> None:

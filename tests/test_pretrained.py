@@ -149,6 +149,13 @@ def test_the_unused_bridge_is_checked_too_and_every_fault_is_listed(
         assert f"junk{index}.num_batches_tracked is surplus" in str(error.value)
 
 
+def test_negative_variances_are_refused(tmp_path, released, released_weights):
+    weights = dict(released_weights)
+    weights["res_bn1.running_var"] = -weights["res_bn1.running_var"]
+    with pytest.raises(UserError, match=r"res_bn1\.running_var holds negative variances"):
+        load_released(saved(tmp_path, weights, "UPPER.SAFETENSORS"), released)
+
+
 def test_a_name_twice_is_refused(tmp_path):
     twice = {"a": np.zeros(1, np.float32), "module.a": np.ones(1, np.float32)}
     with pytest.raises(UserError, match="holds a twice"):

@@ -8,6 +8,7 @@ work, and a resumed run starts at its step without decoding what came before.
 import contextlib
 import functools
 import os
+import signal
 import zlib
 from collections.abc import Iterator, Sequence
 
@@ -129,7 +130,14 @@ def _parallel(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
         flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     workers = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
-    return batches.to_iter_dataset(options).mp_prefetch(workers)
+    return batches.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_ignore_signals)
+
+
+def _ignore_signals(index: int, count: int) -> None:
+    """In a worker: a terminal's Ctrl-C reaches all processes, and only the main one answers it."""
+    del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Grain ends its workers by SIGKILL
 
 
 def eval_batches(source: Source, *, batch_size: int, size: int) -> Iterator[Batch]:

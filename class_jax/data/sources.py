@@ -1,6 +1,7 @@
 """Where images and masks come from: one random-access Source, and folders of pairs."""
 
 import dataclasses
+import os
 import sys
 import zlib
 from collections.abc import Iterable, Sequence
@@ -170,7 +171,7 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
         raise UserError(
             f"{len(names)} pair is too few: one is needed to train on, one to hold out."
         )
-    shares = [zlib.crc32(name.encode()) / 2**32 for name in names]
+    shares = [zlib.crc32(os.fsencode(name)) / 2**32 for name in names]
     # Bounded by the extremes, so that both parts have a member.
     limit = min(max(fraction, np.nextafter(min(shares), 1)), max(shares))
     kept = [index for index, share in enumerate(shares) if share >= limit]
@@ -181,16 +182,35 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
 def _by_name(folder: Path, ignored: frozenset[str], problems: list[str]) -> dict[str, Path]:
     """The image files below a folder by their path without suffix; doubles become problems."""
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if is_junk(inside) or path.suffix.lower() not in SUFFIXES or path.name in ignored:
+    for path in pictures_below(folder, problems):
+        if path.name in ignored:
             continue
+        inside = path.relative_to(folder)
         name = inside.with_suffix("").as_posix()
         if name in found:
             problems.append(f"{found[name]} and {path} have the same name {name}")
         else:
             found[name] = path
     return found
+
+
+def pictures_below(folder: Path, problems: list[str]) -> list[Path]:
+    """The files below a folder that are images by their names, sorted; links to nowhere too.
+
+    Folders that cannot be listed become `problems`.
+    """
+    found = []
+
+    def note(error: OSError) -> None:
+        problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
+
+    for parent, _, names in os.walk(folder, onerror=note):
+        for path in (Path(parent, name) for name in names):
+            wanted = path.suffix.lower() in SUFFIXES and not is_junk(path.relative_to(folder))
+            # Not a pipe or a socket of such a name: opening one would wait for ever.
+            if wanted and (path.is_file() or not path.exists()):
+                found.append(path)
+    return sorted(found)
 
 
 def is_junk(path: Path) -> bool:

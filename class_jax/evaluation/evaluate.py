@@ -25,7 +25,7 @@ class SetScores:
     protocol: str
     total: Measurement  # over all images that could be read
     per_image: dict[str, Figures]  # by name, in the set's order
-    failed: dict[str, str]  # name → why the image or its mask could not be read
+    failed: dict[str, str]  # name → why it could not be read, or its map not be written
 
 
 def map_path(maps_dir: Path, name: str) -> Path:
@@ -62,11 +62,15 @@ def evaluate_set(
         for batch in _batches(_readable(source, failed, bar), batch_size):
             maps = predict([example["image"] for example in batch])
             for example, saliency in zip(batch, maps, strict=True):
-                written = _write(maps_dir, example["name"], saliency)
+                bar.update()
+                try:
+                    written = _write(maps_dir, example["name"], saliency)
+                except UserError as error:
+                    failed[example["name"]] = str(error)
+                    continue
                 measurement = measure(written, example["mask"])
                 per_image[example["name"]] = measurement.figures()
                 total += measurement
-                bar.update()
     if not total.images:
         raise UserError(_nothing_readable(set_name, failed))
     return SetScores(set_name, method, PYSOD, total, per_image, failed)
@@ -116,4 +120,4 @@ def _nothing_readable(set_name: str, failed: dict[str, str]) -> str:
     if not failed:
         return f"the set {set_name} holds no image: nothing to evaluate."
     first = next(iter(failed.values()))
-    return f"none of the {len(failed)} images of {set_name} could be read; the first: {first}"
+    return f"none of the {len(failed)} images of {set_name} could be done; the first: {first}"

@@ -1,59 +1,65 @@
 """Which pictures a path stands for, and where the map of each goes."""
 
+import os
 from pathlib import Path
 
-from class_jax.data.sources import SUFFIXES, is_junk
+from class_jax.data.images import origin_of
+from class_jax.data.sources import SUFFIXES, pictures_below
 from class_jax.errors import UserError
 
 Jobs = dict[Path, Path]  # a map's file → its picture's
 
 
-def plan_maps(source: Path, output: Path) -> Jobs:
+def plan_maps(source: Path, output: Path, problems: list[str]) -> Jobs:
     """The map files of a picture or of all pictures below a folder.
 
     For `a/b.jpg` below the folder `source` the map is `a/b.png` below `output`. A single picture's
     map is `output` itself if that ends as an image does, else a file in the folder `output`.
+    Sub-folders that cannot be listed become `problems`.
 
     Raises:
       UserError: nothing there, a file that is no image by its name, a folder without images, an
-        output that is a file where a folder is needed, or two pictures with one map.
+        output that is a file where a folder is needed, a map that would replace one of the
+        pictures, or two pictures with one map.
     """
-    source, output = source.resolve(), output.resolve()
     if not source.exists():
         raise UserError(f"--input={source}: there is no such file or folder.")
-    single_file = output.suffix.lower() in SUFFIXES
-    if source.is_file():
+    is_one_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    if source.is_dir():
+        if is_one_file:
+            raise UserError(f"--input={source} is a folder, so --output={output} must be one too.")
+        _check_folder(output)
+        jobs = _folder_jobs(source, output, problems)
+    else:
         if source.suffix.lower() not in SUFFIXES:
             raise UserError(f"--input={source} is not an image: expected {_suffixes()}.")
-        target = output if single_file else output / f"{source.stem}.png"
-        if target == source:
-            raise UserError(f"--output={target} is the picture itself: name another file.")
+        target = output if is_one_file else output / f"{source.stem}.png"
         _check_folder(target.parent)
-        return {target: source}
-    if single_file:
-        raise UserError(f"--input={source} is a folder, so --output={output} must be one too.")
-    if output == source:
-        raise UserError(f"--output={output} is the folder of the pictures: name another one.")
-    _check_folder(output)
-    return _folder_jobs(source, output)
+        jobs = {target: source}
+    # By what they are, not by their names: a link is the picture that it leads to.
+    pictures = {os.path.realpath(picture) for picture in jobs.values()}
+    for target, picture in jobs.items():
+        if os.path.realpath(target) in pictures:
+            raise UserError(
+                f"the map of {picture} would replace the picture {target}: name another --output."
+            )
+    return jobs
 
 
-def _folder_jobs(source: Path, output: Path) -> Jobs:
+def _folder_jobs(source: Path, output: Path, problems: list[str]) -> Jobs:
     jobs: Jobs = {}
-    for picture in sorted(source.rglob("*")):
-        inside = picture.relative_to(source)
-        # Maps of an earlier run, where the output lies in the input.
-        ours = picture.is_relative_to(output)
-        if ours or is_junk(inside) or picture.suffix.lower() not in SUFFIXES:
+    for picture in pictures_below(source, problems):
+        # A map of an earlier run, where the output lies in the input.
+        if picture.is_relative_to(output) and origin_of(picture) is not None:
             continue
-        target = output / inside.with_suffix(".png")
+        target = output / picture.relative_to(source).with_suffix(".png")
         if target in jobs:
             raise UserError(
                 f"{jobs[target]} and {picture} would both write {target}: rename one of them."
             )
         jobs[target] = picture
     if not jobs:
-        raise UserError(f"--input={source} holds no images ({_suffixes()}).")
+        raise UserError(" ".join([*problems, f"--input={source} holds no images ({_suffixes()})."]))
     return jobs
 
 

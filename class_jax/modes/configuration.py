@@ -18,6 +18,8 @@ DEFAULT_RECIPE = Path(__file__).parents[2] / "configs" / "r50.py"
 # What a resumed run must share with what was saved: another value would not continue that run.
 FIXED_ON_RESUME = ("seed", "model", "data", "train.batch_size", "train.freeze_stem")
 FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
+FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem")
+FREE_BEFORE_TRAINING = ("model.dtype",)
 
 
 def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
@@ -49,7 +51,7 @@ def load_recipe(recipe: str) -> ConfigDict:
         raise UserError(f"--config={recipe}: there is no file {path}; the recipes are {shipped}.")
     try:
         definitions = runpy.run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"--config={recipe} cannot be run: {type(error).__name__}: {error}."
         ) from error
@@ -58,7 +60,7 @@ def load_recipe(recipe: str) -> ConfigDict:
     get_config = definitions["get_config"]
     try:
         config = get_config(argument) if argument else get_config()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"--config={recipe}: {error}.") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"--config={recipe}: get_config() gives no ConfigDict.")
@@ -75,9 +77,8 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> N
     saved = workdir.load_config()
     if saved is None:
         return
-    fixed, free = FIXED_ON_RESUME, FREE_ON_RESUME
-    if not trained:
-        fixed, free = ("model", "train.freeze_stem"), ("model.dtype",)
+    fixed = FIXED_ON_RESUME if trained else FIXED_BEFORE_TRAINING
+    free = FREE_ON_RESUME if trained else FREE_BEFORE_TRAINING
     ours, theirs = named_leaves(config), named_leaves(saved)
     differences = [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"

@@ -1,8 +1,9 @@
 """Mode predict: a map for every picture of a file or folder."""
 
 import hashlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -34,22 +35,41 @@ def run(
     if not source:
         raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
     target = Path(output).expanduser() if output else workdir.predictions
-    jobs = plan_maps(Path(source).expanduser().absolute(), target.absolute())
+    problems: list[str] = []
+    # Absolute without following links: a link's own name says what is in it.
+    source_path, target = (
+        Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` follows links
+        for path in (Path(source), target)
+    )
+    jobs = plan_maps(source_path, target, problems)
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
-    origins = {target: _origin(config, predictor, jobs[target]) for target in jobs}
-    todo = {
-        target: picture for target, picture in jobs.items() if origin_of(target) != origins[target]
-    }
-    if len(todo) < len(jobs):
-        print(f"{len(jobs) - len(todo)} maps are there already", file=sys.stderr)
-    problems = _write_maps(todo, origins, predictor)
-    if len(problems) == len(jobs):
+    origins = {path: _origin(config, predictor, picture) for path, picture in jobs.items()}
+    todo = _what_to_do(origins, jobs, asked_for=target)
+    failed = _write_maps(todo, origins, predictor)
+    problems += failed
+    if len(failed) == len(jobs):
         raise UserError(" ".join(problems))
-    print(f"{len(todo) - len(problems)} maps written to {target}", file=sys.stderr)
+    print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _what_to_do(origins: Mapping[Path, str], jobs: Jobs, *, asked_for: Path) -> Jobs:
+    """The jobs that are left, and a line on those that are not."""
+    found = {path: origin_of(path) for path in jobs if path.is_file()}
+    done = [path for path, origin in found.items() if origin == origins[path]]
+    # Somebody's picture, or a map that somebody has worked on.
+    foreign = [path for path, origin in found.items() if origin is None and path != asked_for]
+    if done:
+        print(f"{len(done)} maps are there already", file=sys.stderr)
+    if foreign:
+        print(
+            f"left as they are, as they were not made here: {', '.join(map(str, foreign))}",
+            file=sys.stderr,
+        )
+    return {path: jobs[path] for path in jobs if path not in {*done, *foreign}}
 
 
 def _origin(config: ConfigDict, predictor: Predictor, picture: Path) -> str:
@@ -64,13 +84,15 @@ def _origin(config: ConfigDict, predictor: Predictor, picture: Path) -> str:
 
 
 def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> list[str]:
-    """Predict and write in batches; gives a sentence for each picture that cannot be read."""
+    """Predict and write in batches; gives a sentence for each map that could not be made."""
     problems: list[str] = []
     with tqdm(total=len(jobs), desc="predicting", unit="image", disable=len(jobs) == 1) as bar:
         for targets, batch in _batches(jobs, predictor, problems, bar):
             for target, saliency in zip(targets, predictor.maps(batch), strict=True):
-                levels = map_levels(saliency, jobs[target])
-                write_map(target, levels, origin=origins[target])
+                try:
+                    write_map(target, map_levels(saliency, target), origin=origins[target])
+                except UserError as error:
+                    problems.append(str(error))
                 bar.update()
     return problems
 

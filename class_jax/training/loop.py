@@ -151,7 +151,13 @@ def train(
         StopRequest() as stop,
     ):
         for step in range(start + 1, plan.total_steps + 1):
-            state, metrics = train_step(state, put_batch(next(batches), mesh))
+            batch = _next_batch(batches, stop)
+            if batch is None:
+                progress.flush()
+                save(checkpoints, state, None)
+                checkpoints.wait()
+                raise _interrupted(step - 1, plan, stop)
+            state, metrics = train_step(state, put_batch(batch, mesh))
             progress.record(step, metrics)
             last = step == plan.total_steps
             scores = None
@@ -165,13 +171,28 @@ def train(
                 progress.restart_clock()
             if stop.signal_number and not last:
                 checkpoints.wait()
-                raise Interrupted(
-                    f"stopped at step {step} of {plan.total_steps} and saved: the same command "
-                    "goes on from there.",
-                    signal_number=stop.signal_number,
-                )
+                raise _interrupted(step, plan, stop)
         checkpoints.wait()
     return state
+
+
+def _next_batch(batches: Iterator[Batch], stop: StopRequest) -> Batch | None:
+    """The next batch; None where the signal that stops the run has also stopped its workers."""
+    try:
+        return next(batches)
+    except Exception:
+        if stop.signal_number is None:
+            raise
+        return None
+
+
+def _interrupted(step: int, plan: Plan, stop: StopRequest) -> Interrupted:
+    assert stop.signal_number is not None, "nothing else interrupts a run"
+    return Interrupted(
+        f"stopped at step {step} of {plan.total_steps} and saved: the same command goes on from "
+        "there.",
+        signal_number=stop.signal_number,
+    )
 
 
 def _validated(

@@ -1,5 +1,7 @@
 """Mode predict: which files it writes, what it leaves alone, and what it says."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -77,6 +79,47 @@ def test_one_map_in_the_format_of_its_name(predict, tmp_path, suffix):
         assert (saved.format, saved.size) == (kind, (60, 40))
 
 
+def test_pictures_of_others_are_left_alone(predict, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    assert predict("--input", "in", "--output", "out")[0] == 0
+    Image.open(tmp_path / "out" / "b.png").transpose(0).save(
+        tmp_path / "out" / "b.png"
+    )  # touched up
+    (tmp_path / "out" / "c.png").write_bytes(b"mine")
+    before = (tmp_path / "out" / "b.png").read_bytes()
+    status, _, err = predict("--input", "in", "--output", "out", "--config.eval.image_size=96")
+    assert status == 0
+    assert "not made here" in err
+    assert "1 maps written" in err
+    assert (tmp_path / "out" / "b.png").read_bytes() == before
+    assert (tmp_path / "out" / "c.png").read_bytes() == b"mine"
+
+
+def test_inputs_below_the_output_and_links(predict, tmp_path):
+    picture(tmp_path / "out" / "in" / "a.jpg")
+    picture(tmp_path / "blob" / "abc123.png").rename(tmp_path / "blob" / "abc123")
+    (tmp_path / "out" / "in" / "cat.png").symlink_to(tmp_path / "blob" / "abc123")
+    (tmp_path / "out" / "in" / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "out" / "in" / "pipe.png")
+    status, _, err = predict("--input", "out/in", "--output", "out")
+    assert status == 0, err
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"a.png", "cat.png"}
+    assert predict("--input", "out/in/cat.png", "--output", "elsewhere")[0] == 0
+    assert (tmp_path / "elsewhere" / "cat.png").exists()
+
+
+def test_a_map_that_cannot_be_written_stops_no_other(predict, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    (tmp_path / "out" / "b.png").mkdir(parents=True)
+    status, _, err = predict("--input", "in", "--output", "out")
+    assert status == 1
+    assert "b.png" in err
+    assert (tmp_path / "out" / "a.png").is_file()
+    assert (tmp_path / "out" / "c.png").is_file()
+
+
 def test_paths_lists_and_arrays_give_the_same_maps(predictor, tmp_path):
     path = picture(tmp_path / "a.png")
     array = np.asarray(Image.open(path))
@@ -131,9 +174,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
         (["--input", "notes.txt"], "is not an image"),
         (["--input", "in", "--output", "map.png"], "is a folder, so"),
         (["--input", "in", "--output", "notes.txt"], "notes.txt is a file"),
-        (["--input", "in", "--output", "in"], "is the folder of the pictures"),
-        (["--input", "in/a.png", "--output", "in/a.png"], "is the picture itself"),
-        (["--input", "in/a.png", "--output", "in"], "is the picture itself"),
+        (["--input", "in", "--output", "in"], "would replace the picture"),
+        (["--input", "in/a.png", "--output", "in/a.png"], "would replace the picture"),
+        (["--input", "in/a.png", "--output", "in"], "would replace the picture"),
+        (["--input", "deep", "--output", "deep/er"], "would replace the picture"),
+        (["--input", "in", "--output", ""], "--output is empty"),
         (["--input", "twice", "--output", "out"], "would both write"),
         (["--input", "in", "--checkpoint", "77"], "--checkpoint=77 is neither"),
         (["--input", "in", "--output", "/proc/maps"], "cannot be written"),
@@ -143,8 +188,8 @@ def test_mistakes_are_answered_before_anything_is_written(predict, tmp_path, arg
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("")
     picture(tmp_path / "in" / "a.png")
-    for name in ("a.png", "a.jpg"):
-        picture(tmp_path / "twice" / name)
+    for name in ("twice/a.png", "twice/a.jpg", "deep/b.bmp", "deep/er/b.png"):
+        picture(tmp_path / name)
     before = sorted(tmp_path.rglob("*"))
     status, out, err = predict(*arguments)
     assert status == 2

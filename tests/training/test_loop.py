@@ -145,3 +145,16 @@ def test_damaged_lines_of_metrics_are_dropped_on_resuming(tmp_path):
     with Summaries(tmp_path, file, start_step=2) as summaries:
         summaries.scalars(3, {"loss": 0.5})
     assert [(row["step"], row["loss"]) for row in lines(tmp_path)] == [(1, 1), (2, 1), (3, 0.5)]
+
+
+def test_workers_that_die_of_the_same_signal_lose_nothing(run_on_one, tmp_path):
+    def dying():
+        yield from itertools.islice(batches(), 5)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("Worker process was terminated unexpectedly")
+
+    with pytest.raises(Interrupted, match="stopped at step 5 of 12"):
+        go(run_on_one, tmp_path, stream=dying())
+    stopped = go(run_on_one, tmp_path)
+    whole = go(run_on_one, tmp_path / "whole")
+    jax.tree.map(np.testing.assert_array_equal, stopped.variables, whole.variables)

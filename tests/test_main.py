@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.program import ROOT, call, pairs
@@ -64,6 +65,16 @@ def test_eval_of_a_folder_names_what_is_broken_and_does_the_rest(run, trained, t
     assert "02" in err
     maps = {path.name for path in (trained / "eval" / "mine" / "maps").iterdir()}
     assert maps == {"00.png"}
+
+
+def test_a_mask_without_s_is_named(run, trained, tmp_path):
+    folder = pairs(tmp_path / "edge", count=2)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, -1] = 255  # nothing lies right of its centre: a quadrant is empty
+    cv2.imwrite(str(folder / "masks" / "01.png"), mask)
+    status, _, err = run("--mode", "eval", "--workdir", trained, "--input", folder)
+    assert status == 0, err
+    assert "no S for 01," in err
 
 
 def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):

@@ -4,6 +4,7 @@ One protocol so far, `pysod`: PySODMetrics itself, on a map resized to its mask'
 """
 
 import dataclasses
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -116,7 +117,7 @@ def measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
         images=1,
         adaptive_f=float(f_measure["F"]["adaptive"]),
         weighted_f=float(_results(WeightedFmeasure(), stretched, salient)["wfm"]),
-        s=float(_results(Smeasure(), stretched, salient)["sm"]),
+        s=_s_measure(stretched, salient),
         adaptive_e=float(e_measure["adp"]),
         mae=float(_results(MAE(), stretched, salient)["mae"]),
         f_curve=f_measure["F"]["dynamic"],
@@ -124,6 +125,11 @@ def measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
         precision_curve=f_measure["precision"]["dynamic"],
         recall_curve=f_measure["recall"]["dynamic"],
     )
+
+
+def _s_measure(stretched: np.ndarray, salient: np.ndarray) -> float:
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # where it is NaN
+        return float(_results(Smeasure(), stretched, salient)["sm"])
 
 
 def _results(metric: Any, stretched: np.ndarray, salient: np.ndarray) -> dict:

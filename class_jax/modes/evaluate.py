@@ -1,5 +1,6 @@
 """Mode eval: maps, scores, table and examples for the configured sets or for a folder."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def _evaluate(name: str, source: Source, predictor: Predictor, workdir: Workdir)
         name, source, predictor.predict, folder / "maps", batch_size=predictor.batch_size
     )
     write_examples(folder / "examples.png", source, scores, folder / "maps")
+    undefined = [image for image, row in scores.per_image.items() if math.isnan(row["S"])]
+    if undefined:
+        print(
+            f"note: PySODMetrics gives no S for {', '.join(undefined)}, whose masks lie in the "
+            f"last row or column, and so none for {name}",
+            file=sys.stderr,
+        )
     return scores
 
 

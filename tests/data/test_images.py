@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import read_image, read_mask, resize, write_map
+from class_jax.data.images import origin_of, read_image, read_mask, resize, write_map
 from class_jax.errors import UserError
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # 48 high, 64 wide
@@ -154,3 +154,16 @@ def test_resize_is_half_pixel_bilinear_without_antialias():
     row = np.array([[0, 10, 20, 250]], np.float32)
     np.testing.assert_allclose(resize(row, 1, 2), [[5, 135]])
     np.testing.assert_allclose(resize(row[:, :2], 1, 4), [[0, 2.5, 7.5, 10]])
+
+
+@pytest.mark.parametrize("suffix", ["png", "JPG", "jpeg", "gif", "tif", "webp", "bmp"])
+def test_maps_are_written_in_the_format_of_their_name(tmp_path, suffix):
+    levels = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))
+    path = tmp_path / "new" / f"map.{suffix}"
+    write_map(path, levels, origin="here")
+    kind = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix.lower(), suffix.upper())
+    with Image.open(path) as saved:
+        assert saved.format == kind
+        assert np.abs(np.asarray(saved.convert("L"), np.int64) - levels).max() <= 6  # some lose
+    assert origin_of(path) == ("here" if suffix == "png" else None)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

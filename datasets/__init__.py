@@ -67,12 +67,10 @@ def _stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | None:
     if not Path(builder.data_dir).exists():
         return None
     source = builder.read()
+    if not source.pairs or not source.pairs[0].image.exists():
+        return None
     whole = len(source) == builder.builder_config.pairs
-    return (
-        source
-        if source.names and (whole or skip_broken) and source.pairs[0].image.exists()
-        else None
-    )
+    return source if whole or skip_broken else None
 
 
 def _prepared(builder: SaliencyPairs) -> PairSource:

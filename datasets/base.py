@@ -103,16 +103,16 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     def _fetched(self, archive: Archive, manual: Path) -> Path:
         """An archive that was put there by hand, or downloaded."""
         config = self.builder_config
-        # By the set's name too: "images.zip" could be anybody's.
-        for place in (manual / config.title / archive.file, manual / archive.file):
-            if archive.url and place.exists():
-                return place
         if not archive.url:
             raise UserError(
                 f"{config.title} is to be fetched by hand: get {archive.file} from "
                 f"{self.HOMEPAGE}, unpack it, and put its folders {config.images} and "
                 f"{config.masks} into {self._root / config.title}."
             )
+        # By the set's name first: "images.zip" could be anybody's.
+        for place in (manual / config.title / archive.file, manual / archive.file):
+            if place.exists():
+                return place
         return download(archive, manual / config.title)
 
     def verified(self, folder: Path) -> Findings:

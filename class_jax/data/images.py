@@ -102,7 +102,7 @@ def origin_of(path: str | os.PathLike[str]) -> str | None:
     try:
         with Image.open(path) as picture:
             return picture.info.get(ORIGIN)
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return None
 
 

@@ -32,7 +32,10 @@ def test_evaluation_writes_maps_table_and_examples(trained):
     maps = sorted((trained / "eval" / "held_out" / "maps").glob("*.png"))
     assert len(maps) == 10
     assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).shape == (112, 112)
-    assert (trained / "eval" / "held_out" / "examples.png").stat().st_size > 0
+    for name in ("examples.png", "pr_curves.png", "f_curves.png"):
+        assert cv2.imread(str(trained / "eval" / name)).ndim == 3
+    for name in ("results.md", "results.tex", "per_image.csv"):
+        assert "pysod" in (trained / "eval" / name).read_text()
 
 
 def test_eval_needs_no_flag_but_the_workdir(run, trained):

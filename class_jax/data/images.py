@@ -1,6 +1,7 @@
 """Decoding: every kind of image file comes out as upright 8-bit RGB, every mask as 8-bit grey."""
 
 import contextlib
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -53,6 +54,21 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
         else:
             grey = _grey(np.asarray(picture.convert("RGB")), path)
     return np.uint8(255) * grey if grey.max() == 1 else grey
+
+
+def read_map(path: str | os.PathLike[str]) -> np.ndarray:
+    """The saliency map in a file: uint8 [H, W], its levels as they are stored.
+
+    Accepted are grey of 1, 8 or 16 bits (16 are rounded to 8), RGB of equal channels, and palettes
+    of greys.
+
+    Raises:
+      UserError: no such file, not an image, a damaged one, or one in colour.
+    """
+    with _opened(path) as picture:
+        if picture.mode.startswith(("I", "F")):
+            return _deep_grey(picture, path)
+        return _grey(np.asarray(picture.convert("RGB")), path)
 
 
 def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
@@ -111,6 +127,24 @@ def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def resize_bicubic(levels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bicubic resize of uint8 [H, W] as MATLAB's imresize: a = −0.5, antialiased when shrinking."""
+    tall, wide = levels.shape
+    # Pillow weighs the pixels outside of `box` too: mirrored at the edges, as MATLAB has them.
+    below, beside = (
+        2 * math.ceil(max(1, tall / height)) + 1,
+        2 * math.ceil(max(1, wide / width)) + 1,
+    )
+    mirrored = np.pad(levels, ((below, below), (beside, beside)), mode="symmetric")
+    # As floats: of 8 bits it would round after each of the two axes.
+    resized = Image.fromarray(mirrored.astype(np.float32)).resize(
+        (width, height),
+        Image.Resampling.BICUBIC,
+        box=(beside, below, beside + wide, below + tall),
+    )
+    return np.rint(np.asarray(resized)).clip(0, 255).astype(np.uint8)
+
+
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """The upright picture, decoded; what Pillow says of a bad file, in a sentence."""
@@ -147,7 +181,8 @@ def _grey(colours: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     spread = int((colours.max(axis=-1) - colours.min(axis=-1)).max())
     if spread > GREY_TOLERANCE:
         raise UserError(
-            f"{path} is in colour, and a mask must be grey: its channels differ by up to {spread}."
+            f"{path} is in colour, and masks and maps must be grey: its channels differ by up to "
+            f"{spread}."
         )
     return colours[..., 1]
 

@@ -8,14 +8,14 @@ import numpy as np
 GAP = 4  # pixels between cells and around them
 BACKGROUND = 200  # neither a mask's black nor its white, so that the edges of both are seen
 
-Row = tuple[np.ndarray, np.ndarray, np.ndarray]
+Row = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 
 
 def montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
     """Draw rows of image | mask | map, each fitted into a square cell with its shape kept.
 
     Args:
-      rows: of image, uint8 [H, W, 3], mask and map, uint8 [H, W]; of any sizes.
+      rows: of image, uint8 [H, W, 3] or None, mask and map, uint8 [H, W]; of any sizes.
       cell: side of a cell, pixels.
 
     Returns:
@@ -30,6 +30,8 @@ def montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
     sheet = np.full((GAP + len(rows) * pitch, GAP + 3 * pitch, 3), BACKGROUND, np.uint8)
     for index, row in enumerate(rows):
         for column, picture in enumerate(row):
+            if picture is None:
+                continue
             fitted = _fit(picture, cell)
             height, width = fitted.shape[:2]
             top = GAP + index * pitch + (cell - height) // 2

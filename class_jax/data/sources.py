@@ -1,10 +1,11 @@
 """Where images and masks come from: one random-access Source, and folders of pairs."""
 
 import dataclasses
+import functools
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
@@ -18,6 +19,9 @@ from class_jax.errors import BrokenFilesError, UserError
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 JUNK_FOLDER = "__macosx"
 NAMED_PROBLEMS = 10  # how many of them a message lists
+
+
+MaskReader = Callable[[], np.ndarray]  # picklable; gives uint8 [H, W]
 
 
 class Example(TypedDict):
@@ -39,6 +43,14 @@ class Source(Protocol):
 
     def __getitem__(self, index: int) -> Example:
         """Example `index`, decoded; UserError where a file cannot be read."""
+        ...
+
+    def mask_reader(self, index: int) -> MaskReader:
+        """What gives the mask of example `index`, in another process too; UserError as above."""
+        ...
+
+    def identity(self, index: int) -> str:
+        """Changes when example `index` does."""
         ...
 
 
@@ -72,6 +84,14 @@ class PairSource:
                 "they must have the same size."
             )
         return {"name": pair.name, "image": image, "mask": mask}
+
+    def mask_reader(self, index: int) -> MaskReader:
+        """What reads the mask file."""
+        return functools.partial(read_mask, self.pairs[index].mask)
+
+    def identity(self, index: int) -> str:
+        """Paths, times and sizes of the two files."""
+        return " ".join(map(file_identity, self.pairs[index][1:]))
 
     def subset(self, indices: Iterable[int]) -> "PairSource":
         """The source of some of the pairs, in the order given."""
@@ -211,6 +231,15 @@ def pictures_below(folder: Path, problems: list[str]) -> list[Path]:
             if wanted and (path.is_file() or not path.exists()):
                 found.append(path)
     return sorted(found)
+
+
+def file_identity(path: Path) -> str:
+    """Changes when a file does: its path, time and size."""
+    try:
+        file = path.stat()
+    except OSError:
+        return f"{path} absent"
+    return f"{path} {file.st_mtime_ns} {file.st_size}"
 
 
 def is_junk(path: Path) -> bool:

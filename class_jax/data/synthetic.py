@@ -6,6 +6,7 @@ colour or contrast over a soft border, and specks. Colours, brightness and contr
 come from the same distributions, so that no threshold on one of these finds the objects.
 """
 
+import functools
 import math
 import zlib
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ import numpy as np
 
 from class_jax.data.scenes import Patch, Scene, SceneObject, draw_scene
 from class_jax.data.shapes import rasterise, union
-from class_jax.data.sources import Example
+from class_jax.data.sources import Example, MaskReader
 from class_jax.data.textures import colour, render_pattern
 from class_jax.errors import UserError
 
@@ -60,6 +61,18 @@ class SyntheticSource:
         scene = draw_scene(rng, self._height, self._width)
         image, mask = render_scene(scene, self._height, self._width)
         return {"name": name, "image": image, "mask": mask}
+
+    def mask_reader(self, index: int) -> MaskReader:
+        """What draws the image and its mask."""
+        return functools.partial(_mask_of, self, index)
+
+    def identity(self, index: int) -> str:
+        """All that an image depends on."""
+        return f"synthetic {self._seed} {index} {self._height} {self._width}"
+
+
+def _mask_of(source: SyntheticSource, index: int) -> np.ndarray:
+    return source[index]["mask"]
 
 
 def render_scene(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,16 +1,18 @@
-"""examples.png: the best, the median and the worst map of a set beside image and mask."""
+"""examples.png: the best, the median and the worst maps beside image and mask."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from class_jax.data.montage import GAP, montage
-from class_jax.data.sources import Source
-from class_jax.evaluation.evaluate import SetScores, map_path
+from class_jax.data.montage import GAP, Row, montage
+from class_jax.evaluation.files import written_whole
 from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.report import written_whole
+from class_jax.evaluation.published import title_of
+from class_jax.evaluation.scores import SetScores
+
+Show = Callable[[str], Row]  # an image's name → image if known, mask, map
 
 CELL = 240  # pixels
 STRIP = 24  # height of a line of text, pixels
@@ -28,28 +30,26 @@ def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
     return picked
 
 
-def write_examples(path: Path, source: Source, scores: SetScores, maps_dir: Path) -> None:
-    """Write a PNG sheet of a set's best, median and worst map.
+def write_examples(path: Path, scores: Sequence[SetScores], shown: Sequence[Show]) -> None:
+    """Write a PNG sheet of the best, the median and the worst map of each method on each set.
 
     Args:
       path: the picture; written whole or not at all.
-      source: the set, as it was evaluated.
-      scores: what `evaluate_set` gave for it.
-      maps_dir: where the maps lie.
+      scores: of methods on sets.
+      shown: for each of the scores, what gives the pictures of an image by its name.
 
     Raises:
       UserError: the picture cannot be written.
     """
     width = GAP + 3 * (CELL + GAP)
     strips = [_text(width, {_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
-    indices = {name: index for index, name in enumerate(source.names)}
-    for name, label in pick_examples(scores.per_image).items():
-        example = source[indices[name]]
-        with Image.open(map_path(maps_dir, name)) as picture:
-            saliency = np.asarray(picture)
-        line = f"{label}: MAE {scores.per_image[name]['MAE']:.4f}, {_shortened(name)}"
-        strips.append(_text(width, {_column(0): line}))
-        strips.append(montage([(example["image"], example["mask"], saliency)], cell=CELL))
+    for row, show in zip(scores, shown, strict=True):
+        title = f"{_shortened(title_of(row.set_name))}: {_shortened(row.method)} ({row.protocol})"
+        strips.append(_text(width, {_column(0): title}))
+        for name, label in pick_examples(row.per_image).items():
+            line = f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {_shortened(name)}"
+            strips.append(_text(width, {_column(0): line}))
+            strips.append(montage([show(name)], cell=CELL))
     with written_whole(path) as partial:
         Image.fromarray(np.concatenate(strips)).save(partial, format="PNG")
 

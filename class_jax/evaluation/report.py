@@ -1,13 +1,11 @@
 """Scores as a table for the terminal and as results.csv."""
 
-import contextlib
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import SetScores
+from class_jax.evaluation.files import write_csv
 from class_jax.evaluation.protocols import FIGURES
+from class_jax.evaluation.scores import SetScores
 
 COLUMNS = ("set", "method", "images", "protocol", *FIGURES)
 
@@ -28,32 +26,7 @@ def write_results_csv(path: Path, rows: Sequence[SetScores]) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows((*_labels(row), *map(repr, _figures(row))) for row in rows)
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a name to write to, which becomes `path` only once all is written.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): "
-            "free some space, or choose a folder that you may write to."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    write_csv(path, COLUMNS, ((*_labels(row), *map(repr, _figures(row))) for row in rows))
 
 
 def _labels(row: SetScores) -> tuple[str, str, str, str]:

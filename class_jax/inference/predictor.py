@@ -1,5 +1,6 @@
 """Saliency maps for images of any size, from the checkpoint of a run."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self, overload
@@ -56,7 +57,7 @@ class Predictor:
           batch_size: most images at once; rounded up to a multiple of the devices.
           mesh: the devices.
           checkpoint: where the values come from, for people.
-          stamp: the same, for telling one checkpoint from any other.
+          stamp: all that maps depend on besides the image, for `origin`.
         """
         self.checkpoint, self.stamp = checkpoint, stamp
         self.image_size = image_size
@@ -98,7 +99,7 @@ class Predictor:
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))
-            stamp = checkpoints.stamp(step)
+            stamp = f"{checkpoints.stamp(step)} {config.eval.image_size} {config.eval.dtype}"
         return cls(
             network,
             variables,
@@ -108,6 +109,10 @@ class Predictor:
             checkpoint=f"step {step} ({remark})",
             stamp=stamp,
         )
+
+    def origin(self, image: str) -> str:
+        """Tells this network's map of an image from any other map, given the image's identity."""
+        return hashlib.sha256(os.fsencode(f"{self.stamp} {image}")).hexdigest()[:32]
 
     @overload
     def predict(self, images: Picture) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str

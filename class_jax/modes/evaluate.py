@@ -1,29 +1,46 @@
-"""Mode eval: maps, scores, table and examples for the configured sets or for a folder."""
+"""Mode eval: maps, scores, tables and figures for the configured sets or for a folder."""
 
-import math
+import functools
 import sys
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from class_jax.data.images import read_map
+from class_jax.data.montage import Row
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import SetScores, evaluate_set
-from class_jax.evaluation.examples import write_examples
-from class_jax.evaluation.report import format_table, write_results_csv
+from class_jax.evaluation.evaluate import map_tasks, with_maps
+from class_jax.evaluation.examples import Show
+from class_jax.evaluation.scores import Entry, Ledger
+from class_jax.evaluation.scoring import Scorer
 from class_jax.inference.predictor import Predictor
 from class_jax.modes.inputs import evaluation_source, folder_source
+from class_jax.modes.results import finish, protocols_of, write_results
 from class_jax.workdir import Workdir
 
+METHOD = "CLASS"
 
-def run(config: ConfigDict, workdir: Workdir, *, source: str | None, checkpoint: str) -> int:
+
+def run(
+    config: ConfigDict,
+    workdir: Workdir,
+    *,
+    source: str | None,
+    checkpoint: str,
+    protocol: str = "pysod",
+) -> int:
     """Evaluate a run; gives the exit status.
+
+    Maps that the same network made of the same images are not made again, and what an interrupted
+    evaluation has scored is taken up.
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
       workdir: the run; tables, maps and pictures go to its folder `eval`.
       source: a folder of images with masks to evaluate instead of the configured sets.
       checkpoint: "best", "latest" or a step.
+      protocol: "pysod", "matlab" or "both".
 
     Returns:
       0, or 1 where a set or an image could not be evaluated (each is named).
@@ -33,49 +50,45 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None, checkpoint:
     """
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}", file=sys.stderr)
-    rows: list[SetScores] = []
+    protocols = protocols_of(protocol)
+    folder = workdir.evaluation
+    entries: list[Entry] = []
+    shown: list[Show] = []
     problems: list[str] = []
     images: Source
-    for name in [source] if source else config.eval.sets:
-        try:
-            if source:
-                images, unusable = folder_source(source, leaf="--input")
-            else:
-                images, unusable = evaluation_source(config, name)
-            problems += unusable
-            row = _evaluate(Path(name).resolve().name, images, predictor, workdir)
-        except UserError as error:
-            problems.append(str(error))
-        else:
-            rows.append(row)
-            problems += row.failed.values()
-    if not rows:
-        raise UserError(" ".join(problems))
-    _report(rows, workdir)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0
+    with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
+        for name in [source] if source else config.eval.sets:
+            try:
+                if source:
+                    images, unusable = folder_source(source, leaf="--input")
+                else:
+                    images, unusable = evaluation_source(config, name)
+                problems += unusable
+                set_name = Path(name).resolve().name
+                maps = folder / set_name / "maps"
+                entry = _evaluate(set_name, images, maps, predictor, scorer)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            entries.append(entry)
+            shown.append(functools.partial(_show, images, maps))
+            problems += entry.failed.values()
+        if not entries:
+            raise UserError(" ".join(problems))
+        write_results(folder, entries, shown)
+    print(f"maps, tables and figures are in {folder}", file=sys.stderr)
+    return finish(problems)
 
 
-def _evaluate(name: str, source: Source, predictor: Predictor, workdir: Workdir) -> SetScores:
-    """Write a set's maps and its sheet of examples, and give its scores."""
-    folder = workdir.evaluation / name
-    scores = evaluate_set(
-        name, source, predictor.predict, folder / "maps", batch_size=predictor.batch_size
-    )
-    write_examples(folder / "examples.png", source, scores, folder / "maps")
-    undefined = [image for image, row in scores.per_image.items() if math.isnan(row["S"])]
-    if undefined:
-        print(
-            f"note: PySODMetrics gives no S for {', '.join(undefined)}, whose masks lie in the "
-            f"last row or column, and so none for {name}",
-            file=sys.stderr,
-        )
-    return scores
+def _evaluate(
+    set_name: str, source: Source, maps: Path, predictor: Predictor, scorer: Scorer
+) -> Entry:
+    """Make the maps of a set and score them as they come."""
+    tasks = map_tasks(source, maps, predictor.origin)
+    ready = with_maps(tasks, source, predictor.predict, batch_size=predictor.batch_size)
+    return scorer.score(set_name, METHOD, tasks, ready)
 
 
-def _report(rows: list[SetScores], workdir: Workdir) -> None:
-    folder = workdir.evaluation
-    write_results_csv(folder / "results.csv", rows)
-    print(format_table(rows))
-    print(f"maps, results.csv and examples are in {folder}", file=sys.stderr)
+def _show(source: Source, maps: Path, name: str) -> Row:
+    example = source[source.names.index(name)]
+    return example["image"], example["mask"], read_map(maps / f"{name}.png")

@@ -1,6 +1,5 @@
 """Mode predict: a map for every picture of a file or folder."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from class_jax.data.images import map_levels, origin_of, write_map
+from class_jax.data.sources import file_identity
 from class_jax.errors import UserError
 from class_jax.inference.media import Jobs, plan_maps
 from class_jax.inference.predictor import Predictor, Prepared
@@ -44,7 +44,7 @@ def run(
     jobs = plan_maps(source_path, target, problems)
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
-    origins = {path: _origin(config, predictor, picture) for path, picture in jobs.items()}
+    origins = {path: predictor.origin(file_identity(picture)) for path, picture in jobs.items()}
     todo = _what_to_do(origins, jobs, asked_for=target)
     failed = _write_maps(todo, origins, predictor)
     problems += failed
@@ -70,17 +70,6 @@ def _what_to_do(origins: Mapping[Path, str], jobs: Jobs, *, asked_for: Path) -> 
             file=sys.stderr,
         )
     return {path: jobs[path] for path in jobs if path not in {*done, *foreign}}
-
-
-def _origin(config: ConfigDict, predictor: Predictor, picture: Path) -> str:
-    """A digest of all that a map depends on: network, its settings, and the picture's file."""
-    try:
-        file = picture.stat()
-    except OSError:
-        return ""  # a link to nowhere, say: reading it will tell
-    network = (predictor.stamp, config.eval.to_json())
-    described = repr((network, str(picture), file.st_mtime_ns, file.st_size))
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
 def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> list[str]:

@@ -120,7 +120,7 @@ def test_soft_masks_stay_soft_and_empty_ones_empty(tmp_path):
 
 
 def test_coloured_masks_are_refused(tmp_path):
-    with pytest.raises(UserError, match="is in colour, and a mask must be grey"):
+    with pytest.raises(UserError, match="is in colour, and masks and maps must be grey"):
         read_mask(saved(tmp_path, Image.fromarray(RGB)))
     picture = palette_of([(0, 0, 0), (128, 0, 0), (0, 128, 0)], MASK // 255 + MASK // 128)
     with pytest.raises(UserError, match="is in colour"):

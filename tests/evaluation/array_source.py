@@ -1,5 +1,7 @@
 """A set held in memory, some of whose images cannot be read."""
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -27,6 +29,16 @@ class ArraySource:
         noise = rng.integers(0, 100, (height, width, 3))
         image = (noise + 0.6 * cv2.GaussianBlur(mask, (0, 0), 2)[..., None]).astype(np.uint8)
         return {"name": name, "image": image, "mask": mask}
+
+    def mask_reader(self, index):
+        return functools.partial(mask_of, self, index)
+
+    def identity(self, index):
+        return self.names[index]
+
+
+def mask_of(source, index):
+    return source[index]["mask"]
 
 
 def red_channel(images):

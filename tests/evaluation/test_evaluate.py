@@ -1,4 +1,4 @@
-"""Evaluating a set: what is written, what is measured, what is left out."""
+"""Evaluating a set: which maps are made, what is measured, what is left out."""
 
 import cv2
 import numpy as np
@@ -6,14 +6,20 @@ import py_sod_metrics
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import evaluate_set
+from class_jax.evaluation.evaluate import map_tasks, with_maps
+from class_jax.evaluation.scores import Ledger
+from class_jax.evaluation.scoring import Scorer
 from tests.evaluation.array_source import ArraySource, red_channel
 
 NAMES = ["c", "a", "deep/er/b", "dd", "e.jpg"]
 
 
-def evaluate(source, maps_dir, *, predict=red_channel, batch_size=2):
-    return evaluate_set("toys", source, predict, maps_dir, batch_size=batch_size)
+def evaluate(source, folder, *, predict=red_channel, batch_size=2, origin="network 1 {}".format):
+    tasks = map_tasks(source, folder / "maps", origin)
+    ready = with_maps(tasks, source, predict, batch_size=batch_size)
+    with Ledger(folder, ["pysod"]) as ledger, Scorer(["pysod"], ledger) as scorer:
+        (scores,) = scorer.score("toys", "CLASS", tasks, ready).scores()
+    return scores
 
 
 def test_what_is_written_is_what_is_measured(tmp_path):
@@ -21,7 +27,7 @@ def test_what_is_written_is_what_is_measured(tmp_path):
     scores = evaluate(source, tmp_path)
     mae, s_measure = py_sod_metrics.MAE(), py_sod_metrics.Smeasure()
     for index, name in enumerate(NAMES):
-        written = cv2.imread(str(tmp_path / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        written = cv2.imread(str(tmp_path / "maps" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(written, source[index]["image"][..., 0])
         mae.step(written, source[index]["mask"])
         s_measure.step(written, source[index]["mask"])
@@ -41,7 +47,7 @@ def test_maps_are_rounded_and_not_truncated(tmp_path):
         return [np.resize(levels / 255, image.shape[:2]).astype(np.float32) for image in images]
 
     evaluate(ArraySource(["a"]), tmp_path, predict=predict)
-    written = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    written = cv2.imread(str(tmp_path / "maps" / "a.png"), cv2.IMREAD_UNCHANGED)
     assert written.flat[: len(levels)].tolist() == [0, 1, 1, 2, 255, 255]
 
 
@@ -59,15 +65,31 @@ def test_batches(tmp_path, batch_size, sizes):
     assert scores.total.figures() == whole.total.figures()
 
 
+def test_only_maps_of_another_network_or_image_are_made_again(tmp_path):
+    seen = []
+
+    def predict(images):
+        seen.append(len(images))
+        return red_channel(images)
+
+    evaluate(ArraySource(NAMES), tmp_path, predict=predict, batch_size=5)
+    (tmp_path / "maps" / "dd.png").unlink()
+    cv2.imwrite(str(tmp_path / "maps" / "a.png"), np.zeros((9, 9), np.uint8))  # somebody's
+    again = evaluate(ArraySource(NAMES), tmp_path, predict=predict, batch_size=5)
+    evaluate(ArraySource(NAMES), tmp_path, predict=predict, batch_size=5, origin="2 {}".format)
+    assert seen == [5, 2, 5]
+    assert again.total.figures() == evaluate(ArraySource(NAMES), tmp_path / "x").total.figures()
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_measured(tmp_path):
     scores = evaluate(ArraySource(NAMES, broken=["c", "dd"]), tmp_path, batch_size=3)
     assert scores.failed == {
         "c": 'image "c.jpg" is truncated.',
         "dd": 'image "dd.jpg" is truncated.',
     }
-    assert not (tmp_path / "c.png").exists()
+    assert not (tmp_path / "maps" / "c.png").exists()
     readable = evaluate(
-        ArraySource([name for name in NAMES if name not in scores.failed]), tmp_path
+        ArraySource([name for name in NAMES if name not in scores.failed]), tmp_path / "readable"
     )
     assert scores.total.images == 3
     assert scores.per_image == readable.per_image
@@ -91,6 +113,6 @@ def test_a_diverged_network_is_not_scored(tmp_path, value):
 
 
 def test_maps_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"file/maps/a.png cannot be written \(Not a directory\)"):
-        evaluate(ArraySource(["a"]), tmp_path / "file" / "maps")
+    (tmp_path / "maps").write_text("")
+    with pytest.raises(UserError, match=r"maps/a.png cannot be written"):
+        evaluate(ArraySource(["a"]), tmp_path)

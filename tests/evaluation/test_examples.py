@@ -1,14 +1,17 @@
 """Which maps are shown, and that the sheet shows them."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from class_jax.data.montage import montage
 from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import evaluate_set
 from class_jax.evaluation.examples import pick_examples, write_examples
-from tests.evaluation.array_source import ArraySource, red_channel
+from class_jax.evaluation.protocols import measure
+from class_jax.evaluation.scores import SetScores
+from tests.evaluation.array_source import ArraySource
 
 
 def per_image(**maes):
@@ -38,23 +41,39 @@ def contains(sheet, part):
     return any(np.array_equal(sheet[top : top + len(part)], part) for top in tops)
 
 
-def test_sheet_shows_image_mask_and_written_map(tmp_path):
-    source = ArraySource(["sub/one", "two", "three", "four", "a" * 80], broken=["two"])
-    scores = evaluate_set("toys", source, red_channel, tmp_path / "maps", batch_size=4)
-    write_examples(tmp_path / "examples.png", source, scores, tmp_path / "maps")
+def shown(source, name):
+    example = source[source.names.index(name)]
+    return example["image"], example["mask"], example["image"][..., 0]
+
+
+def scores_of(source):
+    per_image = {
+        name: measure(shown(source, name)[2], shown(source, name)[1]).figures()
+        for name in source.names
+    }
+    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {})
+
+
+def test_sheet_holds_image_mask_and_map(tmp_path):
+    source = ArraySource(["sub/one", "three", "four", "a" * 80])
+    scores = scores_of(source)
+    show = functools.partial(shown, source)
+    shows = [show, lambda name: (None, *show(name)[1:])]  # of the second, no images are known
+    write_examples(tmp_path / "examples.png", [scores, scores], shows)
     sheet = np.asarray(Image.open(tmp_path / "examples.png"))
+    upper, lower = sheet[: len(sheet) // 2 + 24], sheet[len(sheet) // 2 :]
     ranked = sorted(scores.per_image, key=lambda name: scores.per_image[name]["MAE"])
     for name in ranked:
-        example = source[source.names.index(name)]
-        row = (example["image"], example["mask"], example["image"][..., 0])
-        shown = contains(sheet, montage([row], cell=240))
-        assert shown == (name != ranked[2])  # four were measured, three are shown
+        visible = name != ranked[2]  # four were measured, three are shown
+        assert contains(upper, montage([show(name)], cell=240)) == visible
+        assert contains(lower, montage([(None, *show(name)[1:])], cell=240)) == visible
 
 
 def test_sheet_that_cannot_be_written(tmp_path):
     source = ArraySource(["one"])
-    scores = evaluate_set("toys", source, red_channel, tmp_path / "maps", batch_size=4)
     (tmp_path / "examples.png").mkdir()
     with pytest.raises(UserError, match=r"examples.png cannot be written"):
-        write_examples(tmp_path / "examples.png", source, scores, tmp_path / "maps")
+        write_examples(
+            tmp_path / "examples.png", [scores_of(source)], [functools.partial(shown, source)]
+        )
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

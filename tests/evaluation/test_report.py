@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import SetScores
 from class_jax.evaluation.protocols import Measurement
 from class_jax.evaluation.report import format_table, write_results_csv
+from class_jax.evaluation.scores import SetScores
 
 FIGURES = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 

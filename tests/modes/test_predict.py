@@ -61,11 +61,11 @@ def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_
     for folder, shape in (("x", (30, 40)), ("y", (50, 60))):
         assert predict("--input", f"{folder}/a.png", "--output", "out")[0] == 0
         assert grey(tmp_path / "out" / "a.png").shape == shape
-    status, _, err = predict("--input", "y", "--output", "out", "--config.eval.batch_size=4")
+    status, _, err = predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert status == 0
     assert "1 maps written" in err
     picture(tmp_path / "y" / "a.png", 20, 20)
-    predict("--input", "y", "--output", "out", "--config.eval.batch_size=4")
+    predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert grey(tmp_path / "out" / "a.png").shape == (20, 20)
 
 
@@ -86,7 +86,7 @@ def test_pictures_of_others_are_left_alone(predict, tmp_path):
     )  # touched up
     (tmp_path / "out" / "c.png").write_bytes(b"mine")
     before = (tmp_path / "out" / "b.png").read_bytes()
-    status, _, err = predict("--input", "in", "--output", "out", "--config.eval.batch_size=4")
+    status, _, err = predict("--input", "in", "--output", "out", "--config.eval.image_size=32")
     assert status == 0
     assert "not made here" in err
     assert "1 maps written" in err

@@ -1,0 +1,167 @@
+"""Which map of a method belongs to which mask: by stem, without what publishers append to it."""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from class_jax.data.images import read_mask
+from class_jax.data.layouts import LAYOUTS, find_layout
+from class_jax.data.sources import file_identity, pictures_below
+from class_jax.errors import UserError
+from class_jax.evaluation.scoring import Task
+
+SEPARATORS = "_-."
+SUFFIXES = ("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map")
+MASK_FOLDERS = {masks.rpartition("/")[2] for _, masks in LAYOUTS}
+NAMED = 10  # how many names a message lists
+
+
+class Masks(NamedTuple):
+    """The masks of a set."""
+
+    set_name: str
+    files: dict[str, Path]  # by stem, with its sub-folder if any
+    images: dict[str, Path]  # the images that lie beside them, if any
+
+
+class MethodMaps(NamedTuple):
+    """The maps of a method for the masks of a set."""
+
+    method: str
+    maps: dict[str, Path]  # by their masks' names, in the masks' order
+    missing: list[str]  # masks without a map
+    surplus: list[Path]  # maps without a mask
+
+
+def find_masks(folder: Path) -> Masks:
+    """The masks in a folder, or in the folder of masks of a layout that it holds.
+
+    Raises:
+      UserError: no such folder, or no masks in it.
+    """
+    _check_folder(folder, "--masks")
+    folder = _folder_of_masks(folder)
+    files = _by_stem(folder, "--masks")
+    if not files:
+        raise UserError(f"--masks={folder} holds no masks.")
+    resolved = folder.resolve()
+    generic = resolved.name.lower() in MASK_FOLDERS
+    name = resolved.parent.name if generic else resolved.name
+    return Masks(name, files, _images_beside(resolved))
+
+
+def find_maps(folders: Sequence[Path], masks: Masks) -> list[MethodMaps]:
+    """The maps of each method, by folder.
+
+    Raises:
+      UserError: no such folder, one that is named twice, or none of its maps belongs to a mask.
+    """
+    for folder in folders:
+        _check_folder(folder, "--predictions")
+    resolved = [folder.resolve() for folder in folders]
+    for folder in resolved:
+        if resolved.count(folder) > 1:
+            raise UserError(f"--predictions={folder} is given twice.")
+    names = _shortest_names(resolved)
+    return [_paired(folder, name, masks) for folder, name in zip(folders, names, strict=True)]
+
+
+def score_tasks(maps: MethodMaps, masks: Masks) -> list[Task]:
+    """What there is to score, in the order of the masks."""
+    return [
+        Task(
+            name,
+            path,
+            functools.partial(read_mask, masks.files[name]),
+            f"{file_identity(path)} {file_identity(masks.files[name])}",
+        )
+        for name, path in maps.maps.items()
+    ]
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first few of some names, and how many more there are."""
+    words = [str(name) for name in names]
+    more = f" … and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    return ", ".join(words[:NAMED]) + more
+
+
+def _paired(folder: Path, method: str, masks: Masks) -> MethodMaps:
+    """Pair by equal stems first, then by stems without their suffix."""
+    found = _by_stem(folder, "--predictions")
+    if not found:
+        raise UserError(f"--predictions={folder} holds no maps.")
+    maps = {name: found.pop(name) for name in masks.files if name in found}
+    for suffix in _suffixes(found):
+        stripped = {stem.removesuffix(suffix): stem for stem in found if stem.endswith(suffix)}
+        for name in (masks.files.keys() - maps.keys()) & stripped.keys():
+            maps[name] = found.pop(stripped[name])
+    if not maps:
+        raise UserError(
+            f"--predictions={folder}: none of the maps ({listed(found)}) has the name of a mask "
+            f"({listed(masks.files)}): maps and masks are paired by their names."
+        )
+    return MethodMaps(
+        method,
+        {name: maps[name] for name in masks.files if name in maps},
+        [name for name in masks.files if name not in maps],
+        list(found.values()),
+    )
+
+
+def _suffixes(stems: Mapping[str, Path]) -> list[str]:
+    """What may be appended to masks' names: what all of the stems end in, and known suffixes."""
+    first = next(iter(stems), "")
+    ends = (first[i:] for i, letter in enumerate(first) if i and letter in SEPARATORS)
+    shared = [end for end in ends if all(stem.endswith(end) for stem in stems)]
+    return [*dict.fromkeys((*shared, *SUFFIXES))]
+
+
+def _by_stem(folder: Path, flag: str) -> dict[str, Path]:
+    """The pictures below a folder by their path without suffix, sorted."""
+    problems: list[str] = []
+    found: dict[str, Path] = {}
+    for path in pictures_below(folder, problems):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        if stem in found:
+            problems.append(f"{found[stem]} and {path} have the same name {stem}")
+        found[stem] = path
+    if problems:
+        raise UserError(f"{flag}={folder}: {'; '.join(problems)}.")
+    return found
+
+
+def _folder_of_masks(folder: Path) -> Path:
+    """The folder itself, or that of the masks in it where images lie beside them."""
+    if any(path.parent == folder for path in pictures_below(folder, [])):
+        return folder
+    try:
+        return find_layout(folder, leaf="--masks")[1]
+    except UserError:
+        return folder  # its masks, if any, lie in sub-folders
+
+
+def _images_beside(masks: Path) -> dict[str, Path]:
+    """The images that belong to a folder of masks, if they lie beside it in a known layout."""
+    try:
+        images, beside = find_layout(masks.parent, leaf="--masks")
+        return _by_stem(images, "--masks") if beside == masks else {}
+    except UserError:
+        return {}
+
+
+def _check_folder(folder: Path, flag: str) -> None:
+    if not folder.is_dir():
+        found = "is a file, and a folder is needed" if folder.exists() else "is no folder"
+        raise UserError(f"{flag}={folder} {found}.")
+
+
+def _shortest_names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, and more parts where that would name two alike."""
+    parts = 1
+    while True:
+        names = ["/".join(folder.parts[-parts:]) for folder in folders]
+        if len(set(names)) == len(names):
+            return names
+        parts += 1

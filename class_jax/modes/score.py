@@ -1,0 +1,112 @@
+"""Mode score: the tables and figures of eval for any method's maps."""
+
+import functools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from class_jax.data.images import read_image, read_map, read_mask
+from class_jax.data.montage import Row
+from class_jax.errors import UserError
+from class_jax.evaluation.pairing import (
+    Masks,
+    MethodMaps,
+    find_maps,
+    find_masks,
+    listed,
+    score_tasks,
+)
+from class_jax.evaluation.scores import Entry, Ledger
+from class_jax.evaluation.scoring import Scorer
+from class_jax.modes.results import finish, protocols_of, write_results
+from class_jax.workdir import Workdir
+
+
+def run(
+    workdir: Workdir,
+    *,
+    predictions: Sequence[str] | None,
+    masks: str | None,
+    output: str | None,
+    protocol: str,
+    allow_missing: bool,
+) -> int:
+    """Score maps against masks; gives the exit status, 1 where some could not be read.
+
+    Args:
+      workdir: its folder `score` is the default output.
+      predictions: folders of maps, one a method, which is named by its folder.
+      masks: folder of masks; maps belong to those of the same stem.
+      output: where tables and figures go.
+      protocol: "pysod", "matlab" or "both".
+      allow_missing: go on where masks have no map.
+
+    Raises:
+      UserError: nothing to score, nowhere to write, or masks without a map.
+    """
+    if not predictions or not masks:
+        raise UserError(
+            "--mode score needs --predictions=FOLDER (of maps; once for each method) and "
+            "--masks=FOLDER."
+        )
+    truth = find_masks(Path(masks).expanduser())
+    methods = find_maps([Path(folder).expanduser() for folder in predictions], truth)
+    folder = Path(output).expanduser().absolute() if output else workdir.local / "score"
+    _check_output(folder, [masks, *predictions])
+    _check_missing(methods, truth, allow_missing=allow_missing)
+    protocols = protocols_of(protocol)
+    entries: list[Entry] = []
+    with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
+        for maps in methods:
+            entries.append(scorer.score(truth.set_name, maps.method, score_tasks(maps, truth)))
+        shown = [functools.partial(_show, maps, truth) for maps in methods]
+        write_results(folder, entries, shown)
+    print(f"tables and figures are in {folder}", file=sys.stderr)
+    return finish([problem for entry in entries for problem in entry.failed.values()])
+
+
+def _check_output(folder: Path, inputs: Sequence[str]) -> None:
+    above = folder
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise UserError(f"--output={folder}: {above} is a file, and a folder is needed.")
+    for name in inputs:
+        if folder.resolve().is_relative_to(Path(name).expanduser().resolve()):
+            raise UserError(
+                f"--output={folder} lies in {name}, whose pictures are scored: name another folder."
+            )
+
+
+def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing: bool) -> None:
+    """Name what has no partner; UserError where masks have no map and that is not allowed."""
+    for maps in methods:
+        if maps.surplus:
+            print(
+                f"note: {maps.method}: {len(maps.surplus)} maps have no mask and are left out: "
+                f"{listed(maps.surplus)}",
+                file=sys.stderr,
+            )
+    missing = [
+        f"{maps.method} has no map for {len(maps.missing)} of the {len(masks.files)} masks of "
+        f"{masks.set_name}: {listed(maps.missing)}"
+        for maps in methods
+        if maps.missing
+    ]
+    if missing and not allow_missing:
+        raise UserError(
+            f"{'; '.join(missing)}. Add them, or score the others with --allow_missing."
+        )
+    for sentence in missing:
+        print(f"note: {sentence}", file=sys.stderr)
+
+
+def _show(maps: MethodMaps, masks: Masks, name: str) -> Row:
+    image = masks.images.get(name)
+    pixels = None
+    if image:
+        try:
+            pixels = read_image(image)
+        except UserError:
+            pixels = None  # it was not asked for
+    return pixels, read_mask(masks.files[name]), read_map(maps.maps[name])

@@ -1,0 +1,118 @@
+"""Which map belongs to which mask."""
+
+import cv2
+import numpy as np
+import pytest
+
+from class_jax.errors import UserError
+from class_jax.evaluation.pairing import find_maps, find_masks, score_tasks
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return folder
+
+
+ALL = {"a": "a.png", "b_1": "b_1.jpg"}
+
+
+@pytest.fixture
+def masks(tmp_path):
+    return find_masks(touch(tmp_path / "toys" / "masks", "a.png", "b_1.png", "sub/c.png"))
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs", "surplus"),
+    [
+        (["a.png", "b_1.jpg", "sub/c.bmp"], ALL | {"sub/c": "sub/c.bmp"}, []),
+        (["a_sal_fuse.png", "b_1_sal_fuse.png"], {n: f"{n}_sal_fuse.png" for n in ALL}, []),
+        # A suffix that nobody has heard of, as all maps have it.
+        (["a-Net.v2.png", "b_1-Net.v2.png"], {"a": "a-Net.v2.png", "b_1": "b_1-Net.v2.png"}, []),
+        # Known ones need not be on all.
+        (["a_sal_fuse.png", "other.png"], {"a": "a_sal_fuse.png"}, ["other.png"]),
+        # The mask's own name comes first.
+        (["a.png", "a_sal_fuse.png"], {"a": "a.png"}, ["a_sal_fuse.png"]),
+        (["a.png", "b.png"], {"a": "a.png"}, ["b.png"]),
+        (["a.png", "._a.png", "__MACOSX/b_1.png", "notes.txt"], {"a": "a.png"}, []),
+    ],
+    ids=["equal", "sal_fuse", "any suffix", "some", "both", "part of a name", "junk"],
+)  # fmt: skip
+def test_pairs(tmp_path, masks, names, pairs, surplus):
+    folder = touch(tmp_path / "Net", *names)
+    (maps,) = find_maps([folder], masks)
+    assert {name: str(path.relative_to(folder)) for name, path in maps.maps.items()} == pairs
+    assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
+    assert [path.name for path in maps.surplus] == surplus
+    assert maps.method == "Net"
+    assert [task.name for task in score_tasks(maps, masks)] == sorted(pairs)
+
+
+@pytest.mark.parametrize(
+    ("given", "masks", "name", "has_images"),
+    [
+        ("ECSSD/ground_truth_mask", "ECSSD/ground_truth_mask", "ECSSD", True),
+        ("ECSSD", "ECSSD/ground_truth_mask", "ECSSD", True),
+        ("DUTS-TE", "DUTS-TE/DUTS-TE-Mask", "DUTS-TE", True),
+        ("plain", "plain", "plain", False),
+        ("nested", "nested/deep", "nested", False),
+    ],
+)
+def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_images):
+    touch(tmp_path / masks, "a.png")
+    touch(tmp_path / "ECSSD" / "images", "a.jpg")
+    touch(tmp_path / "DUTS-TE" / "DUTS-TE-Image", "a.jpg")
+    found = find_masks(tmp_path / given)
+    assert found.set_name == name
+    assert list(found.files.values()) == [tmp_path / masks / "a.png"]
+    assert [path.name for path in found.images.values()] == (["a.jpg"] if has_images else [])
+
+
+def test_a_changed_file_changes_the_task(tmp_path):
+    masks = find_masks(touch(tmp_path / "masks", "a.png"))
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.full((3, 4), 200, np.uint8))
+    touch(tmp_path / "maps", "a.png")
+
+    def task():
+        return score_tasks(find_maps([tmp_path / "maps"], masks)[0], masks)[0]
+
+    before = task()
+    assert before.mask().tolist() == [[200] * 4] * 3
+    assert task().stamp == before.stamp
+    (tmp_path / "maps" / "a.png").write_bytes(b"longer")
+    assert task().stamp != before.stamp
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path, masks):
+    folders = [touch(tmp_path / part / "maps", "a.png") for part in ("x", "y")]
+    assert [each.method for each in find_maps(folders, masks)] == ["x/maps", "y/maps"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "names", "message"),
+    [
+        ("empty", [], "holds no maps"),
+        ("text", ["notes.txt"], "holds no maps"),
+        ("strange", ["x.png"], r"none of the maps \(x\) has the name of a mask \(a, b_1, sub/c\)"),
+        ("double", ["a.png", "a.jpg"], "have the same name a"),
+    ],
+)
+def test_maps_that_cannot_be_paired(tmp_path, masks, folder, names, message):
+    (tmp_path / folder).mkdir()
+    with pytest.raises(UserError, match=message):
+        find_maps([touch(tmp_path / folder, *names)], masks)
+
+
+def test_folders_that_are_none(tmp_path, masks):
+    file = touch(tmp_path, "file.png") / "file.png"
+    with pytest.raises(UserError, match=r"--predictions=.*file.png is a file, and a folder"):
+        find_maps([file], masks)
+    with pytest.raises(UserError, match=r"--predictions=.*absent is no folder"):
+        find_maps([tmp_path / "absent"], masks)
+    with pytest.raises(UserError, match="is given twice"):
+        find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty holds no masks"):
+        find_masks(tmp_path / "empty")

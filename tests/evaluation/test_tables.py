@@ -1,0 +1,110 @@
+"""Tables for papers, read back cell by cell."""
+
+import numpy as np
+import pytest
+
+from class_jax.evaluation.protocols import FIGURES, Measurement
+from class_jax.evaluation.published import TEST_SETS, published_set
+from class_jax.evaluation.scores import SetScores
+from class_jax.evaluation.tables import write_tables
+
+
+def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
+    """All figures are `value` but for MAE."""
+    curves = np.full((4, 256), value) * images
+    sums = [value * images] * 4 + [mae * images]
+    total = Measurement(images, *sums, *curves)
+    return SetScores(set_name, method, protocol, total, {}, {})
+
+
+def markdown_tables(folder):
+    """Title → rows of cells, the heading first."""
+    tables, title = {}, None
+    for line in (folder / "results.md").read_text().splitlines():
+        if line.startswith("## "):
+            title = line[3:]
+            tables[title] = []
+        elif line.startswith("| ") and "---" not in line:
+            tables[title].append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return tables
+
+
+def test_best_of_each_set_in_bold(tmp_path):
+    rows = [
+        scores("toys", "A", value=0.5, mae=0.1),
+        scores("toys", "B_2", value=0.50004, mae=0.2, images=3),
+        scores("other", "A", value=0.9, mae=0.3),
+    ]
+    write_tables(tmp_path, rows)
+    ((title, table),) = markdown_tables(tmp_path).items()
+    assert title.startswith("Protocol pysod (PySODMetrics 1.")
+    assert table[0] == ["set", "method", "images", *FIGURES]
+    assert table[1] == ["toys", "A", "1000", *["**0.5000**"] * 8, "**0.1000**"]
+    assert table[2] == ["toys", "B\\_2", "3", *["**0.5000**"] * 8, "0.2000"]  # alike in print
+    assert table[3] == ["other", "A", "1000", *["0.9000"] * 8, "0.3000"]  # nothing to beat
+    latex = (tmp_path / "results.tex").read_text()
+    assert r"toys & B\_2 & 3 & \textbf{0.5000}" in latex
+    assert r"\caption{Protocol pysod (PySODMetrics" in latex
+    assert latex.count(r"\begin{") == latex.count(r"\end{")
+
+
+def test_published_rows_beside_ours(tmp_path):
+    rows = [
+        scores("duts_te", "CLASS", value=0.89, mae=0.034, images=5019),
+        scores("ECSSD", "CLASS", value=0.8, mae=0.2, images=10),
+        scores("toys", "CLASS", value=0.1, mae=0.9),
+    ]
+    write_tables(tmp_path, rows)
+    tables = markdown_tables(tmp_path)
+    table = next(table for title, table in tables.items() if "published" in title)
+    columns = ("F", "S", "MAE", "E")
+    assert table[0] == ["method", *(f"{s} {c}" for s in ("DUTS-TE", "ECSSD") for c in columns)]
+    assert table[1] == (
+        ["CLASS", "**0.890**", "0.890", "**0.034**", "0.890", "0.800", "0.800", "0.200", "0.800"]
+    )
+    assert table[2][:5] == ["CLASS (published)", "0.856", "**0.894**", "**0.034**", "**0.909**"]
+    banet = next(row for row in table if row[0].startswith("BANet"))
+    assert banet[4] == banet[8] == "–"
+    text = (tmp_path / "results.md").read_text()
+    assert "CLASS on ECSSD: 10 images, where the set has 1000." in text
+    assert "on DUTS-TE" not in text
+    assert r"& \multicolumn{4}{c}{DUTS-TE}" in (tmp_path / "results.tex").read_text()
+
+
+def test_each_protocol_has_tables_of_its_own(tmp_path):
+    rows = [
+        scores("ecssd", "A", value=0.5, mae=0.1),
+        scores("ecssd", "A", value=0.6, mae=0.1, protocol="matlab"),
+    ]
+    write_tables(tmp_path, rows)
+    tables = markdown_tables(tmp_path)
+    assert [title.split()[1] for title in tables] == ["pysod", "pysod", "matlab", "matlab"]
+    assert [table[1][3] for table in tables.values()][::2] == ["0.5000", "0.6000"]
+
+
+def test_undefined_figures_are_no_best_ones(tmp_path):
+    rows = [
+        scores("toys", "A", value=float("nan"), mae=0.1),
+        scores("toys", "B", value=0.2, mae=0.1),
+    ]
+    write_tables(tmp_path, rows)
+    (table,) = markdown_tables(tmp_path).values()
+    assert (table[1][3], table[2][3]) == ("nan", "**0.2000**")
+
+
+@pytest.mark.parametrize("name", ["DUTS-TE", "duts_te", "DutsTE", "duts te"])
+def test_sets_are_known_by_any_spelling(name):
+    assert published_set(name).title == "DUTS-TE"
+
+
+def test_published_figures():
+    # Table 1 of the paper, CLASS with ResNet-50: F, S, MAE.
+    expected = {
+        "ECSSD": (0.933, 0.928, 0.033),
+        "PASCAL-S": (0.849, 0.863, 0.059),
+        "DUTS-TE": (0.856, 0.894, 0.034),
+        "HKU-IS": (0.921, 0.923, 0.028),
+        "DUT-OMRON": (0.774, 0.838, 0.052),
+    }
+    assert {s.title: s.scores["CLASS (published)"][:3] for s in TEST_SETS} == expected
+    assert published_set("ecssd2") is None

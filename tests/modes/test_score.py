@@ -1,0 +1,161 @@
+"""Mode score from the command line."""
+
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.evaluation.test_protocols import G, P, plain_loop
+
+COLUMNS = "set,method,images,protocol,adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
+FILES = {
+    "results.csv", "results.md", "results.tex", "per_image.csv",
+    "pr_curves.png", "f_curves.png", "examples.png",
+}  # fmt: skip
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Masks of four images, and two methods' maps."""
+    for index in range(4):
+        mask = np.roll(G, index, axis=1)
+        write(tmp_path / "toys" / "gt" / f"{index}.png", mask)
+        write(tmp_path / "toys" / "im" / f"{index}.jpg", np.stack([P] * 3, -1))
+        write(tmp_path / "A" / f"{index}.png", P)
+        blurred = cv2.GaussianBlur(mask, (0, 0), 2)
+        write(tmp_path / "B" / f"{index}_sal_fuse.png", cv2.resize(blurred, (9, 7)))
+    return tmp_path
+
+
+def write(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def score(run, folders):
+    return lambda *arguments: run("--mode", "score", *arguments)
+
+
+TOYS = ("--masks", "toys/gt", "--output", "out")
+
+
+def test_two_methods_by_both_protocols(score, folders):
+    status, out, err = score(*TOYS, "--predictions", "A", "--predictions", "B", "--protocol=both")
+    assert status == 0, err
+    assert {path.name for path in (folders / "out").iterdir()} == FILES
+    assert (folders / "out" / "results.csv").read_text().splitlines()[0] == COLUMNS
+    rows = rows_of(folders / "out" / "results.csv")
+    labels = [(row["set"], row["method"], row["protocol"]) for row in rows]
+    assert labels == [("toys", m, p) for m in "AB" for p in ("pysod", "matlab")]
+    assert all(row["images"] == "4" and row["method"] in out for row in rows)
+    for row in rows[::2]:
+        suffix = "" if row["method"] == "A" else "_sal_fuse"
+        pairs = [
+            (
+                cv2.imread(str(folders / row["method"] / f"{i}{suffix}.png"), 0),
+                cv2.imread(str(folders / "toys" / "gt" / f"{i}.png"), 0),
+            )
+            for i in range(4)
+        ]
+        figures, _ = plain_loop(pairs)
+        ours = {name: float(row[name]) for name in figures}
+        assert ours == pytest.approx(figures, rel=0, abs=1e-12)
+    per_image = rows_of(folders / "out" / "per_image.csv")
+    assert len(per_image) == 16
+    for row in rows:
+        mine = [
+            r for r in per_image if (r["method"], r["protocol"]) == (row["method"], row["protocol"])
+        ]
+        assert [r["image"] for r in mine] == ["0", "1", "2", "3"]
+        assert np.mean([float(r["MAE"]) for r in mine]) == pytest.approx(float(row["MAE"]))
+    for name in FILES - {"results.csv", "per_image.csv"}:
+        if name.startswith("results"):
+            text = (folders / "out" / name).read_text()
+            assert "pysod" in text
+            assert "matlab" in text
+
+
+def test_kinds_of_maps_score_alike(score, folders):
+    levels = cv2.imread(str(folders / "A" / "0.png"), 0)
+    write(folders / "deep" / "0.png", levels.astype(np.uint16) * 257)
+    write(folders / "colour" / "0.png", np.stack([levels] * 3, -1))
+    write(folders / "grey" / "0.png", levels)
+    (folders / "palette").mkdir()
+    Image.fromarray(levels).convert("P").save(folders / "palette" / "0.png")
+    kinds = ("deep", "colour", "grey", "palette")
+    flags = [flag for kind in kinds for flag in ("--predictions", kind)]
+    status, _, err = score(*TOYS, *flags, "--allow_missing")
+    assert status == 0, err
+    rows = [dict(row, method="") for row in rows_of(folders / "out" / "results.csv")]
+    assert rows == [rows[0]] * 4
+    assert "grey has no map for 3 of the 4 masks of toys: 1, 2, 3" in err
+
+
+def test_missing_and_surplus_maps_are_named(score, folders):
+    (folders / "A" / "2.png").unlink()
+    write(folders / "A" / "surplus.png", P)
+    status, _, err = score(*TOYS, "--predictions", "A")
+    assert status == 2
+    assert "A has no map for 1 of the 4 masks of toys: 2" in err
+    assert "--allow_missing" in err
+    assert not (folders / "out").exists()
+    status, _, err = score(*TOYS, "--predictions", "A", "--allow_missing")
+    assert status == 0
+    assert "surplus.png" in err
+    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "3"
+
+
+def test_broken_files_are_named_and_the_rest_scored(score, folders):
+    (folders / "A" / "1.png").write_text("no picture")
+    write(folders / "A" / "2.png", np.stack([P, 255 - P, P], -1))
+    (folders / "toys" / "gt" / "3.png").write_bytes(b"")
+    status, _, err = score(*TOYS, "--predictions", "A")
+    assert status == 1
+    for name in ("A/1.png", "A/2.png is in colour", "gt/3.png"):
+        assert name in err
+    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "1"
+    (folders / "A" / "0.png").write_text("no picture")
+    status, _, err = score(*TOYS, "--predictions", "A")
+    assert status == 2
+    assert "none of the 4 images of toys could be done" in err
+
+
+def test_results_go_to_the_workdir_by_default(score, folders):
+    status, _, err = score("--masks", "toys", "--predictions", "A", "--workdir", "w")
+    assert status == 0, err
+    assert {path.name for path in (folders / "w" / "score").iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "needs --predictions=FOLDER"),
+        (("--masks", "toys/gt"), "needs --predictions=FOLDER"),
+        (("--predictions", "A"), "--masks=FOLDER"),
+        ((*TOYS, "--predictions", "absent"), "--predictions=absent is no folder"),
+        (("--predictions", "A", "--masks", "absent"), "--masks=absent is no folder"),
+        ((*TOYS, "--predictions", "A", "--predictions", "./A"), "given twice"),
+        ((*TOYS, "--predictions", ""), "--predictions is empty"),
+        ((*TOYS, "--predictions", "A", "--protocol", "octave"), "--protocol: invalid choice"),
+        (("--masks", "toys/gt", "--predictions", "A", "--output", "A/x"), "lies in"),
+        (
+            ("--masks", "toys/gt", "--predictions", "A", "--output", "A/1.png/x"),
+            "is a file, and a folder is needed",
+        ),
+        ((*TOYS, "--predictions", "A", "--config.seeed=1"), "config.seeed is not a leaf"),
+    ],
+)
+def test_mistakes(score, folders, arguments, message):
+    status, out, err = score(*arguments)
+    assert status == 2
+    assert message in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not (folders / "out").exists()

@@ -52,7 +52,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
         elif picture.mode == "P":
             grey = _palette_mask(picture, path)
         else:
-            grey = _grey(np.asarray(picture.convert("RGB")), path)
+            grey = _grey(picture, path)
     return np.uint8(255) * grey if grey.max() == 1 else grey
 
 
@@ -68,7 +68,7 @@ def read_map(path: str | os.PathLike[str]) -> np.ndarray:
     with _opened(path) as picture:
         if picture.mode.startswith(("I", "F")):
             return _deep_grey(picture, path)
-        return _grey(np.asarray(picture.convert("RGB")), path)
+        return _grey(picture, path)
 
 
 def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
@@ -176,10 +176,12 @@ def _deep_grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray
     return np.rint(values / 257).astype(np.uint8)
 
 
-def _grey(colours: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
-    """The one channel of RGB whose channels are equal."""
-    spread = int((colours.max(axis=-1) - colours.min(axis=-1)).max())
-    if spread > GREY_TOLERANCE:
+def _grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
+    """The grey of a grey picture, or the one channel of RGB whose channels are equal."""
+    if picture.mode in ("1", "L", "LA"):
+        return np.asarray(picture.convert("L"))
+    colours = np.asarray(picture.convert("RGB"))
+    if (spread := _spread(colours)) > GREY_TOLERANCE:
         raise UserError(
             f"{path} is in colour, and masks and maps must be grey: its channels differ by up to "
             f"{spread}."
@@ -187,11 +189,18 @@ def _grey(colours: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     return colours[..., 1]
 
 
+def _spread(colours: np.ndarray) -> int:
+    """By how much the channels of a pixel differ at most."""
+    red, green, blue = np.moveaxis(colours, -1, 0)  # a reduction over three would take longer
+    highest = np.maximum(np.maximum(red, green), blue)
+    return int((highest - np.minimum(np.minimum(red, green), blue)).max())
+
+
 def _palette_mask(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
     """A palette of greys gives its greys, a coloured one is a mask of its indices."""
     indices = np.asarray(picture)
     if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
         colours = np.asarray(picture.convert("RGB"))
-        if int((colours.max(axis=-1) - colours.min(axis=-1)).max()) > GREY_TOLERANCE:
+        if _spread(colours) > GREY_TOLERANCE:
             return np.where(indices > 0, np.uint8(255), np.uint8(0))
-    return _grey(np.asarray(picture.convert("RGB")), path)
+    return _grey(picture, path)

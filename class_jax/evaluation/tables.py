@@ -88,7 +88,11 @@ def _beside_published(protocol: str, scores: Sequence[SetScores]) -> Table:
         + "".join(_partly(row, sets) for row in scores),
         [("", 1), *((each.title, len(COLUMNS)) for each in sets.values())],
         ["method", *(SHORT.get(name, name) for name in COLUMNS * len(sets))],
-        [[method, *(_number(each, 3) for each in values[method])] for method in ordered],
+        [
+            # As the paper prints them: .856
+            [method, *(_number(each, 3).replace("0.", ".", 1) for each in values[method])]
+            for method in ordered
+        ],
         {(row, column + 1) for row, column in best},
     )
 
@@ -164,7 +168,7 @@ def _is_text(table: Table, column: int) -> bool:
     return table.columns[column] in ("set", "method")
 
 
-_LATEX_HEAD = r"% \usepackage{booktabs}"
+_LATEX_HEAD = r"% \usepackage{booktabs,graphicx}"
 _LATEX_SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -188,6 +192,8 @@ def _latex(table: Table) -> str:
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         rf"\caption{{{_tex(table.title)}. {_tex(table.note)}}}",
+        # No wider than the page.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{align}}}",
         r"\toprule",
         *_latex_groups(table.groups),
@@ -195,7 +201,7 @@ def _latex(table: Table) -> str:
         r"\midrule",
         *_latex_rows(body),
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\end{table*}",
         "",
     ]

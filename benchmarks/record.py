@@ -1,0 +1,69 @@
+"""Rows of results: a table on the terminal, and JSON with all that is needed to repeat them."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A measured value beside its peer's; `ratio` above 1 says that ours is better."""
+
+    name: str
+    device: str
+    unit: str
+    ours: float
+    peer: float | None = None
+    ratio: float | None = None
+
+
+def cpu() -> str:
+    """The processor, in words, and how many of its cores may be used."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None:
+    """Print the rows, and write them to results/BENCHMARK.json with date, commit and versions."""
+    about = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+    }
+    for row in rows:
+        peer = "" if row.peer is None else f"  peer {row.peer:12.5g}  ratio {row.ratio:6.2f}"
+        print(f"{row.name:48} {row.ours:12.5g} {row.unit:14}{peer}  [{row.device}]")
+    RESULTS.mkdir(exist_ok=True)
+    lines = ",\n".join(json.dumps(dataclasses.asdict(row) | about) for row in rows)
+    (RESULTS / f"{benchmark}.json").write_text(f"[\n{lines}\n]\n")
+
+
+def _commit() -> str:
+    """The commit, with a plus where files differ from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results"
+    )
+    return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")

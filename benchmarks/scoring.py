@@ -1,0 +1,135 @@
+"""Scoring 2,000 maps: our processes against a plain loop over PySODMetrics, and peak memory.
+
+    python -m benchmarks.scoring
+
+Takes about five minutes on two cores. Fails where the figures of the two differ by 1e-12.
+"""
+
+import functools
+import multiprocessing
+import resource
+import tempfile
+import time
+import warnings
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import cv2
+import numpy as np
+import py_sod_metrics
+
+from benchmarks.record import Row, cpu, record
+from class_jax.data.images import read_mask
+from class_jax.evaluation.protocols import Figures
+from class_jax.evaluation.scores import Ledger
+from class_jax.evaluation.scoring import Scorer, Task
+
+IMAGES, HEIGHT, WIDTH = 2000, 300, 400
+DIFFERENT = 200  # pairs that are drawn; the others are the same ones again
+FEW, MANY = 500, 5000  # images whose peak memory is compared
+TOLERANCE = 1e-12
+
+
+def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
+    """Files of maps and masks: an ellipse, and what a network might make of it."""
+    pairs = []
+    for index in range(DIFFERENT):
+        rng = np.random.default_rng(index)
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        centre = (int(rng.integers(80, 320)), int(rng.integers(60, 240)))
+        axes = (int(rng.integers(30, 120)), int(rng.integers(30, 100)))
+        cv2.ellipse(mask, centre, axes, float(rng.integers(180)), 0, 360, 255, -1)
+        soft = cv2.GaussianBlur(mask, (0, 0), 6).astype(int)
+        levels = np.clip(soft + rng.integers(-30, 30, mask.shape), 0, 255).astype(np.uint8)
+        paths = folder / f"map{index}.png", folder / f"mask{index}.png"
+        for path, picture in zip(paths, (levels, mask), strict=True):
+            cv2.imwrite(str(path), picture)
+        pairs.append(paths)
+    return pairs
+
+
+def ours(pairs: list[tuple[Path, Path]], images: int, folder: Path) -> Figures:
+    """As mode score does it."""
+    files = (pairs[index % DIFFERENT] for index in range(images))
+    tasks = [
+        Task(str(index), map_path, functools.partial(read_mask, mask_path), stamp="")
+        for index, (map_path, mask_path) in enumerate(files)
+    ]
+    with Ledger(folder, ["pysod"]) as ledger, Scorer(["pysod"], ledger) as scorer:
+        (scores,) = scorer.score("drawn", "drawn", tasks).scores()
+    assert scores.total.images == images
+    return scores.total.figures()
+
+
+def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
+    """As PySODMetrics' own examples do it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        f_measure = py_sod_metrics.Fmeasure()
+    others = (
+        py_sod_metrics.WeightedFmeasure(),
+        py_sod_metrics.Smeasure(),
+        py_sod_metrics.Emeasure(),
+        py_sod_metrics.MAE(),
+    )
+    for index in range(images):
+        levels, mask = (cv2.imread(str(path), 0) for path in pairs[index % DIFFERENT])
+        for metric in (f_measure, *others):
+            metric.step(levels, mask)
+    f = f_measure.get_results()["fm"]
+    weighted, s, e, mae = (metric.get_results() for metric in others)
+    return {
+        **{"adpF": f["adp"], "meanF": f["curve"].mean(), "maxF": f["curve"].max()},
+        **{
+            "adpE": e["em"]["adp"],
+            "meanE": e["em"]["curve"].mean(),
+            "maxE": e["em"]["curve"].max(),
+        },
+        **{"wF": weighted["wfm"], "S": s["sm"], "MAE": mae["mae"]},
+    }
+
+
+def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
+    """MiB that a process of its own and the largest of its workers took at most."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_peak, args=(sender, pairs, images))
+    process.start()
+    peak = receiver.recv()
+    process.join()
+    return peak
+
+
+def _send_peak(sender: Connection, pairs: list[tuple[Path, Path]], images: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        ours(pairs, images, Path(folder))
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    sender.send(sum(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024)
+
+
+def main() -> None:
+    """Measure, compare, and write the rows."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        pairs = draw_pairs(folder)
+        start = time.perf_counter()
+        plain = peer(pairs, IMAGES)
+        between = time.perf_counter()
+        figures = ours(pairs, IMAGES, folder)
+        seconds = (time.perf_counter() - between, between - start)
+        difference = max(abs(figures[name] - plain[name]) for name in figures)
+        few, many = (peak_memory(pairs, images) for images in (FEW, MANY))
+    speed, plain_speed = (IMAGES / each for each in seconds)
+    title = f"scoring, {IMAGES} maps of {WIDTH}x{HEIGHT}, start included"
+    rows = [
+        Row(title, cpu(), "images/s", speed, plain_speed, speed / plain_speed),
+        Row("scoring, largest difference of a figure", cpu(), "1", difference),
+        Row(f"scoring, peak at {MANY} images (peer: {FEW})", cpu(), "MiB", many, few, few / many),
+    ]
+    record("scoring", rows, ("pysodmetrics", "numpy", "scipy", "opencv-python-headless"))
+    if difference > TOLERANCE:
+        raise SystemExit(f"figures differ by {difference:g}, and {TOLERANCE:g} is allowed")
+
+
+if __name__ == "__main__":
+    main()

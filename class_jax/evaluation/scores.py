@@ -126,7 +126,9 @@ class Ledger:
         self._saved_at = time.monotonic()
 
     def __enter__(self) -> Self:
-        """The ledger itself."""
+        """The ledger itself; UserError where nothing could be written, before all the work."""
+        with written_whole(self._record) as partial:
+            partial.write_text(json.dumps({"made_by": MADE_BY, "entries": self._left}))
         return self
 
     def __exit__(self, *exception: object) -> None:

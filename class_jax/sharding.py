@@ -27,12 +27,13 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
 
-def check_divisible(batch_size: int, mesh: Mesh, *, leaf: str) -> None:
-    """Raise UserError, naming the configuration leaf, where devices do not divide a batch."""
-    if batch_size % mesh.size:
+def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf: str) -> None:
+    """Raise UserError, naming the leaf, where devices times micro-batches do not divide a batch."""
+    if batch_size % (mesh.size * micro_batches):
+        parts = f" in {micro_batches} micro-batches each" if micro_batches > 1 else ""
         raise UserError(
-            f"{leaf} = {batch_size} does not divide over {mesh.size} devices: "
-            f"choose a multiple of {mesh.size}."
+            f"{leaf} = {batch_size} does not divide over {mesh.size} devices{parts}: "
+            f"choose a multiple of {mesh.size * micro_batches}."
         )
 
 

@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
 
     config.train = ConfigDict()
     config.train.batch_size = 32
+    config.train.accumulate = 1  # micro-batches that a batch is computed in, one after another
     config.train.epochs = 100
     config.train.total_steps = 0  # above 0: overrides the epochs
     config.train.lr = 0.05
@@ -54,6 +55,7 @@ def get_config() -> ConfigDict:
     config.train.momentum = 0.9
     config.train.nesterov = False
     config.train.weight_decay = 5e-4
+    config.train.ema_decay = 0.0  # above 0: evaluate a moving average of the weights
     config.train.freeze_stem = False  # True: the stem's weights stay, its statistics move
     config.train.losses = ("pixel", "region", "object")
     config.train.multi_stage = True  # supervise all four stages, not the finest alone

@@ -11,7 +11,7 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.errors import UserError
 from class_jax.models.build import build_network
 from class_jax.sharding import replicated
-from class_jax.training.loop import training_part
+from class_jax.training.state import training_part
 from tests.small_run import SMALL_MODEL
 
 

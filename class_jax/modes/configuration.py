@@ -16,9 +16,12 @@ from class_jax.workdir import Workdir
 DEFAULT_RECIPE = Path(__file__).parents[2] / "configs" / "r50.py"
 
 # What a resumed run must share with what was saved: another value would not continue that run.
-FIXED_ON_RESUME = ("seed", "model", "data", "train.batch_size", "train.freeze_stem")
+FIXED_ON_RESUME = (
+    *("seed", "model", "data", "train.batch_size"),
+    *("train.freeze_stem", "train.ema_decay"),
+)
 FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
-FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem")
+FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay")
 FREE_BEFORE_TRAINING = ("model.dtype",)
 
 

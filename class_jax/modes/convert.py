@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     network = build_network(config.model, dtype="float32")
     variables = load_released(source, network)
     optimizer, _ = make_optimizer(config, total_steps=1)  # for the shapes of its state
-    state = initial_state(variables, optimizer)
+    state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
         _write(config, workdir, state)

@@ -47,6 +47,8 @@ LIMITS = {
     "train.batch_size": POSITIVE,
     "train.epochs": POSITIVE,
     "train.total_steps": NOT_NEGATIVE,
+    "train.accumulate": POSITIVE,
+    "train.ema_decay": Limit("from 0 to below 1", lambda value: 0 <= value < 1),
     "train.lr": NOT_NEGATIVE,
     "train.lr_backbone": NOT_NEGATIVE,
     "train.warmup": SHARE,

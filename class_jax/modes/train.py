@@ -23,9 +23,14 @@ from class_jax.modes.inputs import TrainingSources, training_sources
 from class_jax.pretrained import load_encoder
 from class_jax.sharding import check_divisible, make_mesh, put_batch, replicated, round_up_batch
 from class_jax.training.interrupts import Interrupted
-from class_jax.training.loop import NonFiniteError, Plan, train, training_part
+from class_jax.training.loop import NonFiniteError, Plan, train
 from class_jax.training.optimizer import Schedule, sgd, triangle
-from class_jax.training.state import TrainState, initial_state
+from class_jax.training.state import (
+    TrainState,
+    initial_state,
+    restored_state,
+    training_part,
+)
 from class_jax.training.step import make_train_step
 from class_jax.training.summaries import Summaries
 from class_jax.training.validation import make_validation_step, validate
@@ -38,7 +43,9 @@ PICTURES = 8  # validation images in TensorBoard's montage
 def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
     """Train `config` in `workdir`; gives the exit status."""
     mesh = make_mesh()
-    check_divisible(config.train.batch_size, mesh, leaf="config.train.batch_size")
+    check_divisible(
+        config.train.batch_size, mesh, config.train.accumulate, leaf="config.train.batch_size"
+    )
     workdir.check()  # before hours of downloading
     sources = training_sources(config, skip_broken=skip_broken)
     workdir.create()
@@ -80,7 +87,8 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         variables = network.initialize(config.seed)
         if config.model.pretrained and not resumed:
             variables = load_encoder(config.model.pretrained, network, variables)
-        state = jax.device_put(initial_state(variables, optimizer), replicated(mesh))
+        state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
+        state = jax.device_put(state, replicated(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
         # Only now: a mistake until here leaves all as it was.
@@ -101,7 +109,15 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
             train(
                 state,
                 batches,
-                train_step=make_train_step(network, optimizer, loss, **rates, mesh=mesh),
+                train_step=make_train_step(
+                    network,
+                    optimizer,
+                    loss,
+                    **rates,
+                    mesh=mesh,
+                    accumulate=config.train.accumulate,
+                    ema_decay=config.train.ema_decay,
+                ),
                 validate=_validation(config, network, sources.held_out, mesh),
                 plan=plan,
                 checkpoints=checkpoints,
@@ -164,11 +180,11 @@ def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainSt
         return state
     variables, training = checkpoints.restore(
         steps[-1],
-        variables=state.variables,
+        variables=state.evaluated,
         training=training_part(state),
         sharding=replicated(mesh),
     )
-    return TrainState(training["step"], variables, training["opt_state"])
+    return restored_state(variables, training)
 
 
 def _announce(
@@ -208,9 +224,9 @@ def _validation(
         return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size)
 
     def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
-        scores = validate(step, state.variables, batches(), mesh)
+        scores = validate(step, state.evaluated, batches(), mesh)
         first = next(batches())
-        _, maps = step(state.variables, put_batch(first, mesh))
+        _, maps = step(state.evaluated, put_batch(first, mesh))
         levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
         shown = min(PICTURES, int(first["valid"].sum()))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from class_jax.checkpoints import BEST_BY, Checkpoints
 from class_jax.sharding import put_batch
 from class_jax.training.interrupts import Interrupted, StopRequest
-from class_jax.training.state import TrainState
+from class_jax.training.state import TrainState, training_part
 from class_jax.training.step import Metrics, TrainStep
 from class_jax.training.summaries import Summaries
 
@@ -217,13 +217,8 @@ def _validated(
     return scores
 
 
-def training_part(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds beside the variables."""
-    return {"step": state.step, "opt_state": state.opt_state}
-
-
 def save(checkpoints: Checkpoints, state: TrainState, scores: dict[str, float] | None) -> None:
     """Save the state, in the background."""
     checkpoints.save(
-        int(state.step), variables=state.variables, training=training_part(state), scores=scores
+        int(state.step), variables=state.evaluated, training=training_part(state), scores=scores
     )

@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from class_jax.models.build import Network, Tree, Variables
 from class_jax.models.network import normalize
-from class_jax.sharding import batch_sharded, replicated
+from class_jax.sharding import BATCH_AXIS, batch_sharded, replicated
 from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
 LossOfLogits = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
-TrainStep = Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, Metrics]]
+Batch = Mapping[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Gradient = Callable[[Variables, Batch], tuple[Tree, Tree, Metrics]]
 
 
 def make_train_step(
@@ -26,6 +28,8 @@ def make_train_step(
     lr: Schedule,
     lr_backbone: Schedule,
     mesh: Mesh,
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
 ) -> TrainStep:
     """A jitted step over `mesh`: the batch is sharded, the state replicated and donated.
 
@@ -35,32 +39,86 @@ def make_train_step(
     `loss_of_logits` is `class_loss`, or a part of it. The step takes uint8 batches {"image":
     [B, H, W, 3], "mask": [B, H, W]} and gives the new state and scalar metrics: `loss`, the finest
     stage's `loss_pixel`, `loss_region` and `loss_object`, `grad_norm`, `lr`, `lr_backbone`.
+
+    With `accumulate` above 1 a batch is computed in so many micro-batches, one after another, and
+    needs that much less memory. Batch norm then sees a micro-batch at a time; but for that the
+    update is the undivided batch's. A state with a moving average has it updated:
+    ema ← d·ema + (1 − d)·params, d = min(ema_decay, (1 + step) / (10 + step)).
     """
+    gradient = make_gradient(network, loss_of_logits)
 
-    def step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, Metrics]:
-        images = normalize(batch["image"])
-        masks = batch["mask"].astype(jnp.float32) / 255
-
-        def loss_of(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
-            variables = Variables(params, state.variables.batch_stats)
-            logits, batch_stats = network.apply_train(variables, images)
-            loss, terms = loss_of_logits(logits, masks)
-            return loss, (batch_stats, terms)
-
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        if accumulate == 1:
+            grads, batch_stats, metrics = gradient(state.variables, batch)
+        else:
+            grads, batch_stats, metrics = _accumulated(
+                gradient, state.variables, _micro_batches(batch, accumulate, mesh)
+            )
         params = state.variables.params
-        (loss, (batch_stats, terms)), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
         updates, opt_state = optimizer.update(grads, state.opt_state, params)
-        variables = Variables(optax.apply_updates(params, updates), batch_stats)
-        metrics = {
-            "loss": loss,
-            **terms,
+        params = optax.apply_updates(params, updates)
+        metrics |= {
             "grad_norm": optax.tree.norm(grads),
             "lr": lr(state.step),
             "lr_backbone": lr_backbone(state.step),
         }
-        return TrainState(state.step + 1, variables, opt_state), metrics
+        ema = state.ema
+        if ema is not None:
+            # At first the average is of few steps, so that it forgets where training started.
+            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+            ema = optax.incremental_update(params, ema, 1 - decay)
+        return TrainState(state.step + 1, Variables(params, batch_stats), opt_state, ema), metrics
 
     whole, shared = replicated(mesh), batch_sharded(mesh)
     return jax.jit(
         step, in_shardings=(whole, shared), out_shardings=(whole, whole), donate_argnums=0
     )
+
+
+def make_gradient(network: Network, loss_of_logits: LossOfLogits) -> Gradient:
+    """What gives the gradient of a batch's loss, the new batch statistics, and the loss's terms."""
+
+    def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
+        images = normalize(batch["image"])
+        masks = batch["mask"].astype(jnp.float32) / 255
+
+        def loss_of(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
+            logits, batch_stats = network.apply_train(
+                Variables(params, variables.batch_stats), images
+            )
+            loss, terms = loss_of_logits(logits, masks)
+            return loss, (batch_stats, {"loss": loss, **terms})
+
+        grads, (batch_stats, metrics) = jax.grad(loss_of, has_aux=True)(variables.params)
+        return grads, batch_stats, metrics
+
+    return gradient
+
+
+def _micro_batches(batch: Batch, count: int, mesh: Mesh) -> Batch:
+    """[B, …] → [count, B / count, …], each micro-batch spread over all devices."""
+
+    def split(x: jax.Array) -> jax.Array:
+        # Every count-th image, so that none moves to another device.
+        parts = x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+        spread = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
+        return jax.lax.with_sharding_constraint(parts, spread)
+
+    return jax.tree.map(split, batch)
+
+
+def _accumulated(
+    gradient: Gradient, variables: Variables, batches: Batch
+) -> tuple[Tree, Tree, Metrics]:
+    """As `gradient` of all micro-batches [count, …]: means, and statistics moved by each."""
+
+    def add(carry: tuple[Tree, Tree], batch: Batch) -> tuple[tuple[Tree, Tree], Metrics]:
+        total, batch_stats = carry
+        grads, batch_stats, metrics = gradient(Variables(variables.params, batch_stats), batch)
+        return (jax.tree.map(jnp.add, total, grads), batch_stats), metrics
+
+    count = jax.tree.leaves(batches)[0].shape[0]
+    zeros = jax.tree.map(jnp.zeros_like, variables.params)
+    (total, batch_stats), metrics = jax.lax.scan(add, (zeros, variables.batch_stats), batches)
+    mean = jax.tree.map(lambda x: x.mean(axis=0), metrics)
+    return jax.tree.map(lambda x: x / count, total), batch_stats, mean

@@ -13,8 +13,8 @@ from etils import epath
 from class_jax.checkpoints import Checkpoints
 from class_jax.sharding import replicated
 from class_jax.training.interrupts import Interrupted
-from class_jax.training.loop import NonFiniteError, Plan, train, training_part
-from class_jax.training.state import TrainState
+from class_jax.training.loop import NonFiniteError, Plan, train
+from class_jax.training.state import restored_state, training_part
 from class_jax.training.summaries import Summaries
 from tests.small_run import batches
 
@@ -38,7 +38,7 @@ def go(run, folder, *, plan=PLAN, stream=None, train_step=None, score=lambda ste
                 training=training_part(state),
                 sharding=replicated(run.mesh),
             )
-            state = TrainState(training["step"], variables, training["opt_state"])
+            state = restored_state(variables, training)
         start = int(state.step)
         with Summaries(folder, folder / "metrics.jsonl", start_step=start) as summaries:
             return train(

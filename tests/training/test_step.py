@@ -1,5 +1,6 @@
 """The step on one and on eight devices, and what it computes."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -10,7 +11,10 @@ import pytest
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
 from class_jax.models.network import normalize
-from class_jax.sharding import check_divisible, put_batch
+from class_jax.sharding import check_divisible, put_batch, replicated
+from class_jax.training.optimizer import sgd
+from class_jax.training.state import initial_state, restored_state, training_part
+from class_jax.training.step import make_train_step
 from tests.small_run import batches, mesh_of, small_run
 
 
@@ -58,7 +62,75 @@ def test_training_learns_and_counts_steps(run_on_one):
     assert losses[-1] < 0.8 * losses[0]
 
 
+class FrozenStatistics:
+    """A network whose batch norm uses its running statistics, in training too."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def apply_train(self, variables, images):
+        return self.network.apply(variables, images), variables.batch_stats
+
+
+def test_micro_batches_and_moving_average(small_network):
+    network, batch = FrozenStatistics(small_network), next(batches())
+    rate = lambda step: 0.01  # noqa: E731 - a schedule
+    optimizer = sgd(rate, rate, momentum=0.9, nesterov=False, weight_decay=5e-4)
+
+    def states(mesh, steps, **options):
+        step = make_train_step(
+            network, optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=mesh, **options
+        )
+        state = initial_state(small_network.initialize(0), optimizer, ema="ema_decay" in options)
+        state = jax.device_put(state, replicated(mesh))
+        for _ in range(steps):
+            state, metrics = step(state, put_batch(batch, mesh))
+            yield jax.device_get(state), jax.device_get(metrics)
+
+    undivided = list(states(mesh_of(1), 2))
+    divided = list(states(mesh_of(2), 2, accumulate=2, ema_decay=0.15))
+    for (whole, whole_metrics), (parts, parts_metrics) in zip(undivided, divided, strict=True):
+        for name, value in whole_metrics.items():
+            assert parts_metrics[name] == pytest.approx(value, rel=1e-4), name
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+            parts.variables,
+            whole.variables,
+        )
+        assert whole.ema is None
+    # d = 1/10 after the first step, then 0.15, as (1 + 1) / (10 + 1) is more.
+    average = jax.tree.map(np.asarray, small_network.initialize(0).params)
+    for decay, (state, _) in zip((0.1, 0.15), divided, strict=True):
+        average = jax.tree.map(
+            lambda old, new, d=decay: (
+                d * np.asarray(old, np.float64) + (1 - d) * np.asarray(new, np.float64)
+            ),
+            average,
+            state.variables.params,
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+            state.ema,
+            average,
+        )
+        assert state.evaluated.params is state.ema
+
+
+@pytest.mark.parametrize("ema", [False, True])
+def test_a_checkpoints_two_parts_make_the_state_again(small_network, ema):
+    optimizer = sgd(lambda s: 0.1, lambda s: 0.1, momentum=0.9, nesterov=False, weight_decay=0)
+    state = initial_state(small_network.initialize(0), optimizer, ema=ema)
+    if ema:
+        state = dataclasses.replace(state, ema=jax.tree.map(lambda x: x + 1, state.ema))
+    again = restored_state(state.evaluated, training_part(state))
+    assert jax.tree.structure(again) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, again, state)
+
+
 def test_batch_that_the_devices_do_not_divide_is_refused():
     check_divisible(16, mesh_of(8), leaf="config.train.batch_size")
     with pytest.raises(UserError, match=r"config\.train\.batch_size = 12 does not divide over 8"):
         check_divisible(12, mesh_of(8), leaf="config.train.batch_size")
+    check_divisible(16, mesh_of(4), 4, leaf="config.train.batch_size")
+    with pytest.raises(UserError, match=r"over 4 devices in 3 micro-batches each: .* of 12"):
+        check_divisible(16, mesh_of(4), 3, leaf="config.train.batch_size")

@@ -24,6 +24,10 @@ FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
 FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay")
 FREE_BEFORE_TRAINING = ("model.dtype",)
 
+# Leaves that came later, each with the value that means what was done before: runs that were
+# begun without them go on.
+ADDED = {"train.accumulate": 1, "train.ema_decay": 0.0}
+
 
 def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
     """The recipe if one is named, else the workdir's saved one, else configs/r50.py.
@@ -36,12 +40,23 @@ def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> 
     Raises:
       UserError: no such file, no such leaf, a value of the wrong type, an unknown flag.
     """
-    saved = None if recipe else workdir.load_config()
+    saved = None if recipe else saved_config(workdir)
     config = saved or load_recipe(recipe or str(DEFAULT_RECIPE))
     for flag, value in _pairs(overrides):
         _override(config, flag.removeprefix("--config."), value)
     _check_complete(config)
     check_limits(config)
+    return config
+
+
+def saved_config(workdir: Workdir) -> ConfigDict | None:
+    """The workdir's configuration with today's leaves; None where it holds none."""
+    config = workdir.load_config()
+    if config is not None:
+        present = named_leaves(config)
+        missing = {name: value for name, value in ADDED.items() if name not in present}
+        if "train" in config:
+            config.update_from_flattened_dict(missing)
     return config
 
 
@@ -77,7 +92,7 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> N
 
     Where nothing was `trained` yet, only the network must be the saved one.
     """
-    saved = workdir.load_config()
+    saved = saved_config(workdir)
     if saved is None:
         return
     fixed = FIXED_ON_RESUME if trained else FIXED_BEFORE_TRAINING

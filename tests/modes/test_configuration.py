@@ -1,12 +1,19 @@
 """Which configuration is in force, overrides by type, and mistakes in one sentence."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.modes.configuration import check_resumable, in_force, load_recipe, named_leaves
+from class_jax.modes.configuration import (
+    ADDED,
+    check_resumable,
+    in_force,
+    load_recipe,
+    named_leaves,
+)
 from class_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[2]
@@ -194,3 +201,18 @@ def test_a_converted_network_may_learn_from_anything(saved):
     other = in_force(R50, saved, ["--config.model.features=32"])
     with pytest.raises(UserError, match=r"model\.features is 64 there and 32 here"):
         check_resumable(other, saved, trained=False)
+
+
+def test_a_run_of_before_a_leaf_was_added_goes_on(workdir):
+    config = load_recipe(str(ROOT / "configs" / "quickstart.py"))
+    workdir.create()
+    workdir.save_config(config)
+    saved = json.loads(workdir.config_file.read_text())
+    for name in ADDED:
+        section, leaf = name.split(".")
+        del saved[section][leaf]
+    workdir.config_file.write_text(json.dumps(saved))
+    again = in_force(None, workdir, [])
+    assert named_leaves(again) == named_leaves(config)
+    check_resumable(again, workdir, trained=True)
+    assert in_force(None, workdir, ["--config.train.ema_decay=0.5"]).train.ema_decay == 0.5

@@ -13,9 +13,10 @@ def dispatch(arguments: list[str]) -> int:
     flags, overrides = parse_flags(arguments, description=__doc__)
     from absl import logging
 
-    from class_jax.modes import configuration
+    from class_jax.modes import configuration, startup
     from class_jax.workdir import Workdir
 
+    startup.keep_compiled_programs()
     logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
     workdir = Workdir(flags.workdir)
     config = configuration.in_force(flags.config, workdir, overrides)

@@ -11,6 +11,7 @@ os.environ.setdefault(
     " --xla_backend_optimization_level=0",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # the user's cache is left alone
 
 import pytest
 from jax.sharding import Mesh

@@ -127,6 +127,26 @@ def test_a_checkpoints_two_parts_make_the_state_again(small_network, ema):
     jax.tree.map(np.testing.assert_array_equal, again, state)
 
 
+def test_each_size_is_compiled_once(run_on_one):
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
+    )
+    state, of_size = run_on_one.start(), {side: next(batches(side=side)) for side in (64, 32)}
+
+    def epoch(state):
+        for side in (64, 32, 64):
+            state, metrics = run_on_one.step(state, put_batch(of_size[side], run_on_one.mesh))
+            jax.device_get(metrics)
+        return state
+
+    state = epoch(state)
+    assert compiled  # of 32 at least: the listener hears it
+    before = len(compiled)
+    epoch(epoch(state))
+    assert len(compiled) == before
+
+
 def test_batch_that_the_devices_do_not_divide_is_refused():
     check_divisible(16, mesh_of(8), leaf="config.train.batch_size")
     with pytest.raises(UserError, match=r"config\.train\.batch_size = 12 does not divide over 8"):

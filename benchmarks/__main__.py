@@ -1,0 +1,22 @@
+"""Run all benchmarks, one after another, each in a process of its own: `python -m benchmarks`."""
+
+import subprocess
+import sys
+
+NAMES = ("scoring", "inference", "feed", "loss", "startup")
+
+
+def main() -> int:
+    """Run them; gives 1 where one failed, after the others."""
+    failed = [
+        name
+        for name in NAMES
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+    ]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

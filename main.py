@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - each mode loads what it needs; a mistyped flag is answered at once
 
+import io
 import sys
 
 from class_jax.errors import UserError, mendable
@@ -49,6 +50,9 @@ def dispatch(arguments: list[str]) -> int:
 
 def main() -> int:
     """Run, and turn a user's mistake into one sentence and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may hold any letter
     try:
         return dispatch(sys.argv[1:])
     except UserError as error:

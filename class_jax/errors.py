@@ -30,6 +30,8 @@ def mendable(error: BaseException) -> str | None:
         # Libraries wrap the operating system's error in their own types, but keep its words.
         if any(word in str(seen) for word in words):
             return FULL_DISK
+        if isinstance(seen, RuntimeError) and "home directory" in str(seen):
+            return "a path starts with ~ and a name, and there is no such user."
         if isinstance(seen, OSError) and seen.errno in MENDABLE:
             return f"{seen.filename}: {seen.strerror}."
         seen = seen.__cause__ or seen.__context__

@@ -1,5 +1,6 @@
 """pr_curves.png and f_curves.png: a panel for each set and protocol, a line for each method."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from class_jax.evaluation.files import written_whole
+from class_jax.evaluation.files import shortened, written_whole
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores
 
@@ -18,6 +20,7 @@ WIDTH = 3.4  # inches, a column of a paper
 DOTS = 300  # an inch
 PANELS_ACROSS = 2
 ROW = 0.16  # inches, of the legend
+NAME_LENGTH, SET_LENGTH = 30, 16  # characters that fit
 STYLE: Any = {
     "font.size": 7,
     "axes.titlesize": 7,
@@ -25,6 +28,7 @@ STYLE: Any = {
     "lines.linewidth": 1.1,
     "grid.linewidth": 0.4,
     "legend.fontsize": 7,
+    "text.parse_math": False,  # names may hold $ signs
 }
 # Okabe and Ito's colours, which colour-blind readers tell apart; dashes for readers of grey prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -50,7 +54,8 @@ def _draw_f(axes: Axes, curves: dict[str, np.ndarray], line: dict) -> None:
 def _write(path: Path, scores: Sequence[SetScores], draw: Draw, names: tuple[str, str]) -> None:
     with rc_context(STYLE):
         figure = _figure(scores, draw, names)
-        with written_whole(path) as partial:
+        with written_whole(path) as partial, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a box for what the font lacks
             figure.savefig(partial, dpi=DOTS, format="png")
 
 
@@ -66,14 +71,16 @@ def _figure(scores: Sequence[SetScores], draw: Draw, names: tuple[str, str]) -> 
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        axes.set_title(f"{title_of(panel[0])} ({panel[1]})")
+        axes.set_title(f"{shortened(title_of(panel[0]), SET_LENGTH)} ({panel[1]})")
         _frame(axes, names)
         for row in scores:
             if (row.set_name, row.protocol) == panel:
                 draw(axes, row.total.curves(), _line(row.method, methods))
     handles = _handles(grid.flat[: len(panels)])
     # Below the panels, where it hides no line.
-    figure.legend(handles.values(), handles, loc="outside lower center", frameon=False)
+    # Not at the start of a label: matplotlib leaves those with "_" there out.
+    labels = [f" {shortened(label, NAME_LENGTH)}" for label in handles]
+    figure.legend(list(handles.values()), labels, loc="outside lower center", frameon=False)
     return figure
 
 
@@ -93,16 +100,12 @@ def _frame(axes: Axes, names: tuple[str, str]) -> None:
 def _line(method: str, methods: Sequence[str]) -> dict:
     index = methods.index(method)
     return {
-        "label": method,
+        "gid": method,
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
     }
 
 
-def _handles(panels: Iterable[Axes]) -> dict:
+def _handles(panels: Iterable[Axes]) -> dict[str, Line2D]:
     """One line for each method, whichever panel has it."""
-    return {
-        label: line
-        for axes in panels
-        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    return {str(line.get_gid()): line for axes in panels for line in axes.get_lines()}

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from class_jax.data.montage import GAP, Row, montage
-from class_jax.evaluation.files import written_whole
+from class_jax.evaluation.files import shortened, written_whole
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores
@@ -16,7 +16,7 @@ Show = Callable[[str], Row]  # an image's name → image if known, mask, map
 
 CELL = 240  # pixels
 STRIP = 24  # height of a line of text, pixels
-NAME_LENGTH = 40  # of a label, characters
+NAME_LENGTH, SET_LENGTH = 40, 24  # of labels, characters
 PAPER, INK = 255, 0
 
 
@@ -44,10 +44,13 @@ def write_examples(path: Path, scores: Sequence[SetScores], shown: Sequence[Show
     width = GAP + 3 * (CELL + GAP)
     strips = [_text(width, {_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
     for row, show in zip(scores, shown, strict=True):
-        title = f"{_shortened(title_of(row.set_name))}: {_shortened(row.method)} ({row.protocol})"
+        title = (
+            f"{shortened(title_of(row.set_name), SET_LENGTH)}: "
+            f"{shortened(row.method, NAME_LENGTH)} ({row.protocol})"
+        )
         strips.append(_text(width, {_column(0): title}))
         for name, label in pick_examples(row.per_image).items():
-            line = f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {_shortened(name)}"
+            line = f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {shortened(name, NAME_LENGTH)}"
             strips.append(_text(width, {_column(0): line}))
             strips.append(montage([show(name)], cell=CELL))
     with written_whole(path) as partial:
@@ -57,10 +60,6 @@ def write_examples(path: Path, scores: Sequence[SetScores], shown: Sequence[Show
 def _column(index: int) -> int:
     """Left edge of a column of the montage, pixels."""
     return GAP + index * (CELL + GAP)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= NAME_LENGTH else f"...{name[3 - NAME_LENGTH :]}"
 
 
 def _text(width: int, words: Mapping[int, str]) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which map of a method belongs to which mask: by stem, without what publishers append to it."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ class Masks(NamedTuple):
     """The masks of a set."""
 
     set_name: str
+    folder: Path
     files: dict[str, Path]  # by stem, with its sub-folder if any
     images: dict[str, Path]  # the images that lie beside them, if any
 
@@ -45,10 +47,7 @@ def find_masks(folder: Path) -> Masks:
     files = _by_stem(folder, "--masks")
     if not files:
         raise UserError(f"--masks={folder} holds no masks.")
-    resolved = folder.resolve()
-    generic = resolved.name.lower() in MASK_FOLDERS
-    name = resolved.parent.name if generic else resolved.name
-    return Masks(name, files, _images_beside(resolved))
+    return Masks(_set_name(folder), folder, files, _images_beside(folder.resolve()))
 
 
 def find_maps(folders: Sequence[Path], masks: Masks) -> list[MethodMaps]:
@@ -63,7 +62,7 @@ def find_maps(folders: Sequence[Path], masks: Masks) -> list[MethodMaps]:
     for folder in resolved:
         if resolved.count(folder) > 1:
             raise UserError(f"--predictions={folder} is given twice.")
-    names = _shortest_names(resolved)
+    names = _shortest_names([_absolute(folder) for folder in folders])
     return [_paired(folder, name, masks) for folder, name in zip(folders, names, strict=True)]
 
 
@@ -110,12 +109,16 @@ def _paired(folder: Path, method: str, masks: Masks) -> MethodMaps:
     )
 
 
-def _suffixes(stems: Mapping[str, Path]) -> list[str]:
-    """What may be appended to masks' names: what all of the stems end in, and known suffixes."""
-    first = next(iter(stems), "")
+def _suffixes(stems: Collection[str]) -> list[str]:
+    """What may be appended to masks' names: known suffixes, and what all of the stems end in.
+
+    The shortest first: what is left of a name should be as much of it as possible.
+    """
+    first = next(iter(stems), "").rpartition("/")[2]
     ends = (first[i:] for i, letter in enumerate(first) if i and letter in SEPARATORS)
-    shared = [end for end in ends if all(stem.endswith(end) for stem in stems)]
-    return [*dict.fromkeys((*shared, *SUFFIXES))]
+    # The end of a single name says nothing about how names end here.
+    shared = [end for end in ends if len(stems) > 1 and all(s.endswith(end) for s in stems)]
+    return sorted({*shared, *SUFFIXES}, key=len)
 
 
 def _by_stem(folder: Path, flag: str) -> dict[str, Path]:
@@ -144,11 +147,14 @@ def _folder_of_masks(folder: Path) -> Path:
 
 def _images_beside(masks: Path) -> dict[str, Path]:
     """The images that belong to a folder of masks, if they lie beside it in a known layout."""
-    try:
-        images, beside = find_layout(masks.parent, leaf="--masks")
-        return _by_stem(images, "--masks") if beside == masks else {}
-    except UserError:
-        return {}
+    for root in masks.parents[:3]:  # some layouts are so deep
+        try:
+            images, beside = find_layout(root, leaf="--masks")
+            if beside == masks:
+                return _by_stem(images, "--masks")
+        except UserError:
+            continue
+    return {}
 
 
 def _check_folder(folder: Path, flag: str) -> None:
@@ -157,11 +163,25 @@ def _check_folder(folder: Path, flag: str) -> None:
         raise UserError(f"{flag}={folder} {found}.")
 
 
+def _absolute(folder: Path) -> Path:
+    """Without following links: a link's own name is what the user calls it."""
+    return Path(os.path.abspath(folder))  # noqa: PTH100 - `resolve` follows links
+
+
+def _set_name(masks: Path) -> str:
+    """The folder's name, or where it is called like any folder of masks, what it lies in."""
+    masks = _absolute(masks)
+    if masks.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
+        return "PASCAL-S"
+    return masks.parent.name if masks.name.lower() in MASK_FOLDERS else masks.name
+
+
 def _shortest_names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, and more parts where that would name two alike."""
-    parts = 1
-    while True:
-        names = ["/".join(folder.parts[-parts:]) for folder in folders]
-        if len(set(names)) == len(names):
-            return names
-        parts += 1
+    """The last part of each path, or as many as tell it from the others."""
+    names = []
+    for folder in folders:
+        parts = 1
+        while sum(each.parts[-parts:] == folder.parts[-parts:] for each in folders) > 1:
+            parts += 1
+        names.append("/".join(folder.parts[-parts:]))
+    return names

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from class_jax.evaluation.files import write_csv
+from class_jax.evaluation.files import printable, write_csv
 from class_jax.evaluation.protocols import FIGURES
 from class_jax.evaluation.scores import SetScores
 
@@ -14,7 +14,10 @@ def format_table(rows: Sequence[SetScores]) -> str:
     """A plain text table of COLUMNS, figures to four decimals, a line for each row."""
     lines = [
         COLUMNS,
-        *((*_labels(row), *(f"{value:.4f}" for value in _figures(row))) for row in rows),
+        *(
+            (*map(printable, _labels(row)), *(f"{value:.4f}" for value in _figures(row)))
+            for row in rows
+        ),
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_align(line, widths) for line in lines)

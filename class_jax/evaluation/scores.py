@@ -1,5 +1,6 @@
 """What methods score, and the record of it from which an interrupted command goes on."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -21,7 +22,7 @@ from class_jax.evaluation.protocols import (
 PER_IMAGE_COLUMNS = ("set", "method", "image", "protocol", *FIGURES)
 SAVE_EVERY = 30.0  # seconds
 # A record of another version would mix two computations in one sum.
-MADE_BY = f"1, pysodmetrics {PYSOD_VERSION}"
+MADE_BY = f"2, pysodmetrics {PYSOD_VERSION}"
 
 Outcome = dict[str, Measurement] | str  # by protocol, or why it could not be measured
 
@@ -38,76 +39,94 @@ class SetScores:
     failed: dict[str, str]  # name → why it could not be measured
 
 
-@dataclasses.dataclass(eq=False)
 class Entry:
     """A method's images of a set that were scored so far, by one protocol or several."""
 
-    set_name: str
-    method: str
-    totals: dict[str, Measurement]
-    per_image: dict[str, dict[str, Figures]]  # by protocol, then by name
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    stamps: Any = dataclasses.field(default_factory=hashlib.sha256)  # of all images so far
-
-    @classmethod
-    def empty(cls, set_name: str, method: str, protocols: Sequence[str]) -> Self:
+    def __init__(self, set_name: str, method: str, protocols: Sequence[str]) -> None:
         """Nothing is scored yet."""
+        self.set_name, self.method = set_name, method
+        self._rows: list[tuple[str, dict[str, Figures] | str]] = []
         totals = {protocol: MEASUREMENTS[protocol].nothing() for protocol in protocols}
-        return cls(set_name, method, totals, {protocol: {} for protocol in protocols})
+        # How many rows count, their sums, and a digest of their stamps: changed all at once, so
+        # that Ctrl-C finds an image either in all of them or in none.
+        self._state = (0, totals, hashlib.sha256())
 
     def add(self, name: str, stamp: str, outcome: Outcome) -> None:
         """The next image of the set."""
-        self.stamps.update(os.fsencode(stamp))
+        count, totals, stamps = self._state
+        del self._rows[count:]
+        stamps = stamps.copy()
+        stamps.update(os.fsencode(stamp))
         if isinstance(outcome, str):
-            self.failed[name] = outcome
-            return
-        for protocol, measurement in outcome.items():
-            self.per_image[protocol][name] = measurement.figures()
-            self.totals[protocol] += measurement
+            self._rows.append((name, outcome))
+        else:
+            figures = {protocol: each.figures() for protocol, each in outcome.items()}
+            totals = {protocol: total + outcome[protocol] for protocol, total in totals.items()}
+            self._rows.append((name, figures))
+        self._state = (count + 1, totals, stamps)
 
-    def count(self) -> int:
-        """How many images were looked at."""
-        return len(self.failed) + len(next(iter(self.per_image.values())))
+    @property
+    def rows(self) -> list[tuple[str, dict[str, Figures] | str]]:
+        """Name, and figures by protocol or the reason why there are none, in the set's order."""
+        return self._rows[: self._state[0]]
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Name → why an image could not be measured."""
+        return {name: reason for name, reason in self.rows if isinstance(reason, str)}
 
     def scores(self) -> list[SetScores]:
         """The scores, one for each protocol."""
+        rows, failed = self.rows, self.failed
         return [
-            SetScores(self.set_name, self.method, protocol, total, images, self.failed)
-            for (protocol, total), images in zip(
-                self.totals.items(), self.per_image.values(), strict=True
+            SetScores(
+                self.set_name,
+                self.method,
+                protocol,
+                total,
+                {name: row[protocol] for name, row in rows if not isinstance(row, str)},
+                failed,
             )
+            for protocol, total in self._state[1].items()
         ]
 
     def to_json(self) -> dict[str, Any]:
         """For a file."""
+        count, totals, stamps = self._state
         return {
-            "totals": {name: total.numbers() for name, total in self.totals.items()},
-            "per_image": {
-                protocol: {name: list(figures.values()) for name, figures in images.items()}
-                for protocol, images in self.per_image.items()
-            },
-            "failed": self.failed,
-            "stamps": self.stamps.hexdigest(),
+            "totals": {protocol: total.numbers() for protocol, total in totals.items()},
+            "rows": [
+                (name, row if isinstance(row, str) else [list(f.values()) for f in row.values()])
+                for name, row in self._rows[:count]
+            ],
+            "stamps": stamps.hexdigest(),
         }
 
-    def restore(self, saved: dict[str, Any], stamps: Sequence[str]) -> bool:
-        """Take up what `to_json` gave if it is of the first images of these; whether it was."""
-        if list(saved["totals"]) != list(self.totals):
-            return False
-        per_image = {
-            protocol: {
-                name: dict(zip(FIGURES, values, strict=True)) for name, values in images.items()
-            }
-            for protocol, images in saved["per_image"].items()
-        }
-        count = len(saved["failed"]) + len(next(iter(per_image.values())))
+    def restore(self, saved: dict[str, Any], stamps: Sequence[str]) -> None:
+        """Take up what `to_json` gave, if it is of the first of these images by these protocols."""
+        protocols = list(self._state[1])
+        count = len(saved["rows"])
         digest = hashlib.sha256(os.fsencode("".join(stamps[:count])))
-        if count > len(stamps) or digest.hexdigest() != saved["stamps"]:
-            return False
-        self.per_image, self.failed, self.stamps = per_image, saved["failed"], digest
-        for protocol, numbers in saved["totals"].items():
-            self.totals[protocol] = MEASUREMENTS[protocol].from_numbers(numbers)
-        return True
+        same_images = count <= len(stamps) and digest.hexdigest() == saved["stamps"]
+        if list(saved["totals"]) != protocols or not same_images:
+            return
+        self._rows = [
+            (
+                name,
+                row
+                if isinstance(row, str)
+                else {
+                    protocol: dict(zip(FIGURES, values, strict=True))
+                    for protocol, values in zip(protocols, row, strict=True)
+                },
+            )
+            for name, row in saved["rows"]
+        ]
+        totals = {
+            protocol: MEASUREMENTS[protocol].from_numbers(numbers)
+            for protocol, numbers in saved["totals"].items()
+        }
+        self._state = (count, totals, digest)
 
 
 class Ledger:
@@ -134,8 +153,10 @@ class Ledger:
     def __exit__(self, *exception: object) -> None:
         """Save; an interrupted command's record too."""
         self.save()
-        if exception[0] is None:
+        if exception[0] is None or not self._scored():
             self._record.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._record.parent.rmdir()  # where nothing was written
 
     def entry(self, set_name: str, method: str, stamps: Sequence[str]) -> Entry:
         """The entry of a method on a set, which may hold the first of its images already.
@@ -145,7 +166,7 @@ class Ledger:
           method: its name.
           stamps: of all its images, in order; they change where a map or a mask does.
         """
-        entry = Entry.empty(set_name, method, self._protocols)
+        entry = Entry(set_name, method, self._protocols)
         saved = self._left.pop(_key(set_name, method), None)
         if saved:
             entry.restore(saved, stamps)
@@ -160,7 +181,7 @@ class Ledger:
     def save(self) -> None:
         """Write per_image.csv and the record; each whole or not at all."""
         rows = [row for entry in self.entries for row in _rows(entry)]
-        if not rows:
+        if not self._scored():
             return
         write_csv(self._table, PER_IMAGE_COLUMNS, rows)
         # What has not been reached yet stays for the time it is.
@@ -169,6 +190,10 @@ class Ledger:
             record = {"made_by": MADE_BY, "entries": {**self._left, **entries}}
             partial.write_text(json.dumps(record))
         self._saved_at = time.monotonic()
+
+    def _scored(self) -> bool:
+        """Whether there is anything to keep."""
+        return any(len(entry.rows) > len(entry.failed) for entry in self.entries)
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -183,7 +208,7 @@ def _key(set_name: str, method: str) -> str:
 
 
 def _rows(entry: Entry) -> Iterable[tuple[str, ...]]:
-    for protocol, images in entry.per_image.items():
-        for name, figures in images.items():
+    for row in entry.scores():
+        for name, figures in row.per_image.items():
             numbers = (repr(value) for value in figures.values())
-            yield (entry.set_name, entry.method, name, protocol, *numbers)
+            yield (entry.set_name, entry.method, name, row.protocol, *numbers)

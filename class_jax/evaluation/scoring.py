@@ -17,6 +17,7 @@ from tqdm import tqdm
 from class_jax.data.images import read_map
 from class_jax.data.sources import MaskReader
 from class_jax.errors import UserError
+from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import measure
 from class_jax.evaluation.scores import Entry, Ledger, Outcome
 
@@ -82,7 +83,7 @@ class Scorer:
           UserError: nothing could be measured.
         """
         entry = self._ledger.entry(set_name, method, [task.stamp for task in tasks])
-        done = entry.count()
+        done = len(entry.rows)
         if done:
             print(f"{set_name}, {method}: {done} images were scored before", file=sys.stderr)
         with _progress_bar(f"{set_name}, {method}", len(tasks), done) as bar:
@@ -91,8 +92,8 @@ class Scorer:
                 entry.add(task.name, task.stamp, outcome)
                 bar.update()
                 self._ledger.save_now_and_then()
-        if not entry.count() > len(entry.failed):
-            raise UserError(_nothing_measured(set_name, entry.failed))
+        if len(entry.failed) == len(entry.rows):
+            raise UserError(_nothing_measured(f"{set_name}, {method}", entry.failed))
         return entry
 
     @staticmethod
@@ -123,7 +124,12 @@ class Scorer:
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start_process,
         )
-        return self._pool.submit(_measure_files, task.map, task.mask, self._protocols)
+        # A process that is started here inherits what is blocked: Ctrl-C is this one's affair.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self._pool.submit(_measure_files, task.map, task.mask, self._protocols)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _finished(task: Task, outcome: str | Future[Outcome]) -> tuple[Task, Outcome]:
@@ -175,14 +181,14 @@ def _progress_bar(title: str, total: int, done: int) -> tqdm:
     return tqdm(
         total=total,
         initial=done,
-        desc=title,
+        desc=printable(title),
         unit="image",
         mininterval=0.5 if sys.stderr.isatty() else 10.0,
     )
 
 
-def _nothing_measured(set_name: str, failed: dict[str, str]) -> str:
+def _nothing_measured(what: str, failed: dict[str, str]) -> str:
     if not failed:
-        return f"the set {set_name} holds no image: nothing to evaluate."
+        return f"{what}: the set holds no image, and there is nothing to score."
     first = next(iter(failed.values()))
-    return f"none of the {len(failed)} images of {set_name} could be done; the first: {first}"
+    return f"{what}: none of the {len(failed)} images could be done; the first: {first}"

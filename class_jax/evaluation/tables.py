@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from class_jax.evaluation.files import written_whole
+from class_jax.evaluation.files import printable, written_whole
 from class_jax.evaluation.protocols import FIGURES, MATLAB, PYSOD, PYSOD_VERSION
 from class_jax.evaluation.published import COLUMNS, TestSet, published_set, title_of
 from class_jax.evaluation.scores import SetScores
@@ -39,7 +39,7 @@ def write_tables(folder: Path, scores: Sequence[SetScores]) -> None:
         ("results.tex", "\n".join([_LATEX_HEAD, *map(_latex, tables)])),
     ):
         with written_whole(folder / name) as partial:
-            partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+            partial.write_text(text, encoding="utf-8")
 
 
 def _tables(scores: Sequence[SetScores]) -> Iterator[Table]:
@@ -76,11 +76,13 @@ def _beside_published(protocol: str, scores: Sequence[SetScores]) -> Table:
     for position, (set_name, published) in enumerate(sets.items()):
         figures = {row.method: row.total.figures() for row in scores if row.set_name == set_name}
         measured = {name: tuple(row[c] for c in COLUMNS) for name, row in figures.items()}
+        for name in measured.keys() & published.scores.keys():  # somebody calls a folder so
+            measured[f"{name} (measured)"] = measured.pop(name)
         for method, numbers in (measured | published.scores).items():
             row = values.setdefault(method, [None] * (len(sets) * len(COLUMNS)))
             row[position * len(COLUMNS) : (position + 1) * len(COLUMNS)] = numbers
-    methods = {row.method for row in scores}
-    ordered = sorted(values, key=lambda method: method not in methods)  # measured ones first
+    printed = {name for each in sets.values() for name in each.scores}
+    ordered = sorted(values, key=lambda method: method in printed)  # measured ones first
     best = _best([values[method] for method in ordered], COLUMNS * len(sets), digits=3)
     return Table(
         f"{_title(protocol)}: beside published figures",
@@ -145,7 +147,7 @@ def _markdown(table: Table) -> str:
     ]
     rule = ["---" if _is_text(table, j) else "---:" for j in range(len(columns))]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *body))
-    return f"\n## {table.title}\n\n{lines}\n\n{table.note}\n"
+    return f"\n## {table.title}\n\n{lines}\n\n{_escaped(table.note)}\n"
 
 
 def _cells(table: Table, escape: Callable[[str], str], bold: str) -> list[list[str]]:
@@ -161,7 +163,9 @@ def _cells(table: Table, escape: Callable[[str], str], bold: str) -> list[list[s
 
 def _escaped(cell: str) -> str:
     """Names of folders may hold Markdown's own signs."""
-    return "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in cell)
+    return "".join(
+        f"\\{letter}" if letter in "\\|*_`<>[]$~#" else letter for letter in printable(cell)
+    )
 
 
 def _is_text(table: Table, column: int) -> bool:
@@ -175,6 +179,7 @@ _LATEX_SIGNS = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
 }
 
 
@@ -219,4 +224,6 @@ def _latex_rows(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _tex(text: str) -> str:
-    return "".join(_LATEX_SIGNS.get(letter, letter) for letter in text)
+    # A row that starts with [ or * would be taken for an option of the line before.
+    start = "{}" if text.startswith(("[", "*")) else ""
+    return start + "".join(_LATEX_SIGNS.get(letter, letter) for letter in printable(text))

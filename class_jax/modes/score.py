@@ -8,6 +8,7 @@ from pathlib import Path
 from class_jax.data.images import read_image, read_map, read_mask
 from class_jax.data.montage import Row
 from class_jax.errors import UserError
+from class_jax.evaluation.examples import Show
 from class_jax.evaluation.pairing import (
     Masks,
     MethodMaps,
@@ -52,27 +53,37 @@ def run(
     truth = find_masks(Path(masks).expanduser())
     methods = find_maps([Path(folder).expanduser() for folder in predictions], truth)
     folder = Path(output).expanduser().absolute() if output else workdir.local / "score"
-    _check_output(folder, [masks, *predictions])
+    _check_output(folder, [truth.folder, *(Path(name).expanduser() for name in predictions)])
     _check_missing(methods, truth, allow_missing=allow_missing)
     protocols = protocols_of(protocol)
     entries: list[Entry] = []
+    shown: list[Show] = []
+    problems: list[str] = []
     with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
         for maps in methods:
-            entries.append(scorer.score(truth.set_name, maps.method, score_tasks(maps, truth)))
-        shown = [functools.partial(_show, maps, truth) for maps in methods]
+            try:
+                entry = scorer.score(truth.set_name, maps.method, score_tasks(maps, truth))
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            entries.append(entry)
+            shown.append(functools.partial(_show, maps, truth))
+            problems += entry.failed.values()
+        if not entries:
+            raise UserError(" ".join(problems))
         write_results(folder, entries, shown)
     print(f"tables and figures are in {folder}", file=sys.stderr)
-    return finish([problem for entry in entries for problem in entry.failed.values()])
+    return finish(problems)
 
 
-def _check_output(folder: Path, inputs: Sequence[str]) -> None:
+def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
     above = folder
     while not above.exists():
         above = above.parent
     if not above.is_dir():
         raise UserError(f"--output={folder}: {above} is a file, and a folder is needed.")
     for name in inputs:
-        if folder.resolve().is_relative_to(Path(name).expanduser().resolve()):
+        if folder.resolve().is_relative_to(name.resolve()):
             raise UserError(
                 f"--output={folder} lies in {name}, whose pictures are scored: name another folder."
             )

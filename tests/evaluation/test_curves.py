@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from class_jax.evaluation import curves
+from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
 from class_jax.evaluation.scores import SetScores
 from tests.evaluation.test_protocols import drawn_pairs
@@ -23,11 +24,18 @@ def scores(set_name="toys", method="A", protocol="pysod"):
         ([scores()], ["toys (pysod)"]),
         ([scores(method=f"method {i}") for i in range(9)], ["toys (pysod)"]),
         (
+            [
+                scores("$x_{$", method)
+                for method in ("a$\\frac$b", "_hidden", "m\udcff", "a\nb", "字")
+            ],
+            ["$x_{$ (pysod)"],
+        ),
+        (
             [scores("ecssd"), scores("ecssd", protocol="matlab"), scores("toys")],
             ["ECSSD (pysod)", "ECSSD (matlab)", "toys (pysod)"],
         ),
     ],
-    ids=["one", "many methods", "sets and protocols"],
+    ids=["one", "many methods", "signs", "sets and protocols"],
 )
 def test_figures(tmp_path, monkeypatch, rows, titles):
     drawn = []
@@ -40,8 +48,8 @@ def test_figures(tmp_path, monkeypatch, rows, titles):
         panels = [axes for axes in figure.axes if axes.get_visible()]
         assert [axes.get_title() for axes in panels] == titles
         (legend,) = figure.legends
-        labels = [text.get_text() for text in legend.get_texts()]
-        assert labels == list(dict.fromkeys(row.method for row in rows))
+        labels = [text.get_text().strip() for text in legend.get_texts()]
+        assert labels == list(dict.fromkeys(printable(row.method) for row in rows))
         # The legend lies below the panels and inside the figure, and every method looks different.
         box = legend.get_window_extent()
         assert box.y1 <= min(axes.get_tightbbox().y0 for axes in panels)
@@ -49,6 +57,21 @@ def test_figures(tmp_path, monkeypatch, rows, titles):
         assert box.y0 >= 0
         styles = {(line.get_color(), str(line.get_linestyle())) for line in legend.get_lines()}
         assert len(styles) == len(labels)
+
+
+def test_long_names_are_cut_where_they_fit(tmp_path, monkeypatch):
+    drawn = []
+    make = curves._figure
+    monkeypatch.setattr(curves, "_figure", lambda *args: drawn.append(make(*args)) or drawn[-1])
+    curves.write_curves(tmp_path, [scores("s" * 250, "m" * 250 + "v2"), scores("t", "m" * 250)])
+    for figure in drawn:
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert [text.get_text()[-2:] for text in legend.get_texts()] == ["v2", "mm"]
+        for axes in figure.axes:
+            assert axes.title.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_lines_are_the_curves(tmp_path, monkeypatch):

@@ -97,9 +97,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_measured(tmp_path):
 
 
 def test_nothing_readable(tmp_path):
-    with pytest.raises(UserError, match=r'none of the 2 images of toys .* "a.jpg" is truncated'):
+    with pytest.raises(
+        UserError, match=r'toys, CLASS: none of the 2 images .* "a.jpg" is truncated'
+    ):
         evaluate(ArraySource(["a", "b"], broken=["a", "b"]), tmp_path)
-    with pytest.raises(UserError, match="toys holds no image"):
+    with pytest.raises(UserError, match="toys, CLASS: the set holds no image"):
         evaluate(ArraySource([]), tmp_path)
 
 

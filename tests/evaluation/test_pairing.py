@@ -36,9 +36,13 @@ def masks(tmp_path):
         # The mask's own name comes first.
         (["a.png", "a_sal_fuse.png"], {"a": "a.png"}, ["a_sal_fuse.png"]),
         (["a.png", "b.png"], {"a": "a.png"}, ["b.png"]),
+        # One leftover's ending says nothing, nor does a mask's own.
+        (["b_1.png", "a_2.png"], {"b_1": "b_1.png"}, ["a_2.png"]),
+        (["a_x_sal.png", "b_1_sal.png"], {"b_1": "b_1_sal.png"}, ["a_x_sal.png"]),
         (["a.png", "._a.png", "__MACOSX/b_1.png", "notes.txt"], {"a": "a.png"}, []),
     ],
-    ids=["equal", "sal_fuse", "any suffix", "some", "both", "part of a name", "junk"],
+    ids=["equal", "sal_fuse", "any suffix", "some", "both", "part of a name", "one leftover",
+         "no more than the suffix", "junk"],
 )  # fmt: skip
 def test_pairs(tmp_path, masks, names, pairs, surplus):
     folder = touch(tmp_path / "Net", *names)
@@ -57,6 +61,8 @@ def test_pairs(tmp_path, masks, names, pairs, surplus):
         ("ECSSD", "ECSSD/ground_truth_mask", "ECSSD", True),
         ("DUTS-TE", "DUTS-TE/DUTS-TE-Mask", "DUTS-TE", True),
         ("plain", "plain", "plain", False),
+        ("salObj/datasets/masks/pascal", "salObj/datasets/masks/pascal", "PASCAL-S", False),
+        ("salObj", "salObj/datasets/masks/pascal", "PASCAL-S", True),
         ("nested", "nested/deep", "nested", False),
     ],
 )
@@ -64,6 +70,8 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
     touch(tmp_path / masks, "a.png")
     touch(tmp_path / "ECSSD" / "images", "a.jpg")
     touch(tmp_path / "DUTS-TE" / "DUTS-TE-Image", "a.jpg")
+    if given == "salObj":
+        touch(tmp_path / "salObj" / "datasets" / "imgs" / "pascal", "a.jpg")
     found = find_masks(tmp_path / given)
     assert found.set_name == name
     assert list(found.files.values()) == [tmp_path / masks / "a.png"]
@@ -87,7 +95,10 @@ def test_a_changed_file_changes_the_task(tmp_path):
 
 def test_folders_of_one_name_are_told_apart(tmp_path, masks):
     folders = [touch(tmp_path / part / "maps", "a.png") for part in ("x", "y")]
-    assert [each.method for each in find_maps(folders, masks)] == ["x/maps", "y/maps"]
+    other = touch(tmp_path / "Net", "a.png")
+    (tmp_path / "OurNet").symlink_to(touch(tmp_path / "blob", "a.png"))
+    found = find_maps([*folders, other, tmp_path / "OurNet"], masks)
+    assert [each.method for each in found] == ["x/maps", "y/maps", "Net", "OurNet"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from class_jax.data.images import read_mask
 from class_jax.data.sources import file_identity
 from class_jax.evaluation import scoring
 from class_jax.evaluation.protocols import PROTOCOLS, measure
-from class_jax.evaluation.scores import Ledger
+from class_jax.evaluation.scores import Entry, Ledger
 from class_jax.evaluation.scoring import Scorer, Task
 
 COUNT = 12
@@ -124,15 +125,13 @@ def test_no_more_images_are_in_hand_than_the_processes_need(tasks, tmp_path, mon
     monkeypatch.setattr(scoring, "_cores", lambda: 2)
     ahead = []
     with Ledger(tmp_path, PROTOCOLS) as ledger:
-        entry_add = []
-        scorer = Scorer(PROTOCOLS, ledger)
+        add = scoring.Entry.add
         monkeypatch.setattr(
             scoring.Entry,
             "add",
-            lambda self, *a: (entry_add.append(a), ahead.append(pools[0].submitted), None)[-1],
+            lambda *arguments: ahead.append(pools[0].submitted) or add(*arguments),
         )
-        monkeypatch.setattr(scoring.Entry, "count", lambda self: len(entry_add))
-        scorer.score("s", "m", tasks)
+        Scorer(PROTOCOLS, ledger).score("s", "m", tasks)
     in_hand = [submitted - done for done, submitted in enumerate(ahead)]
     assert max(in_hand) == 3  # one for each of two processes, and the one that is waited for
     assert len(pools) == 1
@@ -166,6 +165,48 @@ def test_another_interruption_keeps_what_both_scored(tasks, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             score(tmp_path, tasks, ready=stopping(tasks, before=before))
     assert len(rows_of(tmp_path)) == 2 * (6 - 1)
+
+
+def test_an_interruption_at_any_line_leaves_whole_images(tasks, tmp_path):
+    outcomes = [
+        {p: measure(cv2.imread(str(task.map), 0), task.mask(), p) for p in PROTOCOLS}
+        for task in tasks[:3]
+    ]
+    outcomes[1] = "broken"
+    stamps = [task.stamp for task in tasks[:3]]
+
+    def added(entry, first=0):
+        for name, stamp, outcome in list(zip("abc", stamps, outcomes, strict=True))[first:]:
+            entry.add(name, stamp, outcome)
+        return entry.to_json()
+
+    whole = added(Entry("s", "m", PROTOCOLS))
+    lines = 0
+    while True:
+        interrupted, countdown = Entry("s", "m", PROTOCOLS), [lines]
+
+        def trace(frame, event, argument, countdown=countdown):
+            if frame.f_code is Entry.add.__code__ and event == "line":
+                if countdown[0] == 0:
+                    raise KeyboardInterrupt
+                countdown[0] -= 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            added(interrupted)
+            break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        again = Entry("s", "m", PROTOCOLS)
+        again.restore(json.loads(json.dumps(interrupted.to_json())), stamps)
+        assert len(again.rows) == len(interrupted.rows)
+        assert added(again, first=len(again.rows)) == whole
+        lines += 1
+    assert lines > 20
 
 
 def test_what_has_changed_is_scored_again(tasks, tmp_path):

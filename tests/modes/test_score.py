@@ -123,9 +123,32 @@ def test_broken_files_are_named_and_the_rest_scored(score, folders):
         assert name in err
     assert rows_of(folders / "out" / "results.csv")[0]["images"] == "1"
     (folders / "A" / "0.png").write_text("no picture")
-    status, _, err = score(*TOYS, "--predictions", "A")
+    status, _, err = score(*TOYS, "--predictions", "A", "--predictions", "B")
+    assert status == 1
+    assert "toys, A: none of the 4 images could be done" in err
+    (row,) = rows_of(folders / "out" / "results.csv")
+    assert (row["method"], row["images"]) == ("B", "3")
+    status, _, err = score("--masks", "toys/gt", "--predictions", "A", "--output", "nothing")
     assert status == 2
-    assert "none of the 4 images of toys could be done" in err
+    assert "toys, A: none of the 4 images could be done" in err
+    assert not (folders / "nothing").exists()
+
+
+def test_any_name_of_a_folder(score, folders):
+    names = ["a$\\frac$b", "_hidden", "[x]", "c\nd", "m\udcff", "e,f", "CLASS (published)"]
+    for name in names:
+        (folders / name).symlink_to(folders / "A")
+    (folders / "toys").rename(folders / "ecssd")
+    for name in names:
+        status, _, err = score("--masks=ecssd", f"--predictions={name}", f"--output=out/{name}")
+        assert (status, "Traceback" in err) == (0, False), err
+        (row,) = rows_of(folders / "out" / name / "results.csv")
+        assert row["images"] == "4"
+        assert {path.name for path in (folders / "out" / name).iterdir()} == FILES
+    table = (folders / "out" / "CLASS (published)" / "results.md").read_text()
+    assert "| CLASS (published) (measured) |" in table
+    assert "| CLASS (published) |" in table
+    assert "\n{}[x] &" in (folders / "out" / "[x]" / "results.tex").read_text()
 
 
 def test_results_go_to_the_workdir_by_default(score, folders):
@@ -144,6 +167,7 @@ def test_results_go_to_the_workdir_by_default(score, folders):
         (("--predictions", "A", "--masks", "absent"), "--masks=absent is no folder"),
         ((*TOYS, "--predictions", "A", "--predictions", "./A"), "given twice"),
         ((*TOYS, "--predictions", ""), "--predictions is empty"),
+        ((*TOYS, "--predictions", "~nobody_here/A"), "there is no such user"),
         ((*TOYS, "--predictions", "A", "--protocol", "octave"), "--protocol: invalid choice"),
         (("--masks", "toys/gt", "--predictions", "A", "--output", "A/x"), "lies in"),
         (

@@ -13,17 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from class_jax.models.build import Variables
+from class_jax.pretrained import LEAVES
 
 # Ours → PyTorch's, for the last part of a variable's name.
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-    "alpha": "alpha",
-    "beta": "beta",
-}
+NAMES = {**LEAVES, "alpha": "alpha", "beta": "beta"}
 
 
 def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:
@@ -224,7 +217,7 @@ def load(peer: TorchClass, variables: Variables) -> TorchClass:
             array = np.asarray(value)
             if leaf == "kernel":
                 array = array.transpose(3, 2, 0, 1)
-            state[".".join((*parts, LEAVES[leaf]))] = torch.tensor(array.copy())
+            state[".".join((*parts, NAMES[leaf]))] = torch.tensor(array.copy())
     result: Any = peer.load_state_dict(state, strict=False)
     counters = {name for name in result.missing_keys if name.endswith("num_batches_tracked")}
     if result.unexpected_keys or set(result.missing_keys) != counters:

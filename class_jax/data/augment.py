@@ -1,5 +1,6 @@
 """Augmentation for training: crop, flip, resize; images and masks alike (paper §4.1)."""
 
+import cv2
 import numpy as np
 
 from class_jax.data.images import resize
@@ -21,12 +22,12 @@ def augment(example: Example, rng: np.random.Generator, *, size: int, crop: floa
     rows, columns = random_span(height, rng, crop=crop), random_span(width, rng, crop=crop)
     image, mask = example["image"][rows, columns], example["mask"][rows, columns]
     if rng.random() < 0.5:
-        image, mask = image[:, ::-1], mask[:, ::-1]
+        # By OpenCV, because it reads no negative strides, which a slice would leave.
+        image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
     return {
         "name": example["name"],
-        # OpenCV reads no negative strides, which a flip leaves.
-        "image": resize(np.ascontiguousarray(image), size, size),
-        "mask": resize(np.ascontiguousarray(mask), size, size),
+        "image": resize(image, size, size),
+        "mask": resize(mask, size, size),
     }
 
 

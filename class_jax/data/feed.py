@@ -18,6 +18,7 @@ from absl import flags
 
 from class_jax.data.augment import augment
 from class_jax.data.images import resize
+from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 
@@ -64,6 +65,7 @@ class TrainingStream:
         return {"image": example["image"], "mask": example["mask"]}
 
 
+@functools.lru_cache(maxsize=64)  # it is asked for each of a batch's images
 def size_of_batch(step: int, sizes: Sequence[int], *, seed: int) -> int:
     """The side of all images in batch `step`, drawn from `sizes`."""
     return sizes[int(stream_rng(seed, "size", step).integers(len(sizes)))]
@@ -130,12 +132,13 @@ def _parallel(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
         flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     workers = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
-    return batches.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_ignore_signals)
+    return batches.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_start_worker)
 
 
-def _ignore_signals(index: int, count: int) -> None:
+def _start_worker(index: int, count: int) -> None:
     """In a worker: a terminal's Ctrl-C reaches all processes, and only the main one answers it."""
     del index, count
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Grain ends its workers by SIGKILL
 

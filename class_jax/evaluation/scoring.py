@@ -1,6 +1,5 @@
 """Measuring the maps of a set: streamed once each, in order, spread over processes."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import NamedTuple, Self
 from tqdm import tqdm
 
 from class_jax.data.images import read_map
+from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import MaskReader
 from class_jax.errors import UserError
 from class_jax.evaluation.files import printable
@@ -23,7 +23,6 @@ from class_jax.evaluation.scores import Entry, Ledger, Outcome
 
 FEW = 64  # images that are measured sooner than processes are started
 AHEAD = 8  # images in hand for each process: enough to keep it busy, few enough for any memory
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
 
 class Task(NamedTuple):
@@ -156,18 +155,7 @@ def _start_process() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Have the next image's arrays lie where the last one's did; a fifth faster on Linux.
-
-    Large arrays are otherwise given back to the system, which clears their memory each time.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes, the largest that is allowed
-        mallopt(M_TRIM_THRESHOLD, 2**28)
+    keep_freed_memory()
 
 
 def _cores() -> int:

@@ -9,14 +9,13 @@ from ml_collections import ConfigDict
 from class_jax.data.images import read_map
 from class_jax.data.montage import Row
 from class_jax.data.sources import Source
-from class_jax.errors import UserError
 from class_jax.evaluation.evaluate import map_tasks, with_maps
 from class_jax.evaluation.examples import Show
-from class_jax.evaluation.scores import Entry, Ledger
+from class_jax.evaluation.scores import Entry
 from class_jax.evaluation.scoring import Scorer
 from class_jax.inference.predictor import Predictor
 from class_jax.modes.inputs import evaluation_source, folder_source
-from class_jax.modes.results import finish, protocols_of, write_results
+from class_jax.modes.results import score_all
 from class_jax.workdir import Workdir
 
 METHOD = "CLASS"
@@ -50,43 +49,35 @@ def run(
     """
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     print(f"checkpoint: {predictor.checkpoint}", file=sys.stderr)
-    protocols = protocols_of(protocol)
-    folder = workdir.evaluation
-    entries: list[Entry] = []
-    shown: list[Show] = []
-    problems: list[str] = []
-    images: Source
-    with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
-        for name in [source] if source else config.eval.sets:
-            try:
-                if source:
-                    images, unusable = folder_source(source, leaf="--input")
-                else:
-                    images, unusable = evaluation_source(config, name)
-                problems += unusable
-                set_name = Path(name).resolve().name
-                maps = folder / set_name / "maps"
-                entry = _evaluate(set_name, images, maps, predictor, scorer)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            entries.append(entry)
-            shown.append(functools.partial(_show, images, maps))
-            problems += entry.failed.values()
-        if not entries:
-            raise UserError(" ".join(problems))
-        write_results(folder, entries, shown)
-    print(f"maps, tables and figures are in {folder}", file=sys.stderr)
-    return finish(problems)
+    jobs = (
+        functools.partial(_evaluate, name, config, source, workdir.evaluation, predictor)
+        for name in ([source] if source else config.eval.sets)
+    )
+    return score_all(workdir.evaluation, protocol, jobs)
 
 
 def _evaluate(
-    set_name: str, source: Source, maps: Path, predictor: Predictor, scorer: Scorer
-) -> Entry:
+    name: str,
+    config: ConfigDict,
+    source: str | None,
+    folder: Path,
+    predictor: Predictor,
+    scorer: Scorer,
+    problems: list[str],
+) -> tuple[Entry, Show]:
     """Make the maps of a set and score them as they come."""
-    tasks = map_tasks(source, maps, predictor.origin)
-    ready = with_maps(tasks, source, predictor.predict, batch_size=predictor.batch_size)
-    return scorer.score(set_name, METHOD, tasks, ready)
+    images: Source
+    if source:
+        images, unusable = folder_source(source, leaf="--input")
+    else:
+        images, unusable = evaluation_source(config, name)
+    problems += unusable
+    set_name = Path(name).resolve().name
+    maps = folder / set_name / "maps"
+    tasks = map_tasks(images, maps, predictor.origin)
+    ready = with_maps(tasks, images, predictor.predict, batch_size=predictor.batch_size)
+    entry = scorer.score(set_name, METHOD, tasks, ready)
+    return entry, functools.partial(_show, images, maps)
 
 
 def _show(source: Source, maps: Path, name: str) -> Row:

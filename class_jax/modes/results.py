@@ -2,31 +2,62 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from class_jax.errors import UserError
 from class_jax.evaluation.curves import write_curves
 from class_jax.evaluation.examples import Show, write_examples
 from class_jax.evaluation.pairing import listed
 from class_jax.evaluation.protocols import PROTOCOLS
 from class_jax.evaluation.report import format_table, write_results_csv
-from class_jax.evaluation.scores import Entry
+from class_jax.evaluation.scores import Entry, Ledger
+from class_jax.evaluation.scoring import Scorer
 from class_jax.evaluation.tables import write_tables
 
-
-def protocols_of(flag: str) -> tuple[str, ...]:
-    """The protocols that --protocol asks for."""
-    return PROTOCOLS if flag == "both" else (flag,)
+# Scores what it stands for; its own problems go to the list.
+Job = Callable[[Scorer, list[str]], tuple[Entry, Show]]
 
 
-def write_results(folder: Path, entries: Sequence[Entry], shown: Sequence[Show]) -> None:
-    """Write all tables and figures but per_image.csv, and print the table.
+def score_all(folder: Path, protocol: str, jobs: Iterable[Job]) -> int:
+    """Do the jobs, write all tables and figures, and name what could not be done.
 
     Args:
       folder: where they go.
-      entries: what was scored.
-      shown: for each entry, what gives the pictures of an image by its name.
+      protocol: "pysod", "matlab" or "both".
+      jobs: each scores the maps of a method on a set.
+
+    Returns:
+      The exit status: 0, or 1 where a job or an image could not be done.
+
+    Raises:
+      UserError: nothing could be done.
     """
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    entries: list[Entry] = []
+    shown: list[Show] = []
+    problems: list[str] = []
+    with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
+        for job in jobs:
+            try:
+                entry, show = job(scorer, problems)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            entries.append(entry)
+            shown.append(show)
+            problems += entry.failed.values()
+        if not entries:
+            raise UserError(" ".join(problems))
+        _write(folder, entries, shown)
+    print(f"tables and figures are in {folder}", file=sys.stderr)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _write(folder: Path, entries: Sequence[Entry], shown: Sequence[Show]) -> None:
+    """All files but per_image.csv, which the ledger writes, and the table on the terminal."""
     scores = [row for entry in entries for row in entry.scores()]
     write_results_csv(folder / "results.csv", scores)
     write_tables(folder, scores)
@@ -41,10 +72,3 @@ def write_results(folder: Path, entries: Sequence[Entry], shown: Sequence[Show])
                 file=sys.stderr,
             )
     print(format_table(scores))
-
-
-def finish(problems: Sequence[str]) -> int:
-    """Name what could not be done; gives the exit status."""
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if problems else 0

@@ -17,9 +17,9 @@ from class_jax.evaluation.pairing import (
     listed,
     score_tasks,
 )
-from class_jax.evaluation.scores import Entry, Ledger
+from class_jax.evaluation.scores import Entry
 from class_jax.evaluation.scoring import Scorer
-from class_jax.modes.results import finish, protocols_of, write_results
+from class_jax.modes.results import score_all
 from class_jax.workdir import Workdir
 
 
@@ -55,25 +55,15 @@ def run(
     folder = Path(output).expanduser().absolute() if output else workdir.local / "score"
     _check_output(folder, [truth.folder, *(Path(name).expanduser() for name in predictions)])
     _check_missing(methods, truth, allow_missing=allow_missing)
-    protocols = protocols_of(protocol)
-    entries: list[Entry] = []
-    shown: list[Show] = []
-    problems: list[str] = []
-    with Ledger(folder, protocols) as ledger, Scorer(protocols, ledger) as scorer:
-        for maps in methods:
-            try:
-                entry = scorer.score(truth.set_name, maps.method, score_tasks(maps, truth))
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            entries.append(entry)
-            shown.append(functools.partial(_show, maps, truth))
-            problems += entry.failed.values()
-        if not entries:
-            raise UserError(" ".join(problems))
-        write_results(folder, entries, shown)
-    print(f"tables and figures are in {folder}", file=sys.stderr)
-    return finish(problems)
+    return score_all(folder, protocol, [functools.partial(_score, maps, truth) for maps in methods])
+
+
+def _score(
+    maps: MethodMaps, masks: Masks, scorer: Scorer, problems: list[str]
+) -> tuple[Entry, Show]:
+    del problems  # what is unpaired was said before
+    entry = scorer.score(masks.set_name, maps.method, score_tasks(maps, masks))
+    return entry, functools.partial(_show, maps, masks)
 
 
 def _check_output(folder: Path, inputs: Sequence[Path]) -> None:

@@ -24,10 +24,7 @@ def scores(set_name="toys", method="A", protocol="pysod"):
         ([scores()], ["toys (pysod)"]),
         ([scores(method=f"method {i}") for i in range(9)], ["toys (pysod)"]),
         (
-            [
-                scores("$x_{$", method)
-                for method in ("a$\\frac$b", "_hidden", "m\udcff", "a\nb", "字")
-            ],
+            [scores("$x_{$", method) for method in ("a$\\frac$b", "_hidden", "m\udcff", "a\nb")],
             ["$x_{$ (pysod)"],
         ),
         (

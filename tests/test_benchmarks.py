@@ -1,0 +1,47 @@
+"""The peer is the network it is compared with, and rows hold what is needed to repeat them."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import record
+from benchmarks.record import Row
+from class_jax.models.build import Variables
+
+
+def test_the_pytorch_network_computes_what_ours_does(small_network):
+    torch = pytest.importorskip("torch")
+    from benchmarks.torch_peer import TorchClass, load  # noqa: PLC0415
+
+    rng = np.random.default_rng(0)
+
+    def drawn(path, leaf):  # nothing at its starting value, where parts are switched off
+        value = rng.normal(0.2, 0.2, leaf.shape)
+        return np.float32(np.abs(value) + 0.5 if "var" in str(path[-1]) else value)
+
+    shapes = small_network.shapes
+    variables = Variables(*(jax.tree_util.tree_map_with_path(drawn, tree) for tree in shapes))
+    images = rng.standard_normal((2, 64, 96, 3), np.float32)
+    peer = load(TorchClass((1, 1, 1, 1), 4, 8), variables).eval()
+    with torch.inference_mode():
+        expected = peer(torch.tensor(images).permute(0, 3, 1, 2)).numpy()
+    logits = np.asarray(small_network.apply(variables, images))
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    del variables.params["heads"]
+    with pytest.raises(ValueError, match=r"do not fit.*heads"):
+        load(TorchClass((1, 1, 1, 1), 4, 8), variables)
+
+
+def test_rows_say_how_to_repeat_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    rows = [Row("a", "cpu", "s", 2.0, 4.0, 2.0), Row("b", "cpu", "s", 1.0)]
+    record.record("test", rows, ["numpy"])
+    first, second = json.loads((tmp_path / "test.json").read_text())
+    assert (first["name"], first["ours"], first["peer"], first["ratio"]) == ("a", 2.0, 4.0, 2.0)
+    assert (second["peer"], second["ratio"]) == (None, None)
+    assert first["versions"]["numpy"] == np.__version__
+    assert len(first["date"]) == 10
+    assert first["commit"]
+    assert "ratio" in capsys.readouterr().out

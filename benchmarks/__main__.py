@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("scoring", "inference", "feed", "loss", "startup")
+NAMES = ("scoring", "inference", "training", "feed", "loss", "startup")
 
 
 def main() -> int:

@@ -66,7 +66,7 @@ class TrainingStream:
 
 
 @functools.lru_cache(maxsize=64)  # it is asked for each of a batch's images
-def size_of_batch(step: int, sizes: Sequence[int], *, seed: int) -> int:
+def size_of_batch(step: int, sizes: tuple[int, ...], *, seed: int) -> int:
     """The side of all images in batch `step`, drawn from `sizes`."""
     return sizes[int(stream_rng(seed, "size", step).integers(len(sizes)))]
 

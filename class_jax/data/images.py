@@ -47,12 +47,7 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
       UserError: no such file, not an image, a damaged one, or one in colour.
     """
     with _opened(path) as picture:
-        if picture.mode.startswith(("I", "F")):
-            grey = _deep_grey(picture, path)
-        elif picture.mode == "P":
-            grey = _palette_mask(picture, path)
-        else:
-            grey = _grey(picture, path)
+        grey = _palette_mask(picture, path) if picture.mode == "P" else _grey(picture, path)
     return np.uint8(255) * grey if grey.max() == 1 else grey
 
 
@@ -66,8 +61,6 @@ def read_map(path: str | os.PathLike[str]) -> np.ndarray:
       UserError: no such file, not an image, a damaged one, or one in colour.
     """
     with _opened(path) as picture:
-        if picture.mode.startswith(("I", "F")):
-            return _deep_grey(picture, path)
         return _grey(picture, path)
 
 
@@ -131,10 +124,8 @@ def resize_bicubic(levels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bicubic resize of uint8 [H, W] as MATLAB's imresize: a = −0.5, antialiased when shrinking."""
     tall, wide = levels.shape
     # Pillow weighs the pixels outside of `box` too: mirrored at the edges, as MATLAB has them.
-    below, beside = (
-        2 * math.ceil(max(1, tall / height)) + 1,
-        2 * math.ceil(max(1, wide / width)) + 1,
-    )
+    below = 2 * math.ceil(max(1, tall / height)) + 1
+    beside = 2 * math.ceil(max(1, wide / width)) + 1
     mirrored = np.pad(levels, ((below, below), (beside, beside)), mode="symmetric")
     # As floats: of 8 bits it would round after each of the two axes.
     resized = Image.fromarray(mirrored.astype(np.float32)).resize(
@@ -178,6 +169,8 @@ def _deep_grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray
 
 def _grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
     """The grey of a grey picture, or the one channel of RGB whose channels are equal."""
+    if picture.mode.startswith(("I", "F")):
+        return _deep_grey(picture, path)
     if picture.mode in ("1", "L", "LA"):
         return np.asarray(picture.convert("L"))
     colours = np.asarray(picture.convert("RGB"))

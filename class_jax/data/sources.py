@@ -114,8 +114,8 @@ def match_pairs(
     `ignored_masks` are file names in the folder of masks that are known to be wrong.
     """
     problems: list[str] = []
-    image_files = _by_name(images, frozenset(), problems)
-    mask_files = _by_name(masks, ignored_masks, problems)
+    image_files = pictures_by_name(images, problems)
+    mask_files = pictures_by_name(masks, problems, ignored=ignored_masks)
     shared = sorted(image_files.keys() & mask_files.keys())
     problems += [
         f"image {image_files[name]} has no mask {masks / name}.*"
@@ -199,7 +199,9 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
     return kept, held_out
 
 
-def _by_name(folder: Path, ignored: frozenset[str], problems: list[str]) -> dict[str, Path]:
+def pictures_by_name(
+    folder: Path, problems: list[str], *, ignored: frozenset[str] = frozenset()
+) -> dict[str, Path]:
     """The image files below a folder by their path without suffix; doubles become problems."""
     found: dict[str, Path] = {}
     for path in pictures_below(folder, problems):

@@ -77,9 +77,9 @@ def _figure(scores: Sequence[SetScores], draw: Draw, names: tuple[str, str]) -> 
             if (row.set_name, row.protocol) == panel:
                 draw(axes, row.total.curves(), _line(row.method, methods))
     handles = _handles(grid.flat[: len(panels)])
-    # Below the panels, where it hides no line.
     # Not at the start of a label: matplotlib leaves those with "_" there out.
     labels = [f" {shortened(label, NAME_LENGTH)}" for label in handles]
+    # Below the panels, where it hides no line.
     figure.legend(list(handles.values()), labels, loc="outside lower center", frameon=False)
     return figure
 

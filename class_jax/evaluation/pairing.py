@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from class_jax.data.images import read_mask
 from class_jax.data.layouts import LAYOUTS, find_layout
-from class_jax.data.sources import file_identity, pictures_below
+from class_jax.data.sources import file_identity, pictures_below, pictures_by_name
 from class_jax.errors import UserError
 from class_jax.evaluation.scoring import Task
 
@@ -124,12 +124,7 @@ def _suffixes(stems: Collection[str]) -> list[str]:
 def _by_stem(folder: Path, flag: str) -> dict[str, Path]:
     """The pictures below a folder by their path without suffix, sorted."""
     problems: list[str] = []
-    found: dict[str, Path] = {}
-    for path in pictures_below(folder, problems):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in found:
-            problems.append(f"{found[stem]} and {path} have the same name {stem}")
-        found[stem] = path
+    found = pictures_by_name(folder, problems)
     if problems:
         raise UserError(f"{flag}={folder}: {'; '.join(problems)}.")
     return found

@@ -152,7 +152,10 @@ class Ledger:
 
     def __exit__(self, *exception: object) -> None:
         """Save; an interrupted command's record too."""
-        self.save()
+        if exception[0] is not None:
+            self.save()
+        elif self._scored():
+            self._write_table()
         if exception[0] is None or not self._scored():
             self._record.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
@@ -180,16 +183,19 @@ class Ledger:
 
     def save(self) -> None:
         """Write per_image.csv and the record; each whole or not at all."""
-        rows = [row for entry in self.entries for row in _rows(entry)]
         if not self._scored():
             return
-        write_csv(self._table, PER_IMAGE_COLUMNS, rows)
+        self._write_table()
         # What has not been reached yet stays for the time it is.
         entries = {_key(each.set_name, each.method): each.to_json() for each in self.entries}
         with written_whole(self._record) as partial:
             record = {"made_by": MADE_BY, "entries": {**self._left, **entries}}
             partial.write_text(json.dumps(record))
         self._saved_at = time.monotonic()
+
+    def _write_table(self) -> None:
+        rows = (row for entry in self.entries for row in _rows(entry))
+        write_csv(self._table, PER_IMAGE_COLUMNS, rows)
 
     def _scored(self) -> bool:
         """Whether there is anything to keep."""

@@ -56,7 +56,7 @@ def _all_figures(protocol: str, scores: Sequence[SetScores]) -> Table:
     bold: set[tuple[int, int]] = set()
     for set_name in dict.fromkeys(row.set_name for row in scores):
         of_set = [row for row in scores if row.set_name == set_name]
-        values = [[row.total.figures()[name] for name in FIGURES] for row in of_set]
+        values = [list(row.total.figures().values()) for row in of_set]
         if len(of_set) > 1:
             best = _best(values, FIGURES, digits=4)
             bold |= {(len(rows) + row, 3 + column) for row, column in best}
@@ -138,13 +138,7 @@ def _markdown(table: Table) -> str:
     columns = [
         f"{group} {name}".strip() for group, name in zip(headings, table.columns, strict=True)
     ]
-    body = [
-        [
-            f"**{_escaped(cell)}**" if (i, j) in table.bold else _escaped(cell)
-            for j, cell in enumerate(row)
-        ]
-        for i, row in enumerate(table.rows)
-    ]
+    body = _cells(table, _escaped, "**{}**")
     rule = ["---" if _is_text(table, j) else "---:" for j in range(len(columns))]
     lines = "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *body))
     return f"\n## {table.title}\n\n{lines}\n\n{_escaped(table.note)}\n"
@@ -185,13 +179,7 @@ _LATEX_SIGNS = {
 
 def _latex(table: Table) -> str:
     align = "".join("l" if _is_text(table, j) else "r" for j in range(len(table.columns)))
-    body = [
-        [
-            rf"\textbf{{{_tex(cell)}}}" if (i, j) in table.bold else _tex(cell)
-            for j, cell in enumerate(row)
-        ]
-        for i, row in enumerate(table.rows)
-    ]
+    body = _cells(table, _tex, r"\textbf{{{}}}")
     lines = [
         "",
         r"\begin{table*}",

@@ -58,11 +58,12 @@ def score_all(folder: Path, protocol: str, jobs: Iterable[Job]) -> int:
 
 def _write(folder: Path, entries: Sequence[Entry], shown: Sequence[Show]) -> None:
     """All files but per_image.csv, which the ledger writes, and the table on the terminal."""
-    scores = [row for entry in entries for row in entry.scores()]
+    by_entry = [entry.scores() for entry in entries]
+    scores = [row for rows in by_entry for row in rows]
     write_results_csv(folder / "results.csv", scores)
     write_tables(folder, scores)
     write_curves(folder, scores)
-    write_examples(folder / "examples.png", [entry.scores()[0] for entry in entries], shown)
+    write_examples(folder / "examples.png", [rows[0] for rows in by_entry], shown)
     for row in scores:
         undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
         if undefined:

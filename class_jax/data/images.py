@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from class_jax.data.files import written_whole
 from class_jax.errors import UserError
 
 # Pictures are decoded by many threads and processes at once; each shall use one core.
@@ -88,22 +89,12 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray, *, origin: str
       UserError: the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kind = Image.registered_extensions()[path.suffix.lower()]
-        text = PngInfo()
-        text.add_text(ORIGIN, origin)
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    text = PngInfo()
+    text.add_text(ORIGIN, origin)
+    with written_whole(path) as partial:
         # Each format takes what it knows of these.
         Image.fromarray(saliency).save(partial, format=kind, quality=95, pnginfo=text)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): free some space, or choose a "
-            "folder that you may write to."
-        ) from error
 
 
 def origin_of(path: str | os.PathLike[str]) -> str | None:

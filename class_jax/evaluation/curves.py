@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from class_jax.evaluation.files import shortened, written_whole
+from class_jax.data.files import written_whole
+from class_jax.evaluation.files import shortened
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from class_jax.data.files import written_whole
 from class_jax.data.montage import GAP, Row, montage
-from class_jax.evaluation.files import shortened, written_whole
+from class_jax.evaluation.files import shortened
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores

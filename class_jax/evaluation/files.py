@@ -1,33 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Tables in files, and names in them that may hold anything."""
 
-import contextlib
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from class_jax.errors import UserError
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a name to write to, which becomes `path` only once all is written.
-
-    Raises:
-      UserError: the file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror or error}): "
-            "free some space, or choose a folder that you may write to."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+from class_jax.data.files import written_whole
 
 
 def printable(text: str) -> str:

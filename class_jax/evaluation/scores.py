@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from class_jax.evaluation.files import write_csv, written_whole
+from class_jax.data.files import written_whole
+from class_jax.evaluation.files import write_csv
 from class_jax.evaluation.protocols import (
     FIGURES,
     MEASUREMENTS,

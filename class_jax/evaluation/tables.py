@@ -5,7 +5,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from class_jax.evaluation.files import printable, written_whole
+from class_jax.data.files import written_whole
+from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import FIGURES, MATLAB, PYSOD, PYSOD_VERSION
 from class_jax.evaluation.published import COLUMNS, TestSet, published_set, title_of
 from class_jax.evaluation.scores import SetScores

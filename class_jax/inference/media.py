@@ -28,13 +28,13 @@ def plan_maps(source: Path, output: Path, problems: list[str]) -> Jobs:
     if source.is_dir():
         if is_one_file:
             raise UserError(f"--input={source} is a folder, so --output={output} must be one too.")
-        _check_folder(output)
+        check_output(output)
         jobs = _folder_jobs(source, output, problems)
     else:
         if source.suffix.lower() not in SUFFIXES:
             raise UserError(f"--input={source} is not an image: expected {_suffixes()}.")
         target = output if is_one_file else output / f"{source.stem}.png"
-        _check_folder(target.parent)
+        check_output(target.parent)
         jobs = {target: source}
     # By what they are, not by their names: a link is the picture that it leads to.
     pictures = {os.path.realpath(picture) for picture in jobs.values()}
@@ -63,7 +63,8 @@ def _folder_jobs(source: Path, output: Path, problems: list[str]) -> Jobs:
     return jobs
 
 
-def _check_folder(folder: Path) -> None:
+def check_output(folder: Path) -> None:
+    """Raise UserError where a folder for output is a file, or would lie in one."""
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():

@@ -19,6 +19,7 @@ from class_jax.evaluation.pairing import (
 )
 from class_jax.evaluation.scores import Entry
 from class_jax.evaluation.scoring import Scorer
+from class_jax.inference.media import check_output
 from class_jax.modes.results import score_all
 from class_jax.workdir import Workdir
 
@@ -67,11 +68,7 @@ def _score(
 
 
 def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
-    above = folder
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir():
-        raise UserError(f"--output={folder}: {above} is a file, and a folder is needed.")
+    check_output(folder)
     for name in inputs:
         if folder.resolve().is_relative_to(name.resolve()):
             raise UserError(

@@ -3,32 +3,36 @@
 import cv2
 import numpy as np
 
-from class_jax.data.images import resize
+from class_jax.data.images import resize_into
 from class_jax.data.sources import Example
 
 
-def augment(example: Example, rng: np.random.Generator, *, size: int, crop: float) -> Example:
-    """Random crop, horizontal flip with probability ½, bilinear resize to `size`×`size`.
+def augment(
+    example: Example,
+    rng: np.random.Generator,
+    *,
+    crop: float,
+    image: np.ndarray,
+    mask: np.ndarray,
+) -> None:
+    """Random crop, horizontal flip with probability ½, bilinear resize.
 
     Masks stay soft: they are not made binary again after resizing.
 
     Args:
       example: image and mask of one size.
       rng: where the randomness comes from.
-      size: side of the result, pixels.
       crop: the largest share of each side that is cropped off; 0 for none.
+      image: is filled with the result, uint8 [S, S, 3].
+      mask: is filled with the result, uint8 [S, S].
     """
     height, width = example["mask"].shape
     rows, columns = random_span(height, rng, crop=crop), random_span(width, rng, crop=crop)
-    image, mask = example["image"][rows, columns], example["mask"][rows, columns]
-    if rng.random() < 0.5:
+    flipped = rng.random() < 0.5
+    for whole, result in ((example["image"], image), (example["mask"], mask)):
+        part = whole[rows, columns]
         # By OpenCV, because it reads no negative strides, which a slice would leave.
-        image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
-    return {
-        "name": example["name"],
-        "image": resize(image, size, size),
-        "mask": resize(mask, size, size),
-    }
+        resize_into(cv2.flip(part, 1) if flipped else part, result)
 
 
 def random_span(side: int, rng: np.random.Generator, *, crop: float) -> slice:

@@ -19,8 +19,7 @@ from absl import flags
 from class_jax.data.augment import augment
 from class_jax.data.images import resize
 from class_jax.data.memory import keep_freed_memory
-from class_jax.data.sources import Source
-from class_jax.errors import UserError
+from class_jax.data.sources import Example, Source
 
 Batch = dict[str, np.ndarray]
 
@@ -34,38 +33,63 @@ def stream_rng(seed: int, stream: str, index: int) -> np.random.Generator:
 
 
 class TrainingStream:
-    """Augmented examples by their place in an endless stream of reshuffled epochs."""
+    """Batches of augmented examples by their number, cut from an endless stream of epochs.
+
+    Epochs are reshuffled and concatenated: an epoch's last partial batch is filled by the next
+    epoch's first images. Every image comes once an epoch, every batch is full, and no new shape
+    has to be compiled.
+    """
 
     def __init__(
-        self, source: Source, *, batch_size: int, sizes: Sequence[int], crop: float, seed: int
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        sizes: Sequence[int],
+        crop: float,
+        seed: int,
+        rows: range | None = None,
     ) -> None:
-        """A stream of `source`, whose every image comes once an epoch.
+        """Batches of `source`.
 
         Args:
           source: what to learn from.
-          batch_size: of the global batch.
+          batch_size: of the whole batch.
           sizes: sides in pixels, one of which is drawn for each batch.
           crop: the largest share of each side that is cropped off.
           seed: of all randomness here.
+          rows: of each batch, the rows to make, where other processes make the others; all by
+            default. The batch that they make up together does not depend on how it is divided.
         """
-        self._source, self.batch_size, self._sizes = source, batch_size, tuple(sizes)
+        self._source, self._batch_size, self._sizes = source, batch_size, tuple(sizes)
         self._crop, self._seed = crop, seed
+        self._rows = range(batch_size) if rows is None else rows
 
     def __len__(self) -> int:
-        """How many examples the stream has: whole batches, more than any run needs."""
-        return ENDLESS * self.batch_size
+        """How many batches there are: more than any run needs."""
+        return ENDLESS
 
-    def __getitem__(self, place: int) -> Batch:
-        """Image [S, S, 3] and mask [S, S] at `place`, where S is the size of its batch."""
+    def __getitem__(self, step: int) -> Batch:
+        """The rows of batch `step`: images [b, S, S, 3] and masks [b, S, S], uint8."""
+        size = size_of_batch(step, self._sizes, seed=self._seed)
+        # Filled in place: stacking would copy every image once more.
+        batch = {
+            "image": np.empty((len(self._rows), size, size, 3), np.uint8),
+            "mask": np.empty((len(self._rows), size, size), np.uint8),
+        }
+        for image, mask, row in zip(batch["image"], batch["mask"], self._rows, strict=True):
+            place = step * self._batch_size + row
+            rng = stream_rng(self._seed, "augment", place)
+            augment(self._example(place), rng, crop=self._crop, image=image, mask=mask)
+        return batch
+
+    def _example(self, place: int) -> Example:
+        """What lies at a place of the stream."""
         epoch, position = divmod(place, len(self._source))
         index = _shuffled(self._seed, epoch, len(self._source))[position]
-        size = size_of_batch(place // self.batch_size, self._sizes, seed=self._seed)
-        rng = stream_rng(self._seed, "augment", place)
-        example = augment(self._source[int(index)], rng, size=size, crop=self._crop)
-        return {"image": example["image"], "mask": example["mask"]}
+        return self._source[int(index)]
 
 
-@functools.lru_cache(maxsize=64)  # it is asked for each of a batch's images
 def size_of_batch(step: int, sizes: tuple[int, ...], *, seed: int) -> int:
     """The side of all images in batch `step`, drawn from `sizes`."""
     return sizes[int(stream_rng(seed, "size", step).integers(len(sizes)))]
@@ -78,44 +102,19 @@ def _shuffled(seed: int, epoch: int, length: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def train_batches(
-    stream: TrainingStream,
-    *,
-    start_step: int = 0,
-    num_workers: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    stream: TrainingStream, *, start_step: int = 0, num_workers: int = 0
 ) -> Iterator[Iterator[Batch]]:
-    """This process's share of the training batches, from batch `start_step` on, without end.
-
-    Batches are cut from a stream of concatenated epochs, each in an order of its own: an epoch's
-    last partial batch is filled by the next epoch's first images. Every image comes once an
-    epoch, every batch is full, and no new shape has to be compiled.
+    """The batches of a stream from batch `start_step` on, made ahead of time, without end.
 
     Args:
-      stream: where the batches are cut from.
+      stream: what makes them.
       start_step: the first batch.
       num_workers: processes that decode and augment; 0: threads of this process.
-      process_index: which of the program's processes this is.
-      process_count: how many there are.
 
     Yields:
-      An iterator of {"image": uint8 [b, S, S, 3], "mask": uint8 [b, S, S]}, b being
-      batch_size / process_count. Leaving the context ends its workers.
-
-    Raises:
-      UserError: the processes do not divide the batch.
+      An iterator of batches. Leaving the context ends its workers.
     """
-    batch_size = stream.batch_size
-    if batch_size % process_count:
-        raise UserError(
-            f"config.train.batch_size = {batch_size} does not divide over {process_count} "
-            f"processes: choose a multiple of {process_count}."
-        )
-    # A stride over the whole stream: for any number of processes the shares of batch k together
-    # are batch k. Grain's own sharding of a sampler would change the order.
-    share = grain.MapDataset.source(stream)[start_step * batch_size :]
-    share = share[process_index::process_count].batch(batch_size // process_count)
-    iterator = iter(_parallel(share, num_workers))
+    iterator = iter(_parallel(grain.MapDataset.source(stream)[start_step:], num_workers))
     try:
         yield iterator
     finally:
@@ -143,19 +142,27 @@ def _start_worker(index: int, count: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Grain ends its workers by SIGKILL
 
 
-def eval_batches(source: Source, *, batch_size: int, size: int) -> Iterator[Batch]:
+def eval_batches(
+    source: Source, *, batch_size: int, size: int, rows: range | None = None
+) -> Iterator[Batch]:
     """All examples in their order, each once; the last batch is padded by repeating.
 
+    Args:
+      source: the examples.
+      batch_size: of the whole batch.
+      size: side that they are resized to, pixels.
+      rows: of each batch, those to make, where other processes make the others; all by default.
+
     Yields:
-      {"image": uint8 [B, size, size, 3], "mask": uint8 [B, size, size], "valid": bool [B]}, valid
+      {"image": uint8 [b, size, size, 3], "mask": uint8 [b, size, size], "valid": bool [b]}, valid
       being False for padding.
     """
+    rows = range(batch_size) if rows is None else rows
     for start in range(0, len(source), batch_size):
-        places = np.arange(start, start + batch_size)
-        examples = [source[int(place)] for place in places if place < len(source)]
-        padded = examples + examples[-1:] * (batch_size - len(examples))
+        places = np.arange(start + rows.start, start + rows.stop)
+        examples = [source[min(int(place), len(source) - 1)] for place in places]
         yield {
-            "image": np.stack([resize(each["image"], size, size) for each in padded]),
-            "mask": np.stack([resize(each["mask"], size, size) for each in padded]),
+            "image": np.stack([resize(each["image"], size, size) for each in examples]),
+            "mask": np.stack([resize(each["mask"], size, size) for each in examples]),
             "valid": places < len(source),
         }

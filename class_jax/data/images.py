@@ -111,6 +111,12 @@ def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def resize_into(array: np.ndarray, result: np.ndarray) -> None:
+    """As `resize`, to the size of `result`, which is filled; [H, W] or [H, W, C] as `array`."""
+    height, width = result.shape[:2]
+    cv2.resize(array, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)
+
+
 def resize_bicubic(levels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bicubic resize of uint8 [H, W] as MATLAB's imresize: a = −0.5, antialiased when shrinking."""
     tall, wide = levels.shape
@@ -136,7 +142,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 picture.load()
-                upright = ImageOps.exif_transpose(picture)
+                ImageOps.exif_transpose(picture, in_place=True)  # else it copies upright ones too
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist.") from error
     except UnidentifiedImageError as error:
@@ -145,7 +151,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
         raise UserError(f"{path} is too large: {error}.") from error
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
         raise UserError(f"{path} cannot be read as an image: {error}.") from error
-    yield upright
+    yield picture
 
 
 def _deep_grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:

@@ -39,9 +39,9 @@ class BrokenSource(NumberedSource):
 
 
 def batches(count, *, length=10, batch_size=4, source=NumberedSource, **options):
-    seed = options.pop("seed", 1)
+    seed, rows = options.pop("seed", 1), options.pop("rows", None)
     stream = TrainingStream(
-        source(length), batch_size=batch_size, sizes=SIZES, crop=0.125, seed=seed
+        source(length), batch_size=batch_size, sizes=SIZES, crop=0.125, seed=seed, rows=rows
     )
     with train_batches(stream, **options) as found:
         return list(itertools.islice(found, count))
@@ -90,20 +90,13 @@ def test_starting_later_gives_the_same_batches(start):
     equal(batches(3, start_step=start), batches(start + 3)[start:])
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_share_the_same_global_batches(count):
+@pytest.mark.parametrize("share", [1, 2])
+def test_processes_make_up_the_same_batches_together(share):
     whole = batches(6)
-    shares = [batches(6, process_index=index, process_count=count) for index in range(count)]
-    for step, batch in enumerate(whole):
-        together = np.empty_like(batch["mask"])
-        for index, share in enumerate(shares):
-            together[index::count] = share[step]["mask"]
-        np.testing.assert_array_equal(together, batch["mask"])
-
-
-def test_processes_that_do_not_divide_the_batch():
-    with pytest.raises(UserError, match="does not divide over 3 processes"):
-        batches(1, process_count=3)
+    rows = [range(start, start + share) for start in range(0, 4, share)]
+    parts = zip(*(batches(6, rows=part) for part in rows), strict=True)
+    equal([{name: np.concatenate([part[name] for part in step]) for name in step[0]}
+           for step in parts], whole)  # fmt: skip
 
 
 WORKERS = """
@@ -147,3 +140,6 @@ def test_evaluation_keeps_order_and_marks_padding():
         [True] * 4, [True] * 4, [True, True, False, False],
     ]  # fmt: skip
     assert all(batch["image"].shape == (4, 32, 32, 3) for batch in got)
+    second = list(eval_batches(NumberedSource(10), batch_size=4, size=32, rows=range(2, 4)))
+    assert [indices(batch) for batch in second] == [[2, 3], [6, 7], [9, 9]]
+    assert [batch["valid"].tolist() for batch in second] == [[True] * 2, [True] * 2, [False] * 2]

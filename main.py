@@ -2,25 +2,36 @@
 
 # ruff: noqa: PLC0415 - each mode loads what it needs; a mistyped flag is answered at once
 
+import argparse
 import io
 import sys
+import traceback
+
+from ml_collections import ConfigDict
 
 from class_jax.errors import UserError, mendable
 from class_jax.modes.flags import parse_flags
+from class_jax.workdir import Workdir
 
 
 def dispatch(arguments: list[str]) -> int:
     """Run the mode that the arguments ask for; gives the exit status."""
     flags, overrides = parse_flags(arguments, description=__doc__)
-    from absl import logging
+    from class_jax.modes import startup
 
-    from class_jax.modes import configuration, startup
-    from class_jax.workdir import Workdir
+    startup.join(flags)
+    from class_jax import hosts
+    from class_jax.modes import configuration
 
-    startup.keep_compiled_programs()
-    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
     workdir = Workdir(flags.workdir)
-    config = configuration.in_force(flags.config, workdir, overrides)
+    config = configuration.of_all_processes(flags.config, workdir, overrides)
+    if flags.mode in ("train", "eval", "predict"):
+        return run(flags, workdir, config)
+    return hosts.from_first(lambda: run(flags, workdir, config))
+
+
+def run(flags: argparse.Namespace, workdir: Workdir, config: ConfigDict) -> int:
+    """Run one mode in this process; gives the exit status."""
     if flags.mode == "train":
         from class_jax.modes import train
 
@@ -55,18 +66,15 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")  # names may hold any letter
     try:
         return dispatch(sys.argv[1:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if (sentence := mendable(error)) is None:
-            raise
-        print(f"error: {sentence}", file=sys.stderr)
-        return 2
+        sentence = str(error) if isinstance(error, UserError) else mendable(error)
+        print(f"error: {sentence}" if sentence else traceback.format_exc(), file=sys.stderr)
+        return 2 if sentence else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status, hosts = main(), sys.modules.get("class_jax.hosts")  # none where a flag was mistyped
+    sys.exit(hosts.leave(status) if hosts else status)

@@ -15,6 +15,7 @@ from etils import epath
 from jax.sharding import Sharding
 from orbax.checkpoint import checkpoint_managers
 
+from class_jax import hosts
 from class_jax.errors import UserError
 from class_jax.models.build import Variables
 
@@ -91,7 +92,7 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        self._check_room(step, (variables, training))
+        hosts.together(lambda: self._check_room(step, (variables, training)))
         parts = ocp.args.Composite(
             variables=ocp.args.StandardSave(variables._asdict()),
             training=ocp.args.StandardSave(training),

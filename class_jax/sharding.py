@@ -1,6 +1,9 @@
-"""One mesh over all devices: batches are sharded along it, the training state is replicated."""
+"""One mesh over all devices: batches are sharded along it, the training state is replicated.
 
-from collections.abc import Mapping
+Where several processes train together, each feeds the rows of a batch that lie on its devices.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -12,9 +15,28 @@ BATCH_AXIS = "data"
 
 
 def make_mesh() -> Mesh:
-    """A mesh over every device of every process, with the single axis "data"."""
-    # The default axis type, Explicit, would ask every operation of the model to name its sharding.
-    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    """A mesh over every device of every process."""
+    return mesh_over(jax.devices())
+
+
+def local_mesh() -> Mesh:
+    """A mesh over this process's own devices."""
+    return mesh_over(jax.local_devices())
+
+
+def mesh_over(devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh over some devices, with the single axis "data"."""
+    # In the order given, that of the processes, so that each of them feeds successive rows;
+    # `jax.make_mesh` may choose another. The default axis type, Explicit, would ask every
+    # operation of the model to name its sharding.
+    return Mesh(np.array(devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def process_rows(batch_size: int, mesh: Mesh) -> range:
+    """The rows of a batch that lie on this process's devices, and that it feeds."""
+    places = [i for i, device in enumerate(mesh.devices) if device in mesh.local_devices]
+    rows = batch_size // mesh.size  # of each device
+    return range(rows * min(places), rows * (max(places) + 1))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -40,10 +40,15 @@ def call(monkeypatch, capsys, *arguments):
     return status, captured.out, captured.err
 
 
+def use_devices(patch, count):
+    """Have the program see so many of the simulated devices."""
+    patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(count))
+    patch.setattr("class_jax.inference.predictor.local_mesh", lambda: mesh_of(count))
+
+
 def use_one_device(patch):
     """Most tests need no second device, and compiling for eight takes twice as long."""
-    patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(1))
-    patch.setattr("class_jax.inference.predictor.make_mesh", lambda: mesh_of(1))
+    use_devices(patch, 1)
 
 
 def pairs(folder, count=12, size=(48, 64)):

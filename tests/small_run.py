@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 
 from class_jax.losses import class_loss
 from class_jax.models.build import Network
 from class_jax.models.network import Decoder
-from class_jax.sharding import replicated
+from class_jax.sharding import mesh_over, replicated
 from class_jax.training.optimizer import sgd, triangle
 from class_jax.training.state import TrainState, initial_state
 from class_jax.training.step import TrainStep, make_train_step
@@ -26,9 +26,7 @@ SMALL_MODEL = {
 
 def mesh_of(devices: int) -> Mesh:
     """A mesh over the first few simulated devices."""
-    return jax.make_mesh(
-        (devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices]
-    )
+    return mesh_over(jax.devices()[:devices])
 
 
 @dataclasses.dataclass

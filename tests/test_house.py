@@ -19,17 +19,18 @@ ALLOWED = {
     "errors": set(),
     "losses": set(),
     "sharding": set(),
+    "hosts": set(),
     "data": set(),
     "models": set(),
     "workdir": set(),
-    "checkpoints": {"models"},
-    "training": {"models", "losses", "sharding", "checkpoints"},
+    "checkpoints": {"models", "hosts"},
+    "training": {"models", "losses", "sharding", "checkpoints", "hosts"},
     "weight_files": set(),
     "pretrained": {"models", "weight_files"},
     "evaluation": {"data"},
     "inference": {"models", "data", "sharding", "checkpoints", "workdir"},
     "modes": {
-        "models", "data", "sharding", "checkpoints", "workdir",
+        "models", "data", "sharding", "hosts", "checkpoints", "workdir",
         "training", "evaluation", "inference", "losses", "pretrained",
     },
 }  # fmt: skip
@@ -54,6 +55,8 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module
+            if node.module == "class_jax":
+                yield from (f"class_jax.{alias.name}" for alias in node.names)
 
 
 def part_of(path):

@@ -28,7 +28,12 @@ def map_tasks(source: Source, maps_dir: Path, origin: Callable[[str], str]) -> l
 
 
 def with_maps(
-    tasks: Sequence[Task], source: Source, predict: Predict, *, batch_size: int
+    tasks: Sequence[Task],
+    source: Source,
+    predict: Predict,
+    *,
+    batch_size: int,
+    which: Sequence[int] | None = None,
 ) -> Iterator[Ready]:
     """Give each task once its map is there; maps of the same origin are not made again.
 
@@ -37,9 +42,11 @@ def with_maps(
       source: the same images; what cannot be read is named.
       predict: gives float32 maps [H, W] in 0–1 for uint8 images [H, W, 3], at their own sizes.
       batch_size: most images that `predict` gets at once.
+      which: the numbers of the tasks that are wanted; all by default.
     """
-    for start in range(0, len(tasks), batch_size):
-        indices = range(start, min(start + batch_size, len(tasks)))
+    which = range(len(tasks)) if which is None else which
+    for start in range(0, len(which), batch_size):
+        indices = which[start : start + batch_size]
         problems: dict[int, str] = {}
         missing = [i for i in indices if origin_of(tasks[i].map) != tasks[i].stamp]
         examples = {i: each for i in missing if (each := _read(source, i, problems))}

@@ -16,7 +16,7 @@ from class_jax.data.images import read_image, resize
 from class_jax.errors import UserError
 from class_jax.models.build import Network, Variables, build_network
 from class_jax.models.network import normalize
-from class_jax.sharding import batch_sharded, make_mesh, put_batch, replicated, round_up_batch
+from class_jax.sharding import batch_sharded, local_mesh, put_batch, replicated, round_up_batch
 from class_jax.workdir import Workdir
 
 Picture = np.ndarray | str | os.PathLike[str]
@@ -95,7 +95,7 @@ class Predictor:
     def from_run(cls, config: ConfigDict, workdir: Workdir, *, checkpoint: str) -> Self:
         """As `load`, by a configuration that may differ from the saved one in its `eval` leaves."""
         network = build_network(config.model, dtype=config.eval.dtype)
-        mesh = make_mesh()
+        mesh = local_mesh()  # where there are other processes, each makes maps of its own
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))

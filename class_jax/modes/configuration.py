@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from class_jax import hosts
 from class_jax.errors import UserError
 from class_jax.modes.limits import check_limits
 from class_jax.workdir import Workdir
@@ -27,6 +28,13 @@ FREE_BEFORE_TRAINING = ("model.dtype",)
 # Leaves that came later, each with the value that means what was done before: runs that were
 # begun without them go on.
 ADDED = {"train.accumulate": 1, "train.ema_decay": 0.0}
+
+
+def of_all_processes(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
+    """As `in_force`, and UserError in all processes where one fails or they differ."""
+    config = hosts.together(lambda: in_force(recipe, workdir, overrides))
+    hosts.check_same(named_leaves(config), "their configuration")
+    return config
 
 
 def in_force(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:

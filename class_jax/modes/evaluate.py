@@ -1,14 +1,17 @@
 """Mode eval: maps, scores, tables and figures for the configured sets or for a folder."""
 
 import functools
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from class_jax import hosts
 from class_jax.data.images import read_map
 from class_jax.data.montage import Row
 from class_jax.data.sources import Source
+from class_jax.errors import UserError
 from class_jax.evaluation.evaluate import map_tasks, with_maps
 from class_jax.evaluation.examples import Show
 from class_jax.evaluation.scores import Entry
@@ -19,6 +22,13 @@ from class_jax.modes.results import score_all
 from class_jax.workdir import Workdir
 
 METHOD = "CLASS"
+
+
+class Images(NamedTuple):
+    """A set to evaluate, and a sentence for each of its files that cannot be used."""
+
+    source: Source
+    unusable: tuple[str, ...]
 
 
 def run(
@@ -32,7 +42,8 @@ def run(
     """Evaluate a run; gives the exit status.
 
     Maps that the same network made of the same images are not made again, and what an interrupted
-    evaluation has scored is taken up.
+    evaluation has scored is taken up. Where there are several processes, each makes a share of the
+    maps, and the first scores them all.
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
@@ -48,36 +59,70 @@ def run(
       UserError: no checkpoint, or nothing at all could be evaluated.
     """
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    print(f"checkpoint: {predictor.checkpoint}", file=sys.stderr)
+    hosts.say(f"checkpoint: {predictor.checkpoint}")
+    names = [source] if source else config.eval.sets
+
+    @functools.cache
+    def opened(name: str) -> Images | UserError:
+        return hosts.from_first(lambda: _opened(config, name, from_input=bool(source)))
+
+    if hosts.count() > 1:
+        for name in names:
+            _make_share(name, opened(name), workdir.evaluation, predictor)
+        hosts.exchange(None)  # now all maps are there
     jobs = (
-        functools.partial(_evaluate, name, config, source, workdir.evaluation, predictor)
-        for name in ([source] if source else config.eval.sets)
+        functools.partial(_evaluate, name, opened, workdir.evaluation, predictor) for name in names
     )
-    return score_all(workdir.evaluation, protocol, jobs)
+    return hosts.from_first(lambda: score_all(workdir.evaluation, protocol, jobs))
+
+
+def _opened(config: ConfigDict, name: str, *, from_input: bool) -> Images | UserError:
+    """The images of a set; why there are none, where that is so."""
+    try:
+        if from_input:
+            return Images(*folder_source(name, leaf="--input"))
+        return Images(*evaluation_source(config, name))
+    except UserError as error:
+        return error
+
+
+def _maps_folder(folder: Path, name: str) -> Path:
+    return folder / Path(name).resolve().name / "maps"
+
+
+def _make_share(name: str, images: Images | UserError, folder: Path, predictor: Predictor) -> None:
+    """Make this process's share of the maps of a set; what cannot be done is left out."""
+    if isinstance(images, UserError):
+        return  # the first process will name it, and single images too
+    tasks = map_tasks(images.source, _maps_folder(folder, name), predictor.origin)
+    for _ in with_maps(
+        tasks,
+        images.source,
+        predictor.predict,
+        batch_size=predictor.batch_size,
+        which=hosts.share(len(tasks)),
+    ):
+        pass
 
 
 def _evaluate(
     name: str,
-    config: ConfigDict,
-    source: str | None,
+    opened: Callable[[str], Images | UserError],
     folder: Path,
     predictor: Predictor,
     scorer: Scorer,
     problems: list[str],
 ) -> tuple[Entry, Show]:
-    """Make the maps of a set and score them as they come."""
-    images: Source
-    if source:
-        images, unusable = folder_source(source, leaf="--input")
-    else:
-        images, unusable = evaluation_source(config, name)
-    problems += unusable
-    set_name = Path(name).resolve().name
-    maps = folder / set_name / "maps"
-    tasks = map_tasks(images, maps, predictor.origin)
-    ready = with_maps(tasks, images, predictor.predict, batch_size=predictor.batch_size)
-    entry = scorer.score(set_name, METHOD, tasks, ready)
-    return entry, functools.partial(_show, images, maps)
+    """Make the maps of a set, where they are not there, and score them as they come."""
+    images = opened(name)
+    if isinstance(images, UserError):
+        raise images
+    problems += images.unusable
+    maps = _maps_folder(folder, name)
+    tasks = map_tasks(images.source, maps, predictor.origin)
+    ready = with_maps(tasks, images.source, predictor.predict, batch_size=predictor.batch_size)
+    entry = scorer.score(maps.parent.name, METHOD, tasks, ready)
+    return entry, functools.partial(_show, images.source, maps)
 
 
 def _show(source: Source, maps: Path, name: str) -> Row:

@@ -47,4 +47,10 @@ def _make_parser(description: str | None) -> Parser:
     add("--source", help="convert: the authors' checkpoint, .safetensors or .pth")
     add("--checkpoint", default="best", help="best (default), latest or a step number")
     add("--skip_broken", action="store_true", help="train, prepare: leave broken files out")
+    hosts = parser.add_argument_group("several processes or hosts; each runs the same command")
+    add = hosts.add_argument
+    add("--distributed", action="store_true", help="TPU pods, Slurm, Kubernetes: JAX finds them")
+    add("--coordinator", help="by hand: HOST:PORT of process 0")
+    add("--num_processes", type=int, help="by hand: how many processes there are")
+    add("--process_id", type=int, help="by hand: which of them this is, from 0")
     return parser

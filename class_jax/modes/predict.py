@@ -1,5 +1,6 @@
 """Mode predict: a map for every picture of a file or folder."""
 
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from class_jax import hosts
 from class_jax.data.images import map_levels, origin_of, write_map
 from class_jax.data.sources import file_identity
 from class_jax.errors import UserError
@@ -35,25 +37,32 @@ def run(
     if not source:
         raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
     target = Path(output).expanduser() if output else workdir.predictions
-    problems: list[str] = []
     # Absolute without following links: a link's own name says what is in it.
     source_path, target = (
         Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` follows links
         for path in (Path(source), target)
     )
-    jobs = plan_maps(source_path, target, problems)
+    jobs, problems = hosts.from_first(lambda: _planned(source_path, target))
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    print(f"checkpoint: {predictor.checkpoint}; on {predictor.device}", file=sys.stderr)
-    origins = {path: predictor.origin(file_identity(picture)) for path, picture in jobs.items()}
-    todo = _what_to_do(origins, jobs, asked_for=target)
+    hosts.say(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
+    own = {path: jobs[path] for path in [*jobs][hosts.index() :: hosts.count()]}
+    origins = {path: predictor.origin(file_identity(picture)) for path, picture in own.items()}
+    todo = _what_to_do(origins, own, asked_for=target)
     failed = _write_maps(todo, origins, predictor)
-    problems += failed
-    if len(failed) == len(jobs):
-        raise UserError(" ".join(problems))
     print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
+    all_failed = list(itertools.chain(*hosts.exchange(failed)))
+    problems += all_failed
+    if len(all_failed) == len(jobs):
+        raise UserError(" ".join(problems))
     for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+        hosts.say(f"error: {problem}")
     return 1 if problems else 0
+
+
+def _planned(source: Path, target: Path) -> tuple[Jobs, list[str]]:
+    """What there is to do, and a sentence for each folder that cannot be looked into."""
+    problems: list[str] = []
+    return plan_maps(source, target, problems), problems
 
 
 def _what_to_do(origins: Mapping[Path, str], jobs: Jobs, *, asked_for: Path) -> Jobs:

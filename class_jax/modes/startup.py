@@ -1,11 +1,23 @@
-"""What JAX is to know before it is imported."""
+"""Loading JAX: what it is to know before, and whom to join."""
 
+import argparse
 import os
 import platform
+
+from absl import logging
 
 from class_jax.workdir import CACHE
 
 MOST_BYTES = 4 * 2**30
+
+
+def join(flags: argparse.Namespace) -> None:
+    """Load JAX, with its environment set, and join the other processes that the flags tell of."""
+    keep_compiled_programs()
+    from class_jax import hosts  # noqa: PLC0415 - it loads JAX, which reads the environment
+
+    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
+    hosts.start(flags.coordinator, flags.num_processes, flags.process_id, detect=flags.distributed)
 
 
 def keep_compiled_programs() -> None:

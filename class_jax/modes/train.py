@@ -1,7 +1,7 @@
 """Mode train: start a run, or resume it exactly where it stopped."""
 
+import contextlib
 import functools
-import sys
 from collections.abc import Callable, Iterator
 
 import jax
@@ -10,18 +10,27 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from class_jax import hosts
 from class_jax.checkpoints import Checkpoints
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
 from class_jax.data.montage import montage
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
-from class_jax.models.build import Network, build_network
+from class_jax.models.build import Network, Variables, build_network
 from class_jax.modes import evaluate
+from class_jax.modes.announce import announce
 from class_jax.modes.configuration import check_resumable
 from class_jax.modes.inputs import TrainingSources, training_sources
 from class_jax.pretrained import load_encoder
-from class_jax.sharding import check_divisible, make_mesh, put_batch, replicated, round_up_batch
+from class_jax.sharding import (
+    check_divisible,
+    make_mesh,
+    process_rows,
+    put_batch,
+    replicated,
+    round_up_batch,
+)
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import NonFiniteError, Plan, train
 from class_jax.training.optimizer import Schedule, sgd, triangle
@@ -32,7 +41,7 @@ from class_jax.training.state import (
     training_part,
 )
 from class_jax.training.step import make_train_step
-from class_jax.training.summaries import Summaries
+from class_jax.training.summaries import NoSummaries, Summaries
 from class_jax.training.validation import make_validation_step, validate
 from class_jax.workdir import Workdir
 
@@ -46,21 +55,30 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
     check_divisible(
         config.train.batch_size, mesh, config.train.accumulate, leaf="config.train.batch_size"
     )
-    workdir.check()  # before hours of downloading
-    sources = training_sources(config, skip_broken=skip_broken)
-    workdir.create()
-    with workdir.lock():
+    with contextlib.ExitStack() as held:
+        sources = hosts.from_first(lambda: _secured(config, workdir, held, skip_broken=skip_broken))
         try:
             _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
-            print(f"error: {error}", file=sys.stderr)
+            hosts.say(f"error: {error}")
             return 1
         except Interrupted as stop:
-            print(stop, file=sys.stderr)
+            hosts.say(str(stop))
             return 128 + stop.signal_number
     if config.eval.after_training:
         return evaluate.run(config, workdir, source=None, checkpoint="best")
     return 0
+
+
+def _secured(
+    config: ConfigDict, workdir: Workdir, held: contextlib.ExitStack, *, skip_broken: bool
+) -> TrainingSources:
+    """What the run learns from, and the workdir for it alone as long as `held` is entered."""
+    workdir.check()  # before hours of downloading
+    sources = training_sources(config, skip_broken=skip_broken)
+    workdir.create()
+    held.enter_context(workdir.lock())
+    return sources
 
 
 def total_steps(config: ConfigDict, examples: int) -> int:
@@ -83,27 +101,24 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     )
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
         resumed = bool(checkpoints.steps())
-        _check_resumable(config, workdir, sources.train, checkpoints)
-        variables = network.initialize(config.seed)
-        if config.model.pretrained and not resumed:
-            variables = load_encoder(config.model.pretrained, network, variables)
+        variables = hosts.together(
+            lambda: _first_values(config, workdir, network, sources.train, checkpoints)
+        )
         state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
         state = jax.device_put(state, replicated(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
         # Only now: a mistake until here leaves all as it was.
-        workdir.save_config(config)
-        workdir.save_examples(sources.train.names)
-        workdir.fetch()
-        _announce(config, network, sources, plan, start, resumed=resumed)
+        hosts.from_first(lambda: _write_down(config, workdir, sources.train))
+        announce(config, network, sources, plan, start, resumed=resumed)
         if start >= plan.total_steps:
             return
         with (
-            Summaries(
-                workdir.local, workdir.metrics_file, start_step=start, copy=workdir.publish
-            ) as summaries,
+            _summaries(workdir, start) as summaries,
             train_batches(
-                _stream(config, sources.train), start_step=start, num_workers=config.data.workers
+                _stream(config, sources.train, mesh),
+                start_step=start,
+                num_workers=config.data.workers,
             ) as batches,
         ):
             train(
@@ -124,6 +139,39 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
                 summaries=summaries,
                 mesh=mesh,
             )
+
+
+def _first_values(
+    config: ConfigDict,
+    workdir: Workdir,
+    network: Network,
+    source: Source,
+    checkpoints: Checkpoints,
+) -> Variables:
+    """What the network starts from, and a checkpoint replaces.
+
+    Raises:
+      UserError: this would not go on with what the workdir holds, or weights do not fit.
+    """
+    _check_resumable(config, workdir, source, checkpoints)
+    variables = network.initialize(config.seed)
+    if config.model.pretrained and not checkpoints.steps():
+        variables = load_encoder(config.model.pretrained, network, variables)
+    return variables
+
+
+def _write_down(config: ConfigDict, workdir: Workdir, source: Source) -> None:
+    """Note what runs here."""
+    workdir.save_config(config)
+    workdir.save_examples(source.names)
+    workdir.fetch()
+
+
+def _summaries(workdir: Workdir, start: int) -> Summaries:
+    """The first process's logs; what the others log, which would be the same, goes nowhere."""
+    if not hosts.is_first():
+        return NoSummaries()
+    return Summaries(workdir.local, workdir.metrics_file, start_step=start, copy=workdir.publish)
 
 
 def _check_resumable(
@@ -153,10 +201,11 @@ def make_optimizer(
     return optimizer, rates
 
 
-def _stream(config: ConfigDict, source: Source) -> TrainingStream:
+def _stream(config: ConfigDict, source: Source, mesh: Mesh) -> TrainingStream:
     return TrainingStream(
         source,
         batch_size=config.train.batch_size,
+        rows=process_rows(config.train.batch_size, mesh),
         sizes=config.data.image_sizes,
         crop=config.data.crop,
         seed=config.seed,
@@ -187,47 +236,23 @@ def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainSt
     return restored_state(variables, training)
 
 
-def _announce(
-    config: ConfigDict,
-    network: Network,
-    sources: TrainingSources,
-    plan: Plan,
-    start: int,
-    *,
-    resumed: bool,
-) -> None:
-    """Say what is about to happen: devices, parameters, examples, where the run starts."""
-    fresh = f"encoder from {config.model.pretrained or 'random values'}"
-    held_out = len(sources.held_out) if sources.held_out else 0
-    devices = jax.devices()
-    lines = [
-        f"devices: {len(devices)} × {devices[0].device_kind}",
-        f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
-        f"weights: {f'checkpoint of step {start}' if resumed else fresh}",
-        f"examples: {len(sources.train)} to train on, {held_out} held out",
-        f"starting at step {start} of {plan.total_steps}"
-        if start < plan.total_steps
-        else f"the run is complete: step {start} of {plan.total_steps}",
-    ]
-    print("\n".join(lines), file=sys.stderr)
-
-
 def _validation(
     config: ConfigDict, network: Network, held_out: Source | None, mesh: Mesh
 ) -> Callable[[TrainState], tuple[dict[str, float], np.ndarray]]:
     """What the loop calls to validate a state: scores, and a montage of the first images."""
     step = make_validation_step(network, mesh)
     batch_size = round_up_batch(config.eval.batch_size, mesh)
+    own = process_rows(batch_size, mesh)
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
         assert held_out is not None, "the plan validates only where something is held out"
-        return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size)
+        return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size, rows=own)
 
     def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
         scores = validate(step, state.evaluated, batches(), mesh)
         first = next(batches())
         _, maps = step(state.evaluated, put_batch(first, mesh))
-        levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)
+        levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)[own.start : own.stop]
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
         shown = min(PICTURES, int(first["valid"].sum()))
         return scores, montage(rows[:shown])

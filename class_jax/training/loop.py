@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
+from class_jax import hosts
 from class_jax.checkpoints import BEST_BY, Checkpoints
 from class_jax.sharding import put_batch
 from class_jax.training.interrupts import Interrupted, StopRequest
@@ -57,6 +58,7 @@ class Progress:
             unit="step",
             desc="training",
             mininterval=0.5 if sys.stderr.isatty() else 10.0,
+            disable=not hosts.is_first(),
         )
 
     def __enter__(self) -> Self:
@@ -146,32 +148,30 @@ def train(
       Interrupted: SIGINT or SIGTERM came; the state was saved.
     """
     start = int(state.step)
-    with (
-        Progress(summaries, plan, start=start) as progress,
-        StopRequest() as stop,
-    ):
+    with Progress(summaries, plan, start=start) as progress, StopRequest(mesh) as stop:
         for step in range(start + 1, plan.total_steps + 1):
             batch = _next_batch(batches, stop)
             if batch is None:
                 progress.flush()
                 save(checkpoints, state, None)
                 checkpoints.wait()
-                raise _interrupted(step - 1, plan, stop)
+                raise _interrupted(step - 1, plan, stop.signal_number)
+            # On its way to the devices while the step before still runs: nothing waits for that.
             state, metrics = train_step(state, put_batch(batch, mesh))
             progress.record(step, metrics)
-            last = step == plan.total_steps
+            last, asked = step == plan.total_steps, stop.agreed()
             scores = None
             if plan.validate_every and (last or step % plan.validate_every == 0):
                 progress.flush()
                 scores = _validated(state, step, validate, summaries)
-            if scores or last or stop.signal_number or step % plan.checkpoint_every == 0:
+            if scores or last or asked or step % plan.checkpoint_every == 0:
                 progress.flush()
                 save(checkpoints, state, scores)
                 summaries.publish()
                 progress.restart_clock()
-            if stop.signal_number and not last:
+            if asked and not last:
                 checkpoints.wait()
-                raise _interrupted(step, plan, stop)
+                raise _interrupted(step, plan, asked)
         checkpoints.wait()
     return state
 
@@ -181,17 +181,17 @@ def _next_batch(batches: Iterator[Batch], stop: StopRequest) -> Batch | None:
     try:
         return next(batches)
     except Exception:
-        if stop.signal_number is None:
+        if stop.signal_number is None or hosts.count() > 1:  # the others would wait for this one
             raise
         return None
 
 
-def _interrupted(step: int, plan: Plan, stop: StopRequest) -> Interrupted:
-    assert stop.signal_number is not None, "nothing else interrupts a run"
+def _interrupted(step: int, plan: Plan, signal_number: int | None) -> Interrupted:
+    assert signal_number is not None, "nothing else interrupts a run"
     return Interrupted(
         f"stopped at step {step} of {plan.total_steps} and saved: the same command goes on from "
         "there.",
-        signal_number=stop.signal_number,
+        signal_number=signal_number,
     )
 
 
@@ -210,10 +210,11 @@ def _validated(
         )
     summaries.scalars(step, scores)
     summaries.picture(step, "image, mask, map", picture)
-    tqdm.write(
-        f"step {step}: val_mae {scores['val_mae']:.4f}, {BEST_BY} {scores[BEST_BY]:.4f}",
-        file=sys.stderr,
-    )
+    if hosts.is_first():
+        tqdm.write(
+            f"step {step}: val_mae {scores['val_mae']:.4f}, {BEST_BY} {scores[BEST_BY]:.4f}",
+            file=sys.stderr,
+        )
     return scores
 
 

@@ -65,6 +65,25 @@ class Summaries:
         self._board.flush()
 
 
+class NoSummaries(Summaries):
+    """Writes nothing."""
+
+    def __init__(self) -> None:
+        """Nothing is opened."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing is open."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def publish(self) -> None:
+        """Nothing."""
+
+    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Nothing."""
+
+
 def _forget_after(metrics_file: Path, step: int) -> None:
     """Drop lines of later steps, and what a power cut damaged."""
     if not metrics_file.exists():

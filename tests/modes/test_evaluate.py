@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 
 def run_eval(trained, folder, monkeypatch, *, devices, batch_size, protocol="pysod"):
-    monkeypatch.setattr("class_jax.inference.predictor.make_mesh", lambda: mesh_of(devices))
+    monkeypatch.setattr("class_jax.inference.predictor.local_mesh", lambda: mesh_of(devices))
     workdir = Workdir(trained)
     config = workdir.load_config()
     config.eval.batch_size = batch_size

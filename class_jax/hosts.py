@@ -1,0 +1,209 @@
+"""Several processes, on one machine or many, as one program: start, agreement, end.
+
+Every process runs the same program on its own devices. What must be done once (preparing data,
+locking the workdir) the first process does, and tells the others; where one fails, all stop.
+"""
+
+import contextlib
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import jax
+from jax._src import distributed  # for its key-value store, which has no public name
+
+from class_jax.errors import UserError
+
+T = TypeVar("T")
+
+PATIENCE_MS = 7 * 24 * 3600 * 1000  # to wait for another process: it may be downloading
+FAREWELL_MS = 10_000  # to wait for the others at the end
+PIECE = 2**20  # bytes of one message
+
+_asked = 0  # how many exchanges there were: each has keys of its own
+
+
+class Failure(NamedTuple):
+    """What a process has to say instead of a value."""
+
+    message: str
+
+
+def start(
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    *,
+    detect: bool,
+) -> None:
+    """Join the other processes; nothing to do where no flag asks for any.
+
+    Args:
+      coordinator: "host:port", an address of the first process that all can reach.
+      num_processes: how many there are.
+      process_id: which this is, from 0.
+      detect: find all three in the environment of a TPU pod, Slurm, Kubernetes or Open MPI.
+
+    Raises:
+      UserError: the flags contradict each other, or the others cannot be reached.
+    """
+    by_hand = (coordinator, num_processes, process_id)
+    if by_hand == (None, None, None) and not detect:
+        return
+    _check_flags(coordinator, num_processes, process_id, detect=detect)
+    # Signals are answered at the end of a step, by all processes at the same one.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(*by_hand)
+    except Exception as error:  # of many types, by the way that the cluster was looked for
+        where = f"at --coordinator={coordinator}" if coordinator else "of --distributed"
+        raise UserError(
+            f"the other processes {where} cannot be joined ({' '.join(str(error).split())}): "
+            "start all within five minutes, with an address and port of process 0 that the others "
+            "can reach; or give --coordinator, --num_processes and --process_id by hand."
+        ) from error
+
+
+def _check_flags(
+    coordinator: str | None, num_processes: int | None, process_id: int | None, *, detect: bool
+) -> None:
+    if detect:
+        if (coordinator, num_processes, process_id) != (None, None, None):
+            raise UserError(
+                "--distributed finds the processes by itself: give it alone, or --coordinator, "
+                "--num_processes and --process_id without it."
+            )
+        return
+    if coordinator is None or num_processes is None or process_id is None:
+        raise UserError(
+            "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "
+            "all three to every process."
+        )
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UserError(f"--coordinator={coordinator}: expected HOST:PORT, as in 10.0.0.1:1234.")
+    if num_processes < 1:
+        raise UserError(f"--num_processes={num_processes}: expected 1 or more.")
+    if not 0 <= process_id < num_processes:
+        raise UserError(f"--process_id={process_id}: expected 0 to {num_processes - 1}.")
+
+
+def count() -> int:
+    """How many processes there are."""
+    return distributed.global_state.num_processes or 1
+
+
+def index() -> int:
+    """Which of them this is, from 0."""
+    return distributed.global_state.process_id or 0
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes for all."""
+    return index() == 0
+
+
+def share(total: int) -> range:
+    """Of `total` things, the numbers of those that this process does."""
+    return range(index(), total, count())
+
+
+def say(text: str) -> None:
+    """Tell the user, once."""
+    if is_first():
+        print(text, file=sys.stderr)
+
+
+def exchange(value: T) -> list[T]:
+    """What each process gave, in their order; waits for all. Values are pickled."""
+    return _distributed(value, range(count()))
+
+
+def from_first(work: Callable[[], T]) -> T:
+    """What `work` gives in the first process, which alone does it; the others wait for it.
+
+    Raises:
+      UserError: the first process failed, in which what it raised is raised.
+    """
+    if count() == 1:
+        return work()
+    try:
+        outcome = work() if is_first() else None
+    except BaseException as error:
+        _distributed(Failure(str(error) or type(error).__name__), range(1))
+        raise
+    (result,) = _distributed(outcome, range(1))
+    if isinstance(result, Failure):
+        raise UserError(f"process 0 stopped: {result.message}")
+    return cast("T", result)
+
+
+def together(work: Callable[[], T]) -> T:
+    """What `work` gives in this process, once it has succeeded in all.
+
+    Raises:
+      UserError: it failed in one of them; where it failed, what it raised is raised.
+    """
+    if count() == 1:
+        return work()
+    try:
+        result = work()
+    except BaseException as error:
+        exchange(Failure(str(error) or type(error).__name__))
+        raise
+    for process, outcome in enumerate(exchange(None)):
+        if isinstance(outcome, Failure):
+            raise UserError(f"process {process} stopped: {outcome.message}")
+    return result
+
+
+def check_same(value: object, what: str) -> None:
+    """Raise UserError, in all processes, where they did not give the same."""
+    for process, theirs in enumerate(exchange(repr(value))):
+        if theirs != repr(value):
+            raise UserError(f"process {process} and process {index()} differ in {what}: see to it "
+                            "that all are started alike.")  # fmt: skip
+
+
+def leave(status: int) -> int:
+    """The last thing that a process does; gives its exit status.
+
+    A process that failed alone must not wait for the others, who may be waiting for it in a
+    computation: without it the service that connects them ends them.
+    """
+    client = distributed.global_state.client
+    if client is not None and status:
+        with contextlib.suppress(Exception):
+            client.wait_at_barrier("farewell", FAREWELL_MS)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _distributed(value: T, speakers: range) -> list[T]:
+    """The values of those processes that speak, told to all."""
+    global _asked  # noqa: PLW0603 - the processes count alike, and the keys of no two calls meet
+    client = distributed.global_state.client
+    if client is None:
+        return [value]
+    _asked += 1
+    if index() in speakers:
+        data = pickle.dumps(value)
+        pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
+        client.key_value_set(f"class_jax/{_asked}/{index()}", str(len(pieces)))
+        for number, piece in enumerate(pieces):
+            client.key_value_set_bytes(f"class_jax/{_asked}/{index()}/{number}", piece)
+    return [_heard(client, f"class_jax/{_asked}/{speaker}") for speaker in speakers]
+
+
+def _heard(client: Any, key: str) -> Any:
+    """What another process says, once it does."""
+    pieces = int(client.blocking_key_value_get(key, PATIENCE_MS))
+    parts = (
+        client.blocking_key_value_get_bytes(f"{key}/{number}", PATIENCE_MS)
+        for number in range(pieces)
+    )
+    return pickle.loads(b"".join(parts))

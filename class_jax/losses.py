@@ -17,6 +17,7 @@ OBJECT_EPSILON = 1e-7
 BETA_SQUARED = 0.3
 
 
+@jax.named_scope("pixel_loss")
 def pixel_loss(logits: jax.Array, masks: jax.Array) -> jax.Array:
     """Eq. 7, mean over pixels: −(G log S + (1−G) log(1−S)), computed from logits.
 
@@ -42,6 +43,7 @@ def window_means(x: jax.Array) -> jax.Array:
     return sums / WINDOW**2
 
 
+@jax.named_scope("region_loss")
 def region_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
     """Eq. 8 and 9: mean over the M windows of (μ_S − μ_G)² + (σ_S − σ_G)².
 
@@ -69,6 +71,7 @@ def region_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
     return distance.mean(axis=(-2, -1))
 
 
+@jax.named_scope("object_loss")
 def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
     """Eq. 10–13: 1 − F_β with soft counts, β² = 0.3.
 
@@ -89,6 +92,7 @@ def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
     return 1 - numerator / (BETA_SQUARED * precision + recall + OBJECT_EPSILON)
 
 
+@jax.named_scope("loss")
 def class_loss(
     logits: jax.Array,
     masks: jax.Array,

@@ -11,10 +11,14 @@ from flax import nnx
 from class_jax.models.blocks import conv, upsample
 
 
+@jax.checkpoint
 def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
     """Eq. 1 and 2: each high-level position gathers from all low-level positions.
 
     S(i, j) = softmax_j(f_h^i · f_l^j), f'_h(i) = Σ_j S(i, j) f̂_l(j); no 1/√d.
+
+    S is quadratic in the image's area and the largest array of the network. It is computed again
+    for the backward pass (`jax.checkpoint`), so that no copy waits for that.
 
     Args:
       query: [B, N_h, D], from the high level.

@@ -106,7 +106,8 @@ class Stage(nnx.Module):
         for channel in self.channel:
             low_out = channel(high, low)
         size = low.shape[1:3]
-        return self.fusion(low_out, upsample(high_out, *size), upsample(previous, *size))
+        with jax.named_scope("fusion"):
+            return self.fusion(low_out, upsample(high_out, *size), upsample(previous, *size))
 
 
 def make_fusion(
@@ -158,11 +159,13 @@ class ClassNet(nnx.Module):
           float32 [4, B, H, W]: logits of D_2, D_3, D_4, D_5 at the size of the images. The
           prediction is the sigmoid of entry 0.
         """
-        levels = self.encoder(images.astype(self.dtype))
-        if self.global_context:
-            average = levels[-1].mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
-            levels[-1] = levels[-1] + average.astype(self.dtype)
-        levels = [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]
+        with jax.named_scope("encoder"):
+            levels = self.encoder(images.astype(self.dtype))
+        with jax.named_scope("bridges"):
+            if self.global_context:
+                average = levels[-1].mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
+                levels[-1] = levels[-1] + average.astype(self.dtype)
+            levels = [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]
         return self.supervise(self.decode(levels), images.shape[1], images.shape[2])
 
     def decode(self, levels: list[jax.Array]) -> list[jax.Array]:
@@ -173,9 +176,11 @@ class ClassNet(nnx.Module):
             decoded = layer(decoded)
         stages = [decoded]
         for stage, low in zip(reversed(self.stages), reversed(low_levels), strict=True):
-            stages.insert(0, stage(high, low, stages[0]))
+            with jax.named_scope(f"stage{STAGES + 1 - len(stages)}"):
+                stages.insert(0, stage(high, low, stages[0]))
         return stages
 
+    @jax.named_scope("heads")
     def supervise(self, stages: list[jax.Array], height: int, width: int) -> jax.Array:
         """A 3×3 convolution to one logit for each stage, bilinear to the size of the images."""
         logits = [

@@ -84,12 +84,14 @@ class ResNet(nnx.Module):
 
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌈H/s⌉, ⌈W/s⌉, 4·width·s/4]."""
-        x = nnx.relu(self.bn1(self.conv1(x)))
-        # Symmetric padding as in PyTorch; "SAME" would shift the pooling windows by a pixel.
-        x = nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        with jax.named_scope("stem"):
+            x = nnx.relu(self.bn1(self.conv1(x)))
+            # Symmetric padding as in PyTorch; "SAME" would shift the pooling windows by a pixel.
+            x = nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         levels = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in layer:
-                x = block(x)
+        for number, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), 1):
+            with jax.named_scope(f"layer{number}"):
+                for block in layer:
+                    x = block(x)
             levels.append(x)
         return levels

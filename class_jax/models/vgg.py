@@ -34,10 +34,11 @@ class Vgg(nnx.Module):
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌊H/s⌋, ⌊W/s⌋, C_l], s = 2, 4, 8, 16."""
         levels: list[jax.Array] = []
-        for group in self.groups:
-            if levels:
-                x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
-            for layer in group:
-                x = nnx.relu(layer(x))
+        for number, group in enumerate(self.groups, 1):
+            with jax.named_scope(f"group{number}"):
+                if levels:
+                    x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+                for layer in group:
+                    x = nnx.relu(layer(x))
             levels.append(x)
         return levels[1:]

@@ -54,25 +54,37 @@ def make_train_step(
             grads, batch_stats, metrics = _accumulated(
                 gradient, state.variables, _micro_batches(batch, accumulate, mesh)
             )
-        params = state.variables.params
-        updates, opt_state = optimizer.update(grads, state.opt_state, params)
-        params = optax.apply_updates(params, updates)
         metrics |= {
             "grad_norm": optax.tree.norm(grads),
             "lr": lr(state.step),
             "lr_backbone": lr_backbone(state.step),
         }
-        ema = state.ema
-        if ema is not None:
-            # At first the average is of few steps, so that it forgets where training started.
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            ema = optax.incremental_update(params, ema, 1 - decay)
-        return TrainState(state.step + 1, Variables(params, batch_stats), opt_state, ema), metrics
+        return _updated(state, grads, batch_stats, optimizer, ema_decay), metrics
 
     whole, shared = replicated(mesh), batch_sharded(mesh)
     return jax.jit(
         step, in_shardings=(whole, shared), out_shardings=(whole, whole), donate_argnums=0
     )
+
+
+@jax.named_scope("update")
+def _updated(
+    state: TrainState,
+    grads: Tree,
+    batch_stats: Tree,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> TrainState:
+    """The state after a step with these gradients."""
+    params = state.variables.params
+    updates, opt_state = optimizer.update(grads, state.opt_state, params)
+    params = optax.apply_updates(params, updates)
+    ema = state.ema
+    if ema is not None:
+        # At first the average is of few steps, so that it forgets where training started.
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        ema = optax.incremental_update(params, ema, 1 - decay)
+    return TrainState(state.step + 1, Variables(params, batch_stats), opt_state, ema)
 
 
 def make_gradient(network: Network, loss_of_logits: LossOfLogits) -> Gradient:

@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.model.pretrained = ""
     config.data.train = "folder"
     config.data.root = ""  # must be given
-    config.data.workers = 2
+    config.data.workers = 0
     config.train.epochs = 30
     config.train.validate_every = 200
     config.train.checkpoint_every = 200

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
-NAMES = ("scoring", "inference", "training", "feed", "loss", "startup")
+# What an accelerator is wanted for comes first.
+NAMES = (
+    *("training", "inference", "feed", "loss", "profile", "attention", "growth"),
+    *("checkpoints", "startup", "scoring"),
+)
 
 
 def main() -> int:

@@ -3,26 +3,35 @@
     python -m benchmarks.feed
 
 JPEG images and PNG masks of 400×300 are read, cropped, flipped and resized to 352². The peer is a
-bare loop that decodes and resizes the same files by the same libraries, in one process. About two
-minutes on two cores.
+bare loop that decodes and resizes the same files by the same libraries, as many at once as the feed
+has processes or threads. Then an epoch of DUTS-TR's size, and the memory held. About a minute on
+two cores.
 """
 
+import multiprocessing
 import os
+import statistics
 import tempfile
 import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.record import Row, cpu, record
-from class_jax.data.feed import TrainingStream, train_batches
+from class_jax.data.feed import THREADS, Batch, TrainingStream, train_batches
 from class_jax.data.images import read_image, read_mask, resize
+from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import Pair, PairSource
 from class_jax.data.synthetic import SyntheticSource
 
 FILES, BATCH, SIDE = 256, 16, 352
-WARM_UP, MEASURED = 8, 48  # batches
+WARM_UP, MEASURED, ROUNDS = 8, 96, 3  # batches, batches, times
+EPOCH, WORKERS = 10_553, 2
 
 
 def write_files(folder: Path) -> list[Pair]:
@@ -38,10 +47,15 @@ def write_files(folder: Path) -> list[Pair]:
     return pairs
 
 
+def batches_of(source: PairSource, workers: int) -> AbstractContextManager[Iterator[Batch]]:
+    """As training has them."""
+    stream = TrainingStream(source, batch_size=BATCH, sizes=(SIDE,), crop=0.125, seed=0)
+    return train_batches(stream, num_workers=workers)
+
+
 def feed_rate(pairs: list[Pair], workers: int) -> float:
     """Images a second."""
-    stream = TrainingStream(PairSource(pairs), batch_size=BATCH, sizes=(SIDE,), crop=0.125, seed=0)
-    with train_batches(stream, num_workers=workers) as batches:
+    with batches_of(PairSource(pairs), workers) as batches:
         for _ in range(WARM_UP):
             next(batches)
         start = time.perf_counter()
@@ -50,8 +64,9 @@ def feed_rate(pairs: list[Pair], workers: int) -> float:
         return MEASURED * BATCH / (time.perf_counter() - start)
 
 
-def bare_rate(pairs: list[Pair]) -> float:
-    """Images a second of a plain loop in one process."""
+def bare_loop(pairs: list[Pair]) -> float:
+    """Images a second of a plain loop."""
+    keep_freed_memory()
     start = time.perf_counter()
     for pair in pairs * 2:
         np.stack([resize(read_image(pair.image), SIDE, SIDE)])
@@ -59,19 +74,49 @@ def bare_rate(pairs: list[Pair]) -> float:
     return 2 * len(pairs) / (time.perf_counter() - start)
 
 
+def memory_of_an_epoch(pairs: list[Pair]) -> Row:
+    """MiB that this process and its workers hold at the end of an epoch, and after a tenth."""
+    steps = EPOCH // BATCH
+    source = PairSource([pairs[index % FILES] for index in range(EPOCH)])
+    held = []
+    with batches_of(source, WORKERS) as batches:
+        for part in (steps // 10, steps - steps // 10):
+            deque(islice(batches, part), maxlen=0)
+            processes = [os.getpid(), *(each.pid for each in multiprocessing.active_children())]
+            held.append(sum(resident_mib(process) for process in processes))
+    name = f"feed, memory after {EPOCH} images (peer: after a tenth), {WORKERS} workers"
+    return Row(name, cpu(), "MiB", held[1], held[0], held[0] / held[1])
+
+
+def resident_mib(process: int) -> float:
+    """MiB of a process's own memory and what it shares, on Linux."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def main() -> None:
     """Measure, and write the rows."""
     cores = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as folder:
+    cases = (0, *range(1, min(cores, 2) + 1), *((cores,) if cores > 2 else ()))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        multiprocessing.get_context("spawn").Pool(cores) as pool,
+    ):
         pairs = write_files(Path(folder))
-        bare = bare_rate(pairs)
         rows = []
-        for workers in (0, 1, 2, *((cores,) if cores > 2 else ())):
-            rate = feed_rate(pairs, workers)
-            title = f"feed, {workers} workers" if workers else "feed, threads of one process"
-            # Per core: two workers on two cores are compared with two bare loops.
-            used = min(workers or cores, cores)
-            rows.append(Row(title, cpu(), "images/s", rate, bare * used, rate / (bare * used)))
+        for workers in cases:
+            # One worker has a core, threads have all.
+            used = min(workers or min(cores, THREADS), cores)
+            bare, rates = [], []
+            for _ in range(ROUNDS):
+                bare.append(sum(pool.map(bare_loop, [pairs] * used, chunksize=1)))
+                rates.append(feed_rate(pairs, workers))
+            ratio = statistics.median(x / y for x, y in zip(rates, bare, strict=True))
+            title = f"feed, {workers} workers" if workers else f"feed, {used} threads"
+            peer = f"{title} (peer: {used} bare loops)"
+            medians = map(statistics.median, (rates, bare))
+            rows.append(Row(peer, cpu(), "images/s", *medians, ratio))
+        rows.append(memory_of_an_epoch(pairs))
     record("feed", rows, ("grain", "numpy", "pillow", "opencv-python-headless"))
 
 

@@ -1,4 +1,4 @@
-"""The loss alone, and its separable windows against square ones.
+"""The loss alone, its share of a step, and its separable windows against square ones.
 
     python -m benchmarks.loss
 
@@ -7,19 +7,17 @@ two cores.
 """
 
 import statistics
-import time
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.record import Row, cpu, record
+from benchmarks.ours import Ours, random_batch
+from benchmarks.record import Row, against_peer, device, interleaved, record
 from class_jax import losses
 
 BATCH, SIDE, STAGES = 8, 352, 4
-PAIRS = 5
 
 
 def square_window_means(x: jax.Array) -> jax.Array:
@@ -27,14 +25,6 @@ def square_window_means(x: jax.Array) -> jax.Array:
     window = (*(1,) * (x.ndim - 2), losses.WINDOW, losses.WINDOW)
     sums = lax.reduce_window(x, 0.0, lax.add, window, (1,) * x.ndim, "VALID")
     return sums / losses.WINDOW**2
-
-
-def seconds_of(run: Callable[[], object]) -> float:
-    """Seconds that a run takes, the first one left out."""
-    run()
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -48,26 +38,23 @@ def main() -> None:
         jax.jit(jax.grad(lambda x, f=f: (f(x) ** 2).sum()))
         for f in (losses.window_means, square_window_means)
     ]
-    separable, square = (
-        statistics.median(
-            seconds_of(lambda f=f: jax.block_until_ready(f(maps))) for _ in range(PAIRS)
-        )
-        for f in means
-    )
-    whole = statistics.median(
-        seconds_of(lambda: jax.block_until_ready(gradient(logits))) for _ in range(PAIRS)
-    )
-    device = cpu() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    runs = [
+        lambda: jax.block_until_ready(gradient(logits)),
+        *(lambda f=f: jax.block_until_ready(f(maps)) for f in means),
+    ]
+    times = interleaved(*runs)
+    whole = statistics.median(each[0] for each in times)
+    ours = Ours("float32" if jax.default_backend() == "cpu" else "bfloat16")
+    batch = random_batch(BATCH, SIDE)
+    ((step,),) = interleaved(lambda: ours.run(batch), rounds=1)
     title = f"{BATCH} images of {SIDE}x{SIDE}, {STAGES} stages"
     rows = [
-        Row(f"loss and its gradient, {title}", device, "images/s", BATCH / whole),
-        Row(
+        Row(f"loss and its gradient, {title}", device(), "images/s", BATCH / whole),
+        Row("loss and its gradient: share of a training step", device(), "1", whole / step),
+        against_peer(
             "window means and their gradient (peer: square windows)",
-            device,
-            "images/s",
-            BATCH / separable,
-            BATCH / square,
-            square / separable,
+            BATCH,
+            [each[1:] for each in times],
         ),
     ]
     record("loss", rows, ("jax", "numpy"))

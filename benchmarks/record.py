@@ -6,9 +6,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import statistics
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import jax
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -34,6 +38,36 @@ def cpu() -> str:
         lines = cpuinfo.read_text().splitlines()
         model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), model)
     return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def device() -> str:
+    """What JAX computes on, in words."""
+    return cpu() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+
+
+def seconds_of(run: Callable[[], object], *, at_least: float = 0.5) -> float:
+    """Seconds that a run takes: the mean of as many as fill the time."""
+    times, start = 0, time.perf_counter()
+    while not times or time.perf_counter() - start < at_least:
+        run()
+        times += 1
+    return (time.perf_counter() - start) / times
+
+
+def interleaved(
+    *runs: Callable[[], object], rounds: int = 5, at_least: float = 0.5
+) -> list[list[float]]:
+    """Seconds of each of the runs in each round: in turns, so that a busy machine is fair."""
+    for run in runs:
+        run()  # compiles
+    return [[seconds_of(run, at_least=at_least) for run in runs] for _ in range(rounds)]
+
+
+def against_peer(name: str, images: int, times: list[list[float]]) -> Row:
+    """Images a second of ours and of a peer from interleaved times; the ratio is of each round."""
+    speeds = [images / statistics.median(each) for each in zip(*times, strict=True)]
+    ratio = statistics.median(peer / ours for ours, peer in times)
+    return Row(name, device(), "images/s", *speeds, ratio)
 
 
 def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None:

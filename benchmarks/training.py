@@ -3,47 +3,45 @@
     python -m benchmarks.training
 
 ResNet-50 from the same weights. On a CPU: float32, batch 2 at 224² and 352². On a GPU: bfloat16,
-batch 32, 64 and 128 at 352², where PyTorch has channels_last, autocast and torch.compile. Ours also
-with the five sizes mixed as training mixes them, where a GPU or TPU is at hand. Needs
-`pip install torch`. About two minutes on two cores. Fails where the first losses differ.
+batch 32, 64 and 128 at 352², where PyTorch has channels_last, autocast and torch.compile. Also with
+the five sizes mixed as training mixes them. Needs `pip install torch`. About five minutes on two
+cores. Fails where the first losses differ.
 """
 
+import functools
+import itertools
 import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.inference import realistic
-from benchmarks.record import Row, cpu, record
+from benchmarks.ours import (
+    DECAY,
+    MOMENTUM,
+    RATE,
+    Ours,
+    gigaflops,
+    peak_mib,
+    random_batch,
+    temporary_mib,
+)
+from benchmarks.record import Row, against_peer, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
-from class_jax.models.build import build_network
-from class_jax.models.network import RGB_MEAN, RGB_STD
-from class_jax.sharding import make_mesh, put_batch, replicated
-from class_jax.training.optimizer import sgd
-from class_jax.training.state import initial_state
-from class_jax.training.step import make_train_step
+from class_jax.models.build import Variables
+from class_jax.models.network import RGB_MEAN, RGB_STD, normalize
+from class_jax.training.step import make_gradient
 from configs import r50
 
-PAIRS, STEPS = 3, 2  # steps in each measurement
-RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
+ROUNDS = 3
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first loss, relative
-GIGAFLOPS_AT_352 = 78.0  # of a training step, for one image
-
-
-def random_batch(batch: int, side: int) -> dict[str, np.ndarray]:
-    """uint8 images and masks."""
-    rng = np.random.default_rng(side)
-    return {
-        "image": rng.integers(0, 256, (batch, side, side, 3), np.uint8),
-        "mask": np.where(rng.random((batch, side, side)) > 0.7, 255, 0).astype(np.uint8),
-    }
+MIXED_STEPS = {"cpu": 5, "gpu": 50, "tpu": 50}
 
 
 def torch_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -63,32 +61,6 @@ def torch_loss(logits: Tensor, masks: Tensor) -> Tensor:
     objects = 1 - 1.3 * precision * recall / (0.3 * precision + recall + OBJECT_EPSILON)
     weights = 0.5 ** torch.arange(len(logits), device=logits.device)
     return (weights * (pixel + region + objects).mean(dim=1)).sum()
-
-
-class Ours:
-    """Our step on all devices."""
-
-    def __init__(self, dtype: str) -> None:
-        """From `realistic` weights."""
-        self.network = build_network(r50.get_config().model, dtype=dtype)
-        self.variables = realistic(self.network.initialize(0))
-        rate = lambda step: RATE  # noqa: E731 - a schedule
-        optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
-        self.mesh = make_mesh()
-        self.state = jax.device_put(initial_state(self.variables, optimizer), replicated(self.mesh))
-        self.step = make_train_step(
-            self.network, optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=self.mesh
-        )
-
-    def run(self, batch: dict[str, np.ndarray]) -> float:
-        """One step; gives its loss."""
-        self.state, metrics = self.step(self.state, put_batch(batch, self.mesh))
-        return float(metrics["loss"])
-
-    def temporary_bytes(self, batch: dict[str, np.ndarray]) -> int:
-        """What a step needs beside its state, by the compiler's own analysis."""
-        compiled = self.step.lower(self.state, put_batch(batch, self.mesh)).compile()  # type: ignore[attr-defined]
-        return compiled.memory_analysis().temp_size_in_bytes
 
 
 class Peer:
@@ -123,60 +95,81 @@ class Peer:
         return loss.item()
 
 
-def seconds_of(run: Callable[[], object]) -> float:
-    """Seconds that a run takes."""
-    start = time.perf_counter()
-    for _ in range(STEPS):
-        run()
-    return (time.perf_counter() - start) / STEPS
-
-
-def compare(batch_size: int, side: int, dtype: str, device: str) -> list[Row]:
-    """Images a second of both, and the memory of ours."""
+def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
+    """Images a second of both, the parts of ours, and its memory."""
     ours = Ours(dtype)
     peer = Peer(ours, dtype)
     batch = random_batch(batch_size, side)
     first, expected = ours.run(batch), peer.run(batch)
     if not abs(first - expected) < TOLERANCE[dtype] * expected:
         raise SystemExit(f"the first losses differ: {first} ours, {expected} PyTorch's")
-    pairs = [(seconds_of(lambda: ours.run(batch)), seconds_of(lambda: peer.run(batch)))
-             for _ in range(PAIRS)]  # fmt: skip
-    speeds = [batch_size / statistics.median(times) for times in zip(*pairs, strict=True)]
-    ratio = statistics.median(theirs / mine for mine, theirs in pairs)
+    times = interleaved(lambda: ours.run(batch), lambda: peer.run(batch), rounds=ROUNDS)
     title = f"training step, {side}x{side}, batch {batch_size}, {dtype}"
-    rate = speeds[0] * GIGAFLOPS_AT_352 * (side / 352) ** 2 / 1000
+    whole = against_peer(title, batch_size, times)
+    teraflops = whole.ours * 3 * gigaflops(side) / 1000
+    rows = [
+        whole,
+        Row(f"{title}: 78 GFLOP an image at 352²", device(), "TFLOP/s", teraflops),
+        *parts(ours, batch, batch_size / whole.ours, title),
+        Row(f"{title}: temporary memory", device(), "MiB", temporary_mib(ours.compiled(batch))),
+    ]
+    if (peak := peak_mib()) is not None:
+        theirs = torch.cuda.max_memory_allocated() / 2**20
+        rows.append(Row(f"{title}: peak memory so far", device(), "MiB", peak, theirs))
+    return rows
+
+
+def parts(ours: Ours, batch: dict[str, np.ndarray], step: float, title: str) -> list[Row]:
+    """Seconds of forward pass with loss, of what the gradient adds, and of what the update adds."""
+    on_device = jax.device_put((ours.state.variables, batch))
+
+    @jax.jit
+    def loss(variables: Variables, batch: dict[str, jax.Array]) -> jax.Array:
+        logits, _ = ours.network.apply_train(variables, normalize(batch["image"]))
+        return class_loss(logits, batch["mask"].astype(jnp.float32) / 255)[0]
+
+    gradient = jax.jit(make_gradient(ours.network, class_loss))
+    runs = [lambda f=f: jax.block_until_ready(f(*on_device)) for f in (loss, gradient)]
+    columns = zip(*interleaved(*runs, rounds=ROUNDS), strict=True)
+    forward, both = (statistics.median(column) for column in columns)
+    names = ("forward", "backward", "update")
+    seconds = (forward, both - forward, step - both)
     return [
-        Row(title, device, "images/s", *speeds, ratio),
-        Row(f"{title}: 78 GFLOP an image at 352²", device, "TFLOP/s", rate),
-        Row(f"{title}: memory", device, "MiB", ours.temporary_bytes(batch) / 2**20),
+        Row(f"{title}: {name}", device(), "s", value)
+        for name, value in zip(names, seconds, strict=True)
     ]
 
 
-def mixed(batch_size: int, device: str) -> Row:
-    """Images a second of ours with the five sizes drawn for each batch, after all are compiled."""
-    ours, sizes = Ours("bfloat16"), r50.get_config().data.image_sizes
+def mixed(batch_size: int, dtype: str) -> Row:
+    """Both with the five sizes drawn for each batch, after all are compiled."""
+    ours, sizes = Ours(dtype), r50.get_config().data.image_sizes
+    peer = Peer(ours, dtype)
     of_size = {side: random_batch(batch_size, side) for side in sizes}
     for batch in of_size.values():
         ours.run(batch)
-    steps = 50
-    start = time.perf_counter()
-    for step in range(steps):
-        ours.run(of_size[size_of_batch(step, sizes, seed=0)])
-    speed = steps * batch_size / (time.perf_counter() - start)
-    return Row(
-        f"training step, five sizes mixed, batch {batch_size}, bfloat16", device, "images/s", speed
-    )
+        peer.run(batch)
+    steps = MIXED_STEPS[jax.default_backend()]
+
+    def some_steps(run: Callable[[dict[str, np.ndarray]], float], rounds: Iterator[int]) -> None:
+        first = next(rounds)
+        for step in range(first, first + steps):
+            run(of_size[size_of_batch(step, sizes, seed=0)])
+
+    # Each has a count of its own, so that both meet the same sizes.
+    runs = [functools.partial(some_steps, each.run, itertools.count(step=steps))
+            for each in (ours, peer)]  # fmt: skip
+    times = interleaved(*runs, rounds=ROUNDS)
+    name = f"training step, five sizes mixed, batch {batch_size}, {dtype}"
+    return against_peer(name, steps * batch_size, times)
 
 
 def main() -> None:
     """Measure, and write the rows."""
-    if jax.default_backend() == "cpu":
-        cases = [(2, 224, "float32"), (2, 352, "float32")]
-        rows = [row for case in cases for row in compare(*case, cpu())]
-    else:
-        device = jax.devices()[0].device_kind
-        rows = [row for batch in (32, 64, 128) for row in compare(batch, 352, "bfloat16", device)]
-        rows.append(mixed(32, device))
+    on_cpu = jax.default_backend() == "cpu"
+    cases = [(2, 224), (2, 352)] if on_cpu else [(32, 352), (64, 352), (128, 352)]
+    dtype = "float32" if on_cpu else "bfloat16"
+    rows = [row for batch, side in cases for row in compare(batch, side, dtype)]
+    rows.append(mixed(2 if on_cpu else 32, dtype))
     record("training", rows, ("jax", "flax", "optax", "torch"))
 
 

@@ -1,0 +1,101 @@
+"""Saving and restoring the state of configs/r50.py.
+
+    python -m benchmarks.checkpoints
+
+How long a save holds training up, how long it takes until all is on the disk, and how long a
+restore takes; the medians of five. The peer writes and reads the same bytes as one plain file.
+Half a minute on two cores.
+"""
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+from etils import epath
+
+from benchmarks.ours import Ours
+from benchmarks.record import Row, device, record
+from class_jax.checkpoints import Checkpoints
+from class_jax.sharding import replicated
+from class_jax.training.loop import save
+from class_jax.training.state import TrainState, training_part
+
+TIMES = 5
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Seconds that one run takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def plain(folder: Path, size: int) -> tuple[float, float]:
+    """Seconds to write as many bytes to the disk, and to read them."""
+    file, data = folder / "plain", np.random.default_rng(0).bytes(size)
+
+    def write() -> None:
+        with file.open("wb") as handle:
+            handle.write(data)
+            os.fsync(handle.fileno())
+
+    return seconds_of(write), seconds_of(file.read_bytes)
+
+
+def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, float]:
+    """Seconds that a save holds the loop up, until it is written, and of a restore."""
+    with Checkpoints(epath.Path(folder), writable=True) as checkpoints:
+        blocked = seconds_of(lambda: save(checkpoints, state, None))
+        written = blocked + seconds_of(checkpoints.wait)
+    with Checkpoints(epath.Path(folder), writable=False) as checkpoints:
+        restored = seconds_of(
+            lambda: jax.block_until_ready(
+                checkpoints.restore(
+                    0,
+                    variables=state.variables,
+                    training=training_part(state),
+                    sharding=replicated(ours.mesh),
+                )
+            )
+        )
+    return blocked, written, restored
+
+
+def main() -> None:
+    """Measure, and write the rows."""
+    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
+    ours = Ours("float32")
+    state, size = ours.state, sum(leaf.nbytes for leaf in jax.tree.leaves(ours.state))
+    times, peers = [], []
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(TIMES):
+            folder = Path(scratch) / str(number)
+            folder.mkdir()
+            times.append(once(ours, state, folder / "checkpoints"))
+            peers.append(plain(folder, size))
+            shutil.rmtree(folder)
+    blocked, written, restored = (statistics.median(each) for each in zip(*times, strict=True))
+    write, read = (statistics.median(each) for each in zip(*peers, strict=True))
+    title = f"checkpoint of {size / 2**20:.0f} MiB"
+    rows = [
+        Row(f"{title}: held up by a save", device(), "s", blocked),
+        *(
+            Row(f"{title}: {what} (peer: a plain file)", device(), "s", mine, peer, peer / mine)
+            for what, mine, peer in (
+                ("until written", written, write),
+                ("restored", restored, read),
+            )
+        ),
+    ]
+    record("checkpoints", rows, ("jax", "orbax-checkpoint"))
+
+
+if __name__ == "__main__":
+    main()

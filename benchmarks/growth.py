@@ -1,0 +1,64 @@
+"""How time and memory grow with the image's side and with the batch.
+
+    python -m benchmarks.growth
+
+The forward pass at 224 to 704 px and training steps at some of them, of configs/r50.py, on the
+device at hand. About five minutes on two cores.
+"""
+
+import jax
+
+from benchmarks.ours import Ours, gigaflops, random_batch, temporary_mib
+from benchmarks.record import Row, device, interleaved, record
+from class_jax.models.network import normalize
+
+SIDES = (224, 288, 352, 448, 544, 704)
+ON_CPU = {"forward": 1, "sides": (224, 352, 544), "step": 1, "batches": (1, 2, 4, 8)}
+ELSEWHERE = {"forward": 16, "sides": SIDES, "step": 16, "batches": (8, 16, 32, 64, 128)}
+
+
+def row(name: str, images: int, side: int, seconds: float, passes: int) -> Row:
+    """Images a second; the peer's column has GFLOP/s by the network's count."""
+    speed = images / seconds
+    rate = speed * passes * gigaflops(side)
+    return Row(f"{name} (peer: GFLOP/s)", device(), "images/s", speed, rate)
+
+
+def forward(ours: Ours, batch: int, side: int) -> Row:
+    """The network without its gradient."""
+    images = jax.device_put(random_batch(batch, side)["image"])
+    apply = jax.jit(lambda variables, images: ours.network.apply(variables, normalize(images)))
+    variables = ours.state.variables
+    ((seconds,), *_) = interleaved(
+        lambda: jax.block_until_ready(apply(variables, images)), rounds=1, at_least=2
+    )
+    return row(f"forward, {side}x{side}, batch {batch}", batch, side, seconds, 1)
+
+
+def step(ours: Ours, batch: int, side: int) -> list[Row]:
+    """A training step, and its memory."""
+    examples = random_batch(batch, side)
+    ((seconds,), *_) = interleaved(lambda: ours.run(examples), rounds=1, at_least=2)
+    name = f"training step, {side}x{side}, batch {batch}"
+    memory = temporary_mib(ours.compiled(examples))
+    return [
+        row(name, batch, side, seconds, 3),
+        Row(f"{name}: temporary memory", device(), "MiB", memory),
+    ]
+
+
+def main() -> None:
+    """Measure, and write the rows."""
+    on_cpu = jax.default_backend() == "cpu"
+    cases = ON_CPU if on_cpu else ELSEWHERE
+    ours = Ours("float32" if on_cpu else "bfloat16")
+    rows = [forward(ours, cases["forward"], side) for side in SIDES]
+    for side in cases["sides"]:
+        rows += step(ours, cases["step"], side)
+    for batch in cases["batches"]:
+        rows += step(ours, batch, 224)
+    record("growth", rows, ("jax", "flax"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Where the time of a training step goes, by the parts of the architecture.
+
+    python -m benchmarks.profile
+
+A few steps of configs/r50.py are traced by `jax.profiler`, and what each operation took is added up
+by the scope that the model gave it. About two minutes on two cores. The trace itself, for XProf or
+Perfetto, is written where `--trace FOLDER` says.
+"""
+
+import argparse
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import jax
+
+from benchmarks.ours import Ours, random_batch
+from benchmarks.record import Row, device, record
+
+STEPS = 2
+# The innermost scope that is found in an operation's name decides.
+PARTS = (
+    *("position_attention", "channel_attention", "fusion", "heads", "bridges"),
+    *("stem", "layer1", "layer2", "layer3", "layer4"),
+    *("pixel_loss", "region_loss", "object_loss", "loss", "update"),
+)
+COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) [^\n]*{\n(.*?)^}", re.MULTILINE | re.DOTALL)
+OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = ([^\n]*)", re.MULTILINE)
+NAME = re.compile(r'op_name="([^"]*)"')
+OPERAND = re.compile(r"%([\w.\-]+)")
+CALLED = re.compile(r"calls=%?([\w.\-]+)")
+
+
+def part_of(name: str) -> tuple[str, str]:
+    """The part of the network and the direction of an operation, from its name in the program."""
+    part = next((each for each in PARTS if re.search(rf"\b{each}\b", name)), "other")
+    if part in ("update", "other"):
+        return part, ""
+    return part, "backward" if "transpose(" in name else "forward"
+
+
+def names_of(program: str) -> dict[str, str]:
+    """The name of each operation of a compiled program, with the scopes that the model gave it.
+
+    What the compiler put together without a name has that of the last operation inside, or else of
+    an operand: of the backward pass if one is, as the gradient of a kernel has operands of both.
+    """
+    bodies = dict(COMPUTATION.findall(program))
+    definitions = dict(pair for body in bodies.values() for pair in OPERATION.findall(body))
+    names: dict[str, str] = {}
+    for operation, definition in definitions.items():
+        called = CALLED.search(definition)
+        inside = NAME.findall(bodies.get(called[1], "")) if called else []
+        own = NAME.search(definition)
+        names[operation] = own[1] if own else next(reversed(inside), "")
+    for operation, definition in definitions.items():  # each after its operands
+        if not names[operation]:
+            operands = [names.get(each, "") for each in OPERAND.findall(definition)]
+            named = filter(None, operands)
+            names[operation] = max(named, key=lambda name: "transpose(" in name, default="")
+    return names
+
+
+def traced(ours: Ours, batch: dict, folder: Path) -> Counter[str]:
+    """Nanoseconds of each operation of the program, over all steps."""
+    ours.run(batch)
+    with jax.profiler.trace(folder):
+        for _ in range(STEPS):
+            ours.run(batch)
+    (file,) = folder.glob("**/*.xplane.pb")
+    spent: Counter[str] = Counter()
+    for plane in jax.profiler.ProfileData.from_file(str(file)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                stats = dict(event.stats)
+                # Other programs, and the marks of an operation's end, have no module of this name.
+                if "hlo_op" in stats and "step" in str(stats.get("hlo_module", "")):
+                    spent[str(stats["hlo_op"])] += int(event.duration_ns)
+    return spent
+
+
+def main() -> None:
+    """Trace, add up, and write the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trace", type=Path, help="keep the trace in this folder")
+    folder = parser.parse_args().trace
+    on_cpu = jax.default_backend() == "cpu"
+    size, dtype = (2, "float32") if on_cpu else (32, "bfloat16")
+    ours, batch = Ours(dtype), random_batch(size, 352)
+    names = names_of(ours.compiled(batch).as_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        spent = traced(ours, batch, folder or Path(scratch))
+    shares: Counter[tuple[str, str]] = Counter()
+    for operation, nanoseconds in spent.items():
+        shares[part_of(names.get(operation, ""))] += nanoseconds
+    total = sum(shares.values())
+    title = f"training step, 352x352, batch {size}, {dtype}: share of"
+    rows = [
+        Row(f"{title} {' '.join(filter(None, part))}", device(), "1", nanoseconds / total)
+        for part, nanoseconds in shares.most_common()
+    ]
+    record("profile", rows, ("jax", "flax"))
+
+
+if __name__ == "__main__":
+    main()

@@ -110,7 +110,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
     rows = [
         whole,
         Row(f"{title}: 78 GFLOP an image at 352²", device(), "TFLOP/s", teraflops),
-        *parts(ours, batch, batch_size / whole.ours, title),
+        *parts(ours, batch, title),
         Row(f"{title}: temporary memory", device(), "MiB", temporary_mib(ours.compiled(batch))),
     ]
     if (peak := peak_mib()) is not None:
@@ -119,7 +119,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
     return rows
 
 
-def parts(ours: Ours, batch: dict[str, np.ndarray], step: float, title: str) -> list[Row]:
+def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
     """Seconds of forward pass with loss, of what the gradient adds, and of what the update adds."""
     on_device = jax.device_put((ours.state.variables, batch))
 
@@ -130,8 +130,8 @@ def parts(ours: Ours, batch: dict[str, np.ndarray], step: float, title: str) -> 
 
     gradient = jax.jit(make_gradient(ours.network, class_loss))
     runs = [lambda f=f: jax.block_until_ready(f(*on_device)) for f in (loss, gradient)]
-    columns = zip(*interleaved(*runs, rounds=ROUNDS), strict=True)
-    forward, both = (statistics.median(column) for column in columns)
+    columns = zip(*interleaved(*runs, lambda: ours.run(batch), rounds=ROUNDS), strict=True)
+    forward, both, step = (statistics.median(column) for column in columns)
     names = ("forward", "backward", "update")
     seconds = (forward, both - forward, step - both)
     return [

@@ -7,7 +7,9 @@ locking the workdir) the first process does, and tells the others; where one fai
 import contextlib
 import os
 import pickle
+import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -18,6 +20,7 @@ from class_jax.errors import UserError
 
 T = TypeVar("T")
 
+PATIENCE_AT_START = 300  # seconds to wait for the other processes
 PATIENCE_MS = 7 * 24 * 3600 * 1000  # to wait for another process: it may be downloading
 FAREWELL_MS = 10_000  # to wait for the others at the end
 PIECE = 2**20  # bytes of one message
@@ -53,16 +56,22 @@ def start(
     if by_hand == (None, None, None) and not detect:
         return
     _check_flags(coordinator, num_processes, process_id, detect=detect)
+    if coordinator and num_processes and num_processes > 1:
+        _check_address(coordinator, first=process_id == 0)
+        print(
+            f"process {process_id} of {num_processes} waits for the others at {coordinator}, for "
+            "five minutes at most",
+            file=sys.stderr,
+        )
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(*by_hand)
+        jax.distributed.initialize(*by_hand, initialization_timeout=PATIENCE_AT_START)
     except Exception as error:  # of many types, by the way that the cluster was looked for
-        where = f"at --coordinator={coordinator}" if coordinator else "of --distributed"
         raise UserError(
-            f"the other processes {where} cannot be joined ({' '.join(str(error).split())}): "
-            "start all within five minutes, with an address and port of process 0 that the others "
-            "can reach; or give --coordinator, --num_processes and --process_id by hand."
+            f"the other processes cannot be joined ({' '.join(str(error).split())}): --distributed "
+            "is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere give --coordinator, "
+            "--num_processes and --process_id."
         ) from error
 
 
@@ -88,6 +97,42 @@ def _check_flags(
         raise UserError(f"--num_processes={num_processes}: expected 1 or more.")
     if not 0 <= process_id < num_processes:
         raise UserError(f"--process_id={process_id}: expected 0 to {num_processes - 1}.")
+
+
+def _check_address(coordinator: str, *, first: bool) -> None:
+    """Raise UserError where the processes could not meet there: JAX would end them by a signal."""
+    host, _, port = coordinator.rpartition(":")
+    try:
+        if first:
+            _try_to_serve(int(port))
+        else:
+            _wait_for(host.strip("[]"), int(port))
+    except OSError as error:
+        wanted = "a port that is free" if first else "an address of process 0"
+        raise UserError(
+            f"--coordinator={coordinator} cannot be used ({error.strerror or error}): give "
+            f"{wanted}, and start all processes within five minutes."
+        ) from error
+
+
+def _try_to_serve(port: int) -> None:
+    """Raise OSError where the port is taken."""
+    if socket.has_dualstack_ipv6():
+        socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True).close()
+    else:
+        socket.create_server(("", port)).close()
+
+
+def _wait_for(host: str, port: int) -> None:
+    """Return once process 0 answers there; raise OSError where the name is of no host, or late."""
+    deadline = time.monotonic() + PATIENCE_AT_START
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=10).close()
+        except OSError as error:
+            if isinstance(error, socket.gaierror) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def count() -> int:

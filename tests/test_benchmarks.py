@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import record
+from benchmarks import profile, record
 from benchmarks.record import Row
 from class_jax.models.build import Variables
 
@@ -45,3 +45,39 @@ def test_rows_say_how_to_repeat_them(tmp_path, monkeypatch, capsys):
     assert len(first["date"]) == 10
     assert first["commit"]
     assert "ratio" in capsys.readouterr().out
+
+
+def test_times_in_turns_give_speeds_and_the_ratio_of_each_round():
+    row = record.against_peer("x", 8, [[1.0, 2.0], [2.0, 2.0], [4.0, 12.0]])
+    assert (row.ours, row.peer, row.ratio) == (4.0, 4.0, 2.0)
+    turns = []
+    times = record.interleaved(lambda: turns.append("a"), lambda: turns.append("b"), rounds=2,
+                               at_least=0)  # fmt: skip
+    assert "".join(turns) == "ab" * 3  # the first time is not counted
+    assert [len(each) for each in times] == [2, 2]
+
+
+PROGRAM = """HloModule jit_step
+
+%inside (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %mul.1 = f32[2]{0} multiply(%p, %p), metadata={op_name="jit(step)/jvp(heads)/mul" id=1}
+}
+
+ENTRY %main (a: f32[2], b: f32[2]) -> f32[2] {
+  %a = f32[2]{0} parameter(0)
+  %fused = f32[2]{0} fusion(%a), kind=kLoop, calls=%inside
+  %add.2 = f32[2]{0} add(%a, %fused), metadata={op_name="transpose(jvp(encoder))/layer1/add"}
+  %kernel = f32[2]{0} custom-call(%fused, %add.2), custom_call_target="conv"
+  ROOT %sub.3 = f32[2]{0} subtract(%kernel, %a), metadata={op_name="jit(step)/update/sub"}
+}
+"""
+
+
+def test_operations_are_traced_to_the_parts_of_the_network():
+    names = profile.names_of(PROGRAM)
+    parts = {operation: profile.part_of(name) for operation, name in names.items()}
+    assert parts["fused"] == parts["mul.1"] == ("heads", "forward")
+    assert parts["add.2"] == parts["kernel"] == ("layer1", "backward")
+    assert parts["sub.3"] == ("update", "")
+    assert parts["a"] == ("other", "")

@@ -47,6 +47,18 @@ def test_flags_that_contradict_each_other(flags, sentence):
         hosts.start(*by_hand, detect=detect)
 
 
+def test_an_address_that_cannot_serve(monkeypatch):
+    monkeypatch.setattr(hosts, "PATIENCE_AT_START", 0)
+    taken = socket.create_server(("", 0))
+    port = taken.getsockname()[1]
+    with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
+        hosts.start(f"localhost:{port}", 2, 0, detect=False)
+    with pytest.raises(UserError, match=f"localhost:{port} cannot be used .*refused"):
+        hosts.start(f"localhost:{port}", 2, 1, detect=False)
+    with pytest.raises(UserError, match=r"nowhere.invalid:99 cannot .*an address of process 0"):
+        hosts.start("nowhere.invalid:99", 2, 1, detect=False)
+
+
 def test_flags_reach_their_check_and_types_are_said(run):
     status, _, err = run("--coordinator", "127.0.0.1:99")
     assert (status, err.count("\n")) == (2, 1)

@@ -81,6 +81,17 @@ def test_only_maps_of_another_network_or_image_are_made_again(tmp_path):
     assert again.total.figures() == evaluate(ArraySource(NAMES), tmp_path / "x").total.figures()
 
 
+def test_a_share_of_the_maps(tmp_path):
+    source = ArraySource(NAMES)
+    tasks = map_tasks(source, tmp_path / "maps", "network 1 {}".format)
+    ready = with_maps(tasks, source, red_channel, batch_size=2, which=range(1, len(NAMES), 2))
+    assert [task.name for task, problem in ready if problem is None] == ["a", "dd"]
+    made = [path.relative_to(tmp_path / "maps") for path in tmp_path.rglob("*.png")]
+    assert sorted(map(str, made)) == ["a.png", "dd.png"]
+    scores = evaluate(source, tmp_path)  # finds those two, and makes the others
+    assert scores.per_image == evaluate(source, tmp_path / "whole").per_image
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_measured(tmp_path):
     scores = evaluate(ArraySource(NAMES, broken=["c", "dd"]), tmp_path, batch_size=3)
     assert scores.failed == {

@@ -109,3 +109,29 @@ def test_both_scales_receive_gradients_at_the_start(attentions):
             return (nnx.merge(graphdef, params)(high, low) ** 3).sum()
 
         assert abs(nnx.to_pure_dict(jax.grad(loss)(params))[name]) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_nothing_quadratic_waits_for_the_backward_pass(dtype):
+    query, key, value = (jnp.asarray(draw(2, n, 8), dtype) for n in (20, 60, 60))
+    _, backward = jax.vjp(position_attention, query, key, value)
+    kept = [leaf.size for leaf in jax.tree.leaves(backward)]
+    assert kept  # what it was given, to compute S from again
+    assert max(kept) < 2 * 20 * 60
+
+    # And the gradient is that of the equations, whose S is kept.
+    def plain(query, key, value):
+        weights = jax.nn.softmax(jnp.einsum("bid,bjd->bij", query, key).astype(jnp.float32))
+        return jnp.einsum("bij,bjc->bic", weights.astype(dtype), value)
+
+    def loss(attention):
+        return lambda *x: (attention(*x).astype(jnp.float32) ** 2).sum()
+
+    ours, theirs = (
+        jax.grad(loss(each), argnums=(0, 1, 2))(query, key, value)
+        for each in (position_attention, plain)
+    )
+    for mine, other in zip(ours, theirs, strict=True):
+        a, b = np.asarray(mine, np.float64), np.asarray(other, np.float64)
+        tolerance = 1e-5 if dtype == jnp.float32 else 0.03
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())

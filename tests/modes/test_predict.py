@@ -163,6 +163,35 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_processes_share_the_pictures(predict, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_text("no picture")
+    whole = predict("--input", "in", "--output", "whole")
+    failed = []
+
+    def exchange(value):  # both "processes" run here, one after the other
+        if not isinstance(value, list):
+            return [value, value]
+        failed.append(value)
+        return failed
+
+    for process, made in ((1, set()), (0, {"a.png", "c.png"})):
+        monkeypatch.setattr("class_jax.hosts.count", lambda: 2)
+        monkeypatch.setattr("class_jax.hosts.index", lambda process=process: process)
+        monkeypatch.setattr("class_jax.hosts.exchange", exchange)
+        monkeypatch.setattr("class_jax.hosts.from_first", lambda work: work())
+        status, _, err = predict("--input", "in", "--output", "out")
+        assert status == 1
+        assert {path.name for path in (tmp_path / "out").glob("*.png")} == made
+        assert ("error: " in err) == (process == 0)  # which speaks for both
+    assert err.count("b.png") == whole[2].count("b.png")
+    for name in ("a.png", "c.png"):
+        np.testing.assert_array_equal(
+            grey(tmp_path / "out" / name), grey(tmp_path / "whole" / name)
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

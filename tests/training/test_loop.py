@@ -1,5 +1,6 @@
 """The loop: bit-exact resume, order of validation and saving, non-finite losses, signals."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -11,7 +12,8 @@ import pytest
 from etils import epath
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.sharding import replicated
+from class_jax.sharding import put_batch, replicated
+from class_jax.training import loop
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import NonFiniteError, Plan, train
 from class_jax.training.state import restored_state, training_part
@@ -109,6 +111,31 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(ru
         go(run_on_one, tmp_path, train_step=poisoned)
     with Checkpoints(epath.Path(tmp_path / "checkpoints"), writable=False) as checkpoints:
         assert checkpoints.steps()[-1] == 4
+
+
+def test_a_batch_is_sent_while_the_step_before_it_runs(run_on_one, tmp_path, monkeypatch):
+    happened = []
+
+    def put(batch, mesh):
+        happened.append("send")
+        return put_batch(batch, mesh)
+
+    def step(state, batch):
+        happened.append("step")
+        return run_on_one.step(state, batch)
+
+    def read(metrics):
+        happened.append("read")
+        return device_get(metrics)
+
+    device_get = jax.device_get
+    monkeypatch.setattr(loop, "put_batch", put)
+    monkeypatch.setattr(loop.jax, "device_get", read)
+    plan = dataclasses.replace(PLAN, total_steps=4, validate_every=0, checkpoint_every=99)
+    go(run_on_one, tmp_path, plan=plan, train_step=step)
+    # Nothing is read of a step before the next is sent and begun; of the last, at the end.
+    begun = ["send", "step"]
+    assert happened == [*begun, *begun, "read", *begun, "read", *begun, "read", "read"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,15 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
+from class_jax.models.build import build_network
 from class_jax.models.network import normalize
 from class_jax.sharding import check_divisible, put_batch, replicated
 from class_jax.training.optimizer import sgd
 from class_jax.training.state import initial_state, restored_state, training_part
 from class_jax.training.step import make_train_step
-from tests.small_run import batches, mesh_of, small_run
+from tests.small_run import SMALL_MODEL, batches, mesh_of, small_run
+
+STAGE_PARTS = ("position_attention", "channel_attention", "fusion")
 
 
 def run_steps(run, count):
@@ -125,6 +129,34 @@ def test_a_checkpoints_two_parts_make_the_state_again(small_network, ema):
     again = restored_state(state.evaluated, training_part(state))
     assert jax.tree.structure(again) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, again, state)
+
+
+def test_bfloat16_follows_float32(run_on_one, one_device):
+    network = build_network(SMALL_MODEL, dtype="bfloat16")
+    half = small_run(network, one_device)
+    state, losses = run_steps(half, 12)
+    _, expected = run_steps(run_on_one, 12)
+    np.testing.assert_allclose(losses, expected, rtol=0.05)
+    assert losses[-1] < 0.8 * losses[0]
+    # What bfloat16 would spoil is kept in float32: weights, batch statistics, momentum, the loss.
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.variables)} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim} == {
+        jnp.dtype("float32")
+    }
+    program = half.step.lower(state, put_batch(next(batches()), one_device)).as_text()
+    assert re.search(r"convolution.*bf16", program)  # and yet it computes in bfloat16
+
+
+def test_a_trace_reads_like_the_architecture(run_on_one):
+    batch = put_batch(next(batches()), run_on_one.mesh)
+    program = run_on_one.step.lower(run_on_one.start(), batch).as_text(debug_info=True)
+    parts = (
+        *("encoder)/stem", "encoder)/layer1", "encoder)/layer4", "bridges)", "heads)"),
+        *(f"stage{level})/{part}" for level in (2, 3, 4) for part in STAGE_PARTS),
+        *("loss)/pixel_loss", "loss)/region_loss", "loss)/object_loss", "update/"),
+    )
+    for part in parts:
+        assert part in program, part
 
 
 def test_each_size_is_compiled_once(run_on_one):

@@ -6,7 +6,7 @@ import sys
 # What an accelerator is wanted for comes first.
 NAMES = (
     *("training", "inference", "feed", "loss", "profile", "attention", "growth"),
-    *("checkpoints", "startup", "scoring"),
+    *("checkpoints", "startup", "scoring", "roofline"),
 )
 
 

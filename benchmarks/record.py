@@ -16,6 +16,7 @@ import jax
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+PAUSE = 0.3  # seconds between turns: threads of the last one's may spin for a while
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +59,15 @@ def interleaved(
     *runs: Callable[[], object], rounds: int = 5, at_least: float = 0.5
 ) -> list[list[float]]:
     """Seconds of each of the runs in each round: in turns, so that a busy machine is fair."""
+
+    def turn(run: Callable[[], object]) -> float:
+        time.sleep(PAUSE)
+        run()  # compiles; and caches are warm again
+        return seconds_of(run, at_least=at_least)
+
     for run in runs:
-        run()  # compiles
-    return [[seconds_of(run, at_least=at_least) for run in runs] for _ in range(rounds)]
+        run()
+    return [[turn(run) for run in runs] for _ in range(rounds)]
 
 
 def against_peer(name: str, images: int, times: list[list[float]]) -> Row:

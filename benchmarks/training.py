@@ -121,7 +121,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
 
 def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
     """Seconds of forward pass with loss, of what the gradient adds, and of what the update adds."""
-    on_device = jax.device_put((ours.state.variables, batch))
+    on_device = jax.device_put((ours.variables, batch))
 
     @jax.jit
     def loss(variables: Variables, batch: dict[str, jax.Array]) -> jax.Array:

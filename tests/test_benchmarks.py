@@ -47,14 +47,16 @@ def test_rows_say_how_to_repeat_them(tmp_path, monkeypatch, capsys):
     assert "ratio" in capsys.readouterr().out
 
 
-def test_times_in_turns_give_speeds_and_the_ratio_of_each_round():
+def test_times_in_turns_give_speeds_and_the_ratio_of_each_round(monkeypatch):
     row = record.against_peer("x", 8, [[1.0, 2.0], [2.0, 2.0], [4.0, 12.0]])
     assert (row.ours, row.peer, row.ratio) == (4.0, 4.0, 2.0)
-    turns = []
-    times = record.interleaved(lambda: turns.append("a"), lambda: turns.append("b"), rounds=2,
-                               at_least=0)  # fmt: skip
-    assert "".join(turns) == "ab" * 3  # the first time is not counted
+    turns, pauses = [], []
+    monkeypatch.setattr(record.time, "sleep", pauses.append)
+    runs = [lambda letter=letter: turns.append(letter) for letter in "ab"]
+    times = record.interleaved(*runs, rounds=2, at_least=0)
+    assert "".join(turns) == "ab" + 2 * "aabb"  # the first of a turn is not counted
     assert [len(each) for each in times] == [2, 2]
+    assert len(pauses) == 4
 
 
 PROGRAM = """HloModule jit_step

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import BatchNorm, conv
+from class_jax.models.blocks import BatchNorm, conv, max_pool
 
 EXPANSION = 4  # a bottleneck's output is four times as wide as its 3×3 convolution
 
@@ -24,17 +24,17 @@ class Bottleneck(nnx.Module):
         """Build a block from `in_features` to `4 * width` channels."""
         out = EXPANSION * width
         self.conv1 = conv(in_features, width, 1, dtype=dtype, rngs=rngs)
-        self.bn1 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        self.bn1 = BatchNorm(width, dtype=dtype)
         self.conv2 = conv(width, width, 3, stride=stride, dtype=dtype, rngs=rngs)
-        self.bn2 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        self.bn2 = BatchNorm(width, dtype=dtype)
         self.conv3 = conv(width, out, 1, dtype=dtype, rngs=rngs)
-        self.bn3 = BatchNorm(out, dtype=dtype, rngs=rngs)
+        self.bn3 = BatchNorm(out, dtype=dtype)
         self.downsample: nnx.List[nnx.Module] = nnx.List(
             []
         )  # convolution and batch norm, where the shape changes
         if stride != 1 or in_features != out:
             self.downsample.append(conv(in_features, out, 1, stride=stride, dtype=dtype, rngs=rngs))
-            self.downsample.append(BatchNorm(out, dtype=dtype, rngs=rngs))
+            self.downsample.append(BatchNorm(out, dtype=dtype))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, in] → [B, H/stride, W/stride, 4·width]."""
@@ -75,7 +75,7 @@ class ResNet(nnx.Module):
     ) -> None:
         """`stage_sizes`: blocks in each of the four stages; `width`: channels of the stem."""
         self.conv1 = conv(3, width, 7, stride=2, dtype=dtype, rngs=rngs)
-        self.bn1 = BatchNorm(width, dtype=dtype, rngs=rngs)
+        self.bn1 = BatchNorm(width, dtype=dtype)
         self.layer1 = stage(width, width, stage_sizes[0], stride=1, dtype=dtype, rngs=rngs)
         self.layer2 = stage(4 * width, 2 * width, stage_sizes[1], dtype=dtype, rngs=rngs)
         self.layer3 = stage(8 * width, 4 * width, stage_sizes[2], dtype=dtype, rngs=rngs)
@@ -86,8 +86,7 @@ class ResNet(nnx.Module):
         """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌈H/s⌉, ⌈W/s⌉, 4·width·s/4]."""
         with jax.named_scope("stem"):
             x = nnx.relu(self.bn1(self.conv1(x)))
-            # Symmetric padding as in PyTorch; "SAME" would shift the pooling windows by a pixel.
-            x = nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            x = max_pool(x, 3)
         levels = []
         for number, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), 1):
             with jax.named_scope(f"layer{number}"):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import conv
+from class_jax.models.blocks import conv, max_pool
 
 
 class Vgg(nnx.Module):
@@ -37,7 +37,7 @@ class Vgg(nnx.Module):
         for number, group in enumerate(self.groups, 1):
             with jax.named_scope(f"group{number}"):
                 if levels:
-                    x = nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+                    x = max_pool(x, 2)
                 for layer in group:
                     x = nnx.relu(layer(x))
             levels.append(x)

@@ -30,7 +30,7 @@ from class_jax.data.sources import Pair, PairSource
 from class_jax.data.synthetic import SyntheticSource
 
 FILES, BATCH, SIDE = 256, 16, 352
-WARM_UP, MEASURED, ROUNDS = 8, 96, 3  # batches, batches, times
+WARM_UP, MEASURED, ROUNDS = 8, 192, 5  # batches, batches, times
 EPOCH, WORKERS = 10_553, 2
 
 

@@ -17,14 +17,16 @@ ON_CPU = {"forward": 1, "sides": (224, 352, 544), "step": 1, "batches": (1, 2, 4
 ELSEWHERE = {"forward": 16, "sides": SIDES, "step": 16, "batches": (8, 16, 32, 64, 128)}
 
 
-def row(name: str, images: int, side: int, seconds: float, passes: int) -> Row:
-    """Images a second; the peer's column has GFLOP/s by the network's count."""
-    speed = images / seconds
-    rate = speed * passes * gigaflops(side)
-    return Row(f"{name} (peer: GFLOP/s)", device(), "images/s", speed, rate)
+def speed(name: str, images: int, side: int, seconds: float, passes: int) -> list[Row]:
+    """Images a second, and what that is in operations by the network's count."""
+    rate = images / seconds
+    return [
+        Row(name, device(), "images/s", rate),
+        Row(f"{name}: arithmetic", device(), "GFLOP/s", rate * passes * gigaflops(side)),
+    ]
 
 
-def forward(ours: Ours, batch: int, side: int) -> Row:
+def forward(ours: Ours, batch: int, side: int) -> list[Row]:
     """The network without its gradient."""
     images = jax.device_put(random_batch(batch, side)["image"])
     apply = jax.jit(lambda variables, images: ours.network.apply(variables, normalize(images)))
@@ -32,7 +34,7 @@ def forward(ours: Ours, batch: int, side: int) -> Row:
     ((seconds,), *_) = interleaved(
         lambda: jax.block_until_ready(apply(variables, images)), rounds=1, at_least=2
     )
-    return row(f"forward, {side}x{side}, batch {batch}", batch, side, seconds, 1)
+    return speed(f"forward, {side}x{side}, batch {batch}", batch, side, seconds, 1)
 
 
 def step(ours: Ours, batch: int, side: int) -> list[Row]:
@@ -42,7 +44,7 @@ def step(ours: Ours, batch: int, side: int) -> list[Row]:
     name = f"training step, {side}x{side}, batch {batch}"
     memory = temporary_mib(ours.compiled(examples))
     return [
-        row(name, batch, side, seconds, 3),
+        *speed(name, batch, side, seconds, 3),
         Row(f"{name}: temporary memory", device(), "MiB", memory),
     ]
 
@@ -52,7 +54,7 @@ def main() -> None:
     on_cpu = jax.default_backend() == "cpu"
     cases = ON_CPU if on_cpu else ELSEWHERE
     ours = Ours("float32" if on_cpu else "bfloat16")
-    rows = [forward(ours, cases["forward"], side) for side in SIDES]
+    rows = [row for side in SIDES for row in forward(ours, cases["forward"], side)]
     for side in cases["sides"]:
         rows += step(ours, cases["step"], side)
     for batch in cases["batches"]:

@@ -54,11 +54,12 @@ class Ours:
         self.network = build_network(r50.get_config().model, dtype=dtype)
         self.variables = realistic(self.network.initialize(0))
         rate = lambda step: RATE  # noqa: E731 - a schedule
-        optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
+        self.optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
         self.mesh = make_mesh()
-        self.state = jax.device_put(initial_state(self.variables, optimizer), replicated(self.mesh))
+        state = initial_state(self.variables, self.optimizer)
+        self.state = jax.device_put(state, replicated(self.mesh))
         self.step = make_train_step(
-            self.network, optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=self.mesh
+            self.network, self.optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=self.mesh
         )
 
     def run(self, batch: dict[str, np.ndarray]) -> float:

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
-
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PAUSE = 0.3  # seconds between turns: threads of the last one's may spin for a while
@@ -43,6 +41,8 @@ def cpu() -> str:
 
 def device() -> str:
     """What JAX computes on, in words."""
+    import jax  # noqa: PLC0415 - scoring does without, and its memory is measured
+
     return cpu() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,7 +35,7 @@ from benchmarks.record import Row, against_peer, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
-from class_jax.models.build import Variables
+from class_jax.models.build import Tree, Variables
 from class_jax.models.network import RGB_MEAN, RGB_STD, normalize
 from class_jax.training.step import make_gradient
 from configs import r50
@@ -120,24 +121,32 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
 
 
 def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
-    """Seconds of forward pass with loss, of what the gradient adds, and of what the update adds."""
-    on_device = jax.device_put((ours.variables, batch))
+    """Seconds of forward pass with loss, of what the gradient adds to that, and of the update."""
+    variables, examples = jax.device_put((ours.variables, batch))
 
     @jax.jit
     def loss(variables: Variables, batch: dict[str, jax.Array]) -> jax.Array:
         logits, _ = ours.network.apply_train(variables, normalize(batch["image"]))
         return class_loss(logits, batch["mask"].astype(jnp.float32) / 255)[0]
 
+    @jax.jit
+    def update(grads: Tree, opt_state: optax.OptState, params: Tree) -> tuple[Tree, Tree]:
+        updates, opt_state = ours.optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
     gradient = jax.jit(make_gradient(ours.network, class_loss))
-    runs = [lambda f=f: jax.block_until_ready(f(*on_device)) for f in (loss, gradient)]
-    columns = zip(*interleaved(*runs, lambda: ours.run(batch), rounds=ROUNDS), strict=True)
-    forward, both, step = (statistics.median(column) for column in columns)
-    names = ("forward", "backward", "update")
-    seconds = (forward, both - forward, step - both)
-    return [
-        Row(f"{title}: {name}", device(), "s", value)
-        for name, value in zip(names, seconds, strict=True)
+    grads, _, _ = gradient(variables, examples)
+    runs = [
+        lambda: jax.block_until_ready(loss(variables, examples)),
+        lambda: jax.block_until_ready(gradient(variables, examples)),
+        lambda: jax.block_until_ready(
+            update(grads, ours.state.opt_state, ours.state.variables.params)
+        ),
     ]
+    columns = zip(*interleaved(*runs, rounds=ROUNDS), strict=True)
+    forward, both, last = (statistics.median(column) for column in columns)
+    seconds = {"forward": forward, "backward": both - forward, "update": last}
+    return [Row(f"{title}: {name}", device(), "s", value) for name, value in seconds.items()]
 
 
 def mixed(batch_size: int, dtype: str) -> Row:

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 import jax
 from jax._src import distributed  # for its key-value store, which has no public name
 
-from class_jax.errors import UserError
+from class_jax.errors import UserError, mendable
 
 T = TypeVar("T")
 
 PATIENCE_AT_START = 300  # seconds to wait for the other processes
-PATIENCE_MS = 7 * 24 * 3600 * 1000  # to wait for another process: it may be downloading
+PATIENCE_FOR_NAME = 60  # seconds until the name of the first process's host must be known
+TURN_MS = 500  # of waiting for another process, between which signals are answered
 FAREWELL_MS = 10_000  # to wait for the others at the end
 PIECE = 2**20  # bytes of one message
 
@@ -32,6 +33,7 @@ class Failure(NamedTuple):
     """What a process has to say instead of a value."""
 
     message: str
+    mistake: bool  # of the user; else a fault, or an interruption
 
 
 def start(
@@ -66,7 +68,12 @@ def start(
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(*by_hand, initialization_timeout=PATIENCE_AT_START)
+        jax.distributed.initialize(
+            *by_hand,
+            initialization_timeout=PATIENCE_AT_START,
+            # By hand, a cluster that it runs on has no say, as in which devices are whose.
+            cluster_detection_method=None if detect else "deactivate",
+        )
     except Exception as error:  # of many types, by the way that the cluster was looked for
         raise UserError(
             f"the other processes cannot be joined ({' '.join(str(error).split())}): --distributed "
@@ -124,13 +131,14 @@ def _try_to_serve(port: int) -> None:
 
 
 def _wait_for(host: str, port: int) -> None:
-    """Return once process 0 answers there; raise OSError where the name is of no host, or late."""
-    deadline = time.monotonic() + PATIENCE_AT_START
+    """Return once process 0 answers there; raise OSError where it does not in time."""
+    start = time.monotonic()
     while True:
         try:
             return socket.create_connection((host, port), timeout=10).close()
         except OSError as error:
-            if isinstance(error, socket.gaierror) or time.monotonic() > deadline:
+            unknown = isinstance(error, socket.gaierror)
+            if time.monotonic() - start > (PATIENCE_FOR_NAME if unknown else PATIENCE_AT_START):
                 raise
         time.sleep(0.2)
 
@@ -170,18 +178,18 @@ def from_first(work: Callable[[], T]) -> T:
     """What `work` gives in the first process, which alone does it; the others wait for it.
 
     Raises:
-      UserError: the first process failed, in which what it raised is raised.
+      UserError: the user's mistake kept the first process from it; RuntimeError for anything else.
+        In the first process what it raised is raised.
     """
     if count() == 1:
         return work()
     try:
         outcome = work() if is_first() else None
     except BaseException as error:
-        _distributed(Failure(str(error) or type(error).__name__), range(1))
+        _distributed(_failure(error), range(1))
         raise
     (result,) = _distributed(outcome, range(1))
-    if isinstance(result, Failure):
-        raise UserError(f"process 0 stopped: {result.message}")
+    _check_success(0, result)
     return cast("T", result)
 
 
@@ -189,19 +197,32 @@ def together(work: Callable[[], T]) -> T:
     """What `work` gives in this process, once it has succeeded in all.
 
     Raises:
-      UserError: it failed in one of them; where it failed, what it raised is raised.
+      UserError: the user's mistake kept one of them from it; RuntimeError for anything else.
+        Where it failed, what it raised is raised.
     """
     if count() == 1:
         return work()
     try:
         result = work()
     except BaseException as error:
-        exchange(Failure(str(error) or type(error).__name__))
+        exchange(_failure(error))
         raise
     for process, outcome in enumerate(exchange(None)):
-        if isinstance(outcome, Failure):
-            raise UserError(f"process {process} stopped: {outcome.message}")
+        _check_success(process, outcome)
     return result
+
+
+def _failure(error: BaseException) -> Failure:
+    """What the others are told of it."""
+    sentence = str(error) if isinstance(error, UserError) else mendable(error)
+    return Failure(sentence or str(error) or type(error).__name__, mistake=bool(sentence))
+
+
+def _check_success(process: int, outcome: object) -> None:
+    """Raise what stands in this process for another's failure."""
+    if isinstance(outcome, Failure):
+        kind = UserError if outcome.mistake else RuntimeError
+        raise kind(f"process {process} stopped: {outcome.message}")
 
 
 def check_same(value: object, what: str) -> None:
@@ -245,10 +266,18 @@ def _distributed(value: T, speakers: range) -> list[T]:
 
 
 def _heard(client: Any, key: str) -> Any:
-    """What another process says, once it does."""
-    pieces = int(client.blocking_key_value_get(key, PATIENCE_MS))
-    parts = (
-        client.blocking_key_value_get_bytes(f"{key}/{number}", PATIENCE_MS)
-        for number in range(pieces)
-    )
+    """What another process says, once it does, though that be after hours of downloading."""
+    pieces = int(_once_there(client.blocking_key_value_get, key))
+    get = client.blocking_key_value_get_bytes
+    parts = (_once_there(get, f"{key}/{number}") for number in range(pieces))
     return pickle.loads(b"".join(parts))
+
+
+def _once_there(get: Callable[[str, int], T], key: str) -> T:
+    """A value of the store. Asked for in turns: inside one, Python answers no signal."""
+    while True:
+        try:
+            return get(key, TURN_MS)
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise

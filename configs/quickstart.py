@@ -2,7 +2,7 @@
 
     python main.py --config configs/quickstart.py --workdir runs/
 
-Trains, evaluates the held-out pictures and writes maps, table and examples in under six minutes on
+Trains, evaluates the held-out pictures and writes maps, table and examples in about two minutes on
 two CPU cores, compilation included. Expected: max F above 0.80 on the held-out pictures (a good
 brightness, saturation or contrast threshold stays below 0.6). It reproduces no published number.
 

@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -49,6 +51,7 @@ def test_flags_that_contradict_each_other(flags, sentence):
 
 def test_an_address_that_cannot_serve(monkeypatch):
     monkeypatch.setattr(hosts, "PATIENCE_AT_START", 0)
+    monkeypatch.setattr(hosts, "PATIENCE_FOR_NAME", 0)
     taken = socket.create_server(("", 0))
     port = taken.getsockname()[1]
     with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
@@ -86,11 +89,14 @@ from class_jax.errors import UserError
 def attempt(work):
     try:
         return work()
-    except UserError as error:
-        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 def fail():
     raise UserError("no such folder.")
+
+def crash():
+    raise ValueError("a fault")
 
 me = int(sys.argv[2])
 hosts.start(sys.argv[1], 2, me, detect=False)
@@ -100,14 +106,36 @@ assert hosts.exchange((me, long)) == [(0, long), (1, long)]
 assert hosts.from_first(lambda: f"from {me}") == "from 0"
 assert hosts.together(lambda: me) == me
 assert list(hosts.share(5)) == [[0, 2, 4], [1, 3]][me]
-own, others = "no such folder.", "process {} stopped: no such folder."
+own, others = "UserError: no such folder.", "UserError: process {} stopped: no such folder."
 assert attempt(lambda: hosts.from_first(fail)) == [own, others.format(0)][me]
 assert attempt(lambda: hosts.together(fail if me else int)) == [others.format(1), own][me]
+crashed = ["ValueError: a fault", "RuntimeError: process 0 stopped: a fault"]
+assert attempt(lambda: hosts.from_first(crash)) == crashed[me]
+assert attempt(lambda: hosts.together(int if me else crash)) == crashed[me]
 assert "differ in their seed" in attempt(lambda: hosts.check_same(me, "their seed"))
 hosts.check_same("equal", "nothing")
 hosts.say("said once")
 sys.exit(hosts.leave(3))
 """
+
+
+def test_a_process_that_waits_answers_signals_between_turns():
+    answers = iter([jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: not yet")] * 2 + ["there"])
+    asked = []
+
+    def get(key, milliseconds):
+        asked.append(milliseconds)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert hosts._once_there(get, "key") == "there"
+    assert len(asked) == 3
+    assert max(asked) <= 1000
+    answers = iter([jax.errors.JaxRuntimeError("UNAVAILABLE: the others are gone")])
+    with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
+        hosts._once_there(get, "key")
 
 
 def address():
@@ -202,7 +230,7 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
     alone(8, whole)
     alone(2, parts, interrupt_at=2)
     pair = two(*options, "--workdir", parts)
-    wait_for_step(parts, 4, pair)
+    wait_for_step(parts, 3, pair)
     pair[1].send_signal(signal.SIGTERM)  # to one of them, and both stop
     statuses, printed = finished(pair)
     assert statuses == [143, 143], printed
@@ -216,8 +244,10 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
 
     statuses, printed = finished(two("--mode", "eval", "--workdir", parts))
     assert statuses == [0, 0], printed
-    assert "held_out" in printed[0]
-    assert "held_out" not in printed[1]
+    shares = [int(re.search(r"process \d: (\d+) maps of held_out", each)[1]) for each in printed]
+    assert sum(shares) == len(list((parts / "eval" / "held_out" / "maps").rglob("*.png")))
+    assert shares[0] - shares[1] in (0, 1)
+    assert ["tables and figures" in each for each in printed] == [True, False]
     by_two = results(parts)
     shutil.rmtree(parts / "eval")
     use_devices(monkeypatch, 1)

@@ -125,7 +125,7 @@ def _parallel(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
     """Read ahead, by threads or by processes; the order stays."""
     if num_workers == 0:
         keep_freed_memory()
-        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=2 * THREADS)
+        options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
         return batches.to_iter_dataset(options)
     if not flags.FLAGS.is_parsed():
         # Grain hands its workers absl's flags, and main.py does not parse its own with absl.

@@ -1,6 +1,7 @@
 """Mode eval: maps, scores, tables and figures for the configured sets or for a folder."""
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from class_jax.evaluation.scoring import Scorer
 from class_jax.inference.predictor import Predictor
 from class_jax.modes.inputs import evaluation_source, folder_source
 from class_jax.modes.results import score_all
+from class_jax.modes.sharing import check_trained
 from class_jax.workdir import Workdir
 
 METHOD = "CLASS"
@@ -58,6 +60,7 @@ def run(
     Raises:
       UserError: no checkpoint, or nothing at all could be evaluated.
     """
+    check_trained(workdir)
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     hosts.say(f"checkpoint: {predictor.checkpoint}")
     names = [source] if source else config.eval.sets
@@ -67,9 +70,8 @@ def run(
         return hosts.from_first(lambda: _opened(config, name, from_input=bool(source)))
 
     if hosts.count() > 1:
-        for name in names:
-            _make_share(name, opened(name), workdir.evaluation, predictor)
-        hosts.exchange(None)  # now all maps are there
+        sets = [(name, opened(name)) for name in names]
+        hosts.together(lambda: _make_share(sets, workdir.evaluation, predictor))
     jobs = (
         functools.partial(_evaluate, name, opened, workdir.evaluation, predictor) for name in names
     )
@@ -90,19 +92,20 @@ def _maps_folder(folder: Path, name: str) -> Path:
     return folder / Path(name).resolve().name / "maps"
 
 
-def _make_share(name: str, images: Images | UserError, folder: Path, predictor: Predictor) -> None:
-    """Make this process's share of the maps of a set; what cannot be done is left out."""
-    if isinstance(images, UserError):
-        return  # the first process will name it, and single images too
-    tasks = map_tasks(images.source, _maps_folder(folder, name), predictor.origin)
-    for _ in with_maps(
-        tasks,
-        images.source,
-        predictor.predict,
-        batch_size=predictor.batch_size,
-        which=hosts.share(len(tasks)),
-    ):
-        pass
+def _make_share(
+    sets: list[tuple[str, Images | UserError]], folder: Path, predictor: Predictor
+) -> None:
+    """Make this process's share of the maps of all sets; what cannot be done is left out."""
+    for name, images in sets:
+        if isinstance(images, UserError):
+            continue  # the first process will name it, and single images too
+        tasks = map_tasks(images.source, _maps_folder(folder, name), predictor.origin)
+        own = hosts.share(len(tasks))
+        ready = with_maps(
+            tasks, images.source, predictor.predict, batch_size=predictor.batch_size, which=own
+        )
+        made = sum(problem is None for _, problem in ready)
+        print(f"process {hosts.index()}: {made} maps of {name}", file=sys.stderr)
 
 
 def _evaluate(

@@ -15,6 +15,7 @@ from class_jax.data.sources import file_identity
 from class_jax.errors import UserError
 from class_jax.inference.media import Jobs, plan_maps
 from class_jax.inference.predictor import Predictor, Prepared
+from class_jax.modes.sharing import check_trained
 from class_jax.workdir import Workdir
 
 
@@ -43,13 +44,11 @@ def run(
         for path in (Path(source), target)
     )
     jobs, problems = hosts.from_first(lambda: _planned(source_path, target))
+    check_trained(workdir)
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     hosts.say(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
     own = {path: jobs[path] for path in [*jobs][hosts.index() :: hosts.count()]}
-    origins = {path: predictor.origin(file_identity(picture)) for path, picture in own.items()}
-    todo = _what_to_do(origins, own, asked_for=target)
-    failed = _write_maps(todo, origins, predictor)
-    print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
+    failed = hosts.together(lambda: _do(own, predictor, target))
     all_failed = list(itertools.chain(*hosts.exchange(failed)))
     problems += all_failed
     if len(all_failed) == len(jobs):
@@ -57,6 +56,15 @@ def run(
     for problem in problems:
         hosts.say(f"error: {problem}")
     return 1 if problems else 0
+
+
+def _do(jobs: Jobs, predictor: Predictor, target: Path) -> list[str]:
+    """Make the maps that are not there; gives a sentence for each that could not be made."""
+    origins = {path: predictor.origin(file_identity(picture)) for path, picture in jobs.items()}
+    todo = _what_to_do(origins, jobs, asked_for=target)
+    failed = _write_maps(todo, origins, predictor)
+    print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
+    return failed
 
 
 def _planned(source: Path, target: Path) -> tuple[Jobs, list[str]]:

@@ -12,12 +12,19 @@ MOST_BYTES = 4 * 2**30
 
 
 def join(flags: argparse.Namespace) -> None:
-    """Load JAX, with its environment set, and join the other processes that the flags tell of."""
-    keep_compiled_programs()
+    """Load JAX, with its environment set, and join the other processes that the flags tell of.
+
+    Raises:
+      UserError: the others cannot be joined, or they were given other flags.
+    """
+    if not (flags.distributed or flags.coordinator):
+        # Of several processes JAX lets the first alone write, and the others would be out of step.
+        keep_compiled_programs()
     from class_jax import hosts  # noqa: PLC0415 - it loads JAX, which reads the environment
 
     logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
     hosts.start(flags.coordinator, flags.num_processes, flags.process_id, detect=flags.distributed)
+    hosts.check_same({**vars(flags), "process_id": None}, "their flags")
 
 
 def keep_compiled_programs() -> None:

@@ -22,6 +22,7 @@ from class_jax.modes import evaluate
 from class_jax.modes.announce import announce
 from class_jax.modes.configuration import check_resumable
 from class_jax.modes.inputs import TrainingSources, training_sources
+from class_jax.modes.sharing import check_shared
 from class_jax.pretrained import load_encoder
 from class_jax.sharding import (
     check_divisible,
@@ -57,6 +58,7 @@ def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
     )
     with contextlib.ExitStack() as held:
         sources = hosts.from_first(lambda: _secured(config, workdir, held, skip_broken=skip_broken))
+        check_shared(workdir)
         try:
             _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
@@ -254,7 +256,8 @@ def _validation(
         _, maps = step(state.evaluated, put_batch(first, mesh))
         levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)[own.start : own.stop]
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
-        shown = min(PICTURES, int(first["valid"].sum()))
+        # The first process, which logs them, has rows of images; others may have none but padding.
+        shown = max(1, min(PICTURES, int(first["valid"].sum())))
         return scores, montage(rows[:shown])
 
     return run_validation

@@ -31,7 +31,7 @@ from class_jax.data.synthetic import SyntheticSource
 
 FILES, BATCH, SIDE = 256, 16, 352
 WARM_UP, MEASURED, ROUNDS = 8, 192, 5  # batches, batches, times
-EPOCH, WORKERS = 10_553, 2
+EPOCH = 10_553  # images of DUTS-TR
 
 
 def write_files(folder: Path) -> list[Pair]:
@@ -74,17 +74,18 @@ def bare_loop(pairs: list[Pair]) -> float:
     return 2 * len(pairs) / (time.perf_counter() - start)
 
 
-def memory_of_an_epoch(pairs: list[Pair]) -> Row:
+def memory_of_an_epoch(pairs: list[Pair], workers: int) -> Row:
     """MiB that this process and its workers hold at the end of an epoch, and after a tenth."""
     steps = EPOCH // BATCH
     source = PairSource([pairs[index % FILES] for index in range(EPOCH)])
     held = []
-    with batches_of(source, WORKERS) as batches:
+    with batches_of(source, workers) as batches:
         for part in (steps // 10, steps - steps // 10):
             deque(islice(batches, part), maxlen=0)
             processes = [os.getpid(), *(each.pid for each in multiprocessing.active_children())]
             held.append(sum(resident_mib(process) for process in processes))
-    name = f"feed, memory after {EPOCH} images (peer: after a tenth), {WORKERS} workers"
+    made_by = f"{workers} workers" if workers else "threads"
+    name = f"feed, memory after {EPOCH} images (peer: after a tenth), {made_by}"
     return Row(name, cpu(), "MiB", held[1], held[0], held[0] / held[1])
 
 
@@ -116,7 +117,7 @@ def main() -> None:
             peer = f"{title} (peer: {used} bare loops)"
             medians = map(statistics.median, (rates, bare))
             rows.append(Row(peer, cpu(), "images/s", *medians, ratio))
-        rows.append(memory_of_an_epoch(pairs))
+        rows += [memory_of_an_epoch(pairs, workers) for workers in (2, 0)]
     record("feed", rows, ("grain", "numpy", "pillow", "opencv-python-headless"))
 
 

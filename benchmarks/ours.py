@@ -5,7 +5,7 @@ import numpy as np
 
 from class_jax.losses import class_loss
 from class_jax.models.build import Variables, build_network
-from class_jax.sharding import make_mesh, put_batch, replicated
+from class_jax.sharding import mesh_over, put_batch, replicated
 from class_jax.training.optimizer import sgd
 from class_jax.training.state import initial_state
 from class_jax.training.step import make_train_step
@@ -47,7 +47,7 @@ def random_batch(batch: int, side: int) -> dict[str, np.ndarray]:
 
 
 class Ours:
-    """The step of configs/r50.py on all devices."""
+    """The step of configs/r50.py on one device, as a peer has it."""
 
     def __init__(self, dtype: str) -> None:
         """From `realistic` weights."""
@@ -55,7 +55,7 @@ class Ours:
         self.variables = realistic(self.network.initialize(0))
         rate = lambda step: RATE  # noqa: E731 - a schedule
         self.optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
-        self.mesh = make_mesh()
+        self.mesh = mesh_over(jax.devices()[:1])
         state = initial_state(self.variables, self.optimizer)
         self.state = jax.device_put(state, replicated(self.mesh))
         self.step = make_train_step(

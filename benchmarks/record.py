@@ -71,14 +71,22 @@ def interleaved(
 
 
 def against_peer(name: str, images: int, times: list[list[float]]) -> Row:
-    """Images a second of ours and of a peer from interleaved times; the ratio is of each round."""
+    """Images a second from interleaved times, of ours and of a peer if there is one.
+
+    The ratio is the median of those of each round.
+    """
     speeds = [images / statistics.median(each) for each in zip(*times, strict=True)]
-    ratio = statistics.median(peer / ours for ours, peer in times)
-    return Row(name, device(), "images/s", *speeds, ratio)
+    ratios = [peer / ours for ours, *peers in times for peer in peers]
+    return Row(
+        name, device(), "images/s", *speeds, ratio=statistics.median(ratios) if ratios else None
+    )
 
 
 def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None:
-    """Print the rows, and write them to results/BENCHMARK.json with date, commit and versions."""
+    """Print the rows, and write them to results/BENCHMARK.json with date, commit and versions.
+
+    Rows of other names and other devices stay in the file.
+    """
     about = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": _commit(),
@@ -88,11 +96,17 @@ def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None
         },
     }
     for row in rows:
-        peer = "" if row.peer is None else f"  peer {row.peer:12.5g}  ratio {row.ratio:6.2f}"
-        print(f"{row.name:48} {row.ours:12.5g} {row.unit:14}{peer}  [{row.device}]")
+        peer = "" if row.peer is None else f"  peer {row.peer:12.5g}"
+        ratio = "" if row.ratio is None else f"  ratio {row.ratio:6.2f}"
+        print(f"{row.name:48} {row.ours:12.5g} {row.unit:14}{peer}{ratio}  [{row.device}]")
     RESULTS.mkdir(exist_ok=True)
-    lines = ",\n".join(json.dumps(dataclasses.asdict(row) | about) for row in rows)
-    (RESULTS / f"{benchmark}.json").write_text(f"[\n{lines}\n]\n")
+    file = RESULTS / f"{benchmark}.json"
+    found = json.loads(file.read_text()) if file.exists() else []
+    new = {(row.name, row.device) for row in rows}
+    kept = [each for each in found if (each["name"], each["device"]) not in new]
+    kept += [dataclasses.asdict(row) | about for row in rows]
+    lines = ",\n".join(map(json.dumps, kept))
+    file.write_text(f"[\n{lines}\n]\n")
 
 
 def _commit() -> str:

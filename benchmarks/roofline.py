@@ -1,11 +1,11 @@
-"""How fast training could be at most, on machines that are not at hand: computed, not measured.
+"""How fast training could be, on machines that are not at hand: computed, not measured.
 
     python -m benchmarks.roofline
 
 For each chip, the five sizes mixed: arithmetic by the network's count over the chip's peak, and
 memory traffic by the compiler's own analysis over its bandwidth; the slower of the two bounds the
-speed. The program analysed is the CPU's in float32, at half the traffic for bfloat16: other
-backends fuse more, so their bound is a little higher. Half a minute.
+speed. The traffic is an estimate, of the program that the compiler makes for the device at hand in
+float32, at half of it for bfloat16: another compiler fuses more or less. Half a minute.
 """
 
 import statistics
@@ -46,8 +46,8 @@ def main() -> None:
             Row(f"{chip}: arithmetic of an image, five sizes", chip, "ms, computed",
                 arithmetic * 1e3),
             Row(f"{chip}: memory traffic of an image", chip, "ms, computed", memory * 1e3),
-            Row(f"{chip}: at most", chip, "images/s, computed", 1 / slower),
-            Row(f"{chip}: {EPOCHS} epochs of DUTS-TR at least", chip, "hours, computed",
+            Row(f"{chip}: speed", chip, "images/s, computed", 1 / slower),
+            Row(f"{chip}: {EPOCHS} epochs of DUTS-TR", chip, "hours, computed",
                 EPOCHS * IMAGES * slower / 3600),
         ]  # fmt: skip
     record("roofline", rows, ("jax", "flax"))

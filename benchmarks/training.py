@@ -4,8 +4,9 @@
 
 ResNet-50 from the same weights. On a CPU: batch 2 at 224² and 352², and once in bfloat16. On a GPU:
 bfloat16, batch 32, 64 and 128 at 352², where PyTorch has channels_last, autocast and torch.compile;
-batch 32 at 224², and in float32. Also with the five sizes mixed as training mixes them. Needs
-`pip install torch`. About four minutes on two cores. Fails where the first losses differ.
+batch 32 at 224², and in float32. On a TPU there is no peer. Also with the five sizes mixed as
+training mixes them. Needs `pip install torch`. About four minutes on two cores. Fails where the first
+losses differ.
 """
 
 import functools
@@ -96,15 +97,22 @@ class Peer:
         return loss.item()
 
 
+def peers_of(ours: Ours, dtype: str) -> list[Peer]:
+    """PyTorch's step, where it runs on the same device."""
+    return [] if jax.default_backend() == "tpu" else [Peer(ours, dtype)]
+
+
 def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
     """Images a second of both, the parts of ours, and its memory."""
     ours = Ours(dtype)
-    peer = Peer(ours, dtype)
+    peers = peers_of(ours, dtype)
     batch = random_batch(batch_size, side)
-    first, expected = ours.run(batch), peer.run(batch)
-    if not abs(first - expected) < TOLERANCE[dtype] * expected:
-        raise SystemExit(f"the first losses differ: {first} ours, {expected} PyTorch's")
-    times = interleaved(lambda: ours.run(batch), lambda: peer.run(batch), rounds=ROUNDS)
+    first = ours.run(batch)
+    for expected in (peer.run(batch) for peer in peers):
+        if not abs(first - expected) < TOLERANCE[dtype] * expected:
+            raise SystemExit(f"the first losses differ: {first} ours, {expected} PyTorch's")
+    runs = [functools.partial(each.run, batch) for each in (ours, *peers)]
+    times = interleaved(*runs, rounds=ROUNDS)
     title = f"training step, {side}x{side}, batch {batch_size}, {dtype}"
     whole = against_peer(title, batch_size, times)
     teraflops = whole.ours * 3 * gigaflops(side) / 1000
@@ -115,7 +123,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
         Row(f"{title}: temporary memory", device(), "MiB", temporary_mib(ours.compiled(batch))),
     ]
     if (peak := peak_mib()) is not None:
-        theirs = torch.cuda.max_memory_allocated() / 2**20
+        theirs = torch.cuda.max_memory_allocated() / 2**20 if peers else None
         rows.append(Row(f"{title}: peak memory so far", device(), "MiB", peak, theirs))
     return rows
 
@@ -152,11 +160,10 @@ def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
 def mixed(batch_size: int, dtype: str) -> Row:
     """Both with the five sizes drawn for each batch, after all are compiled."""
     ours, sizes = Ours(dtype), r50.get_config().data.image_sizes
-    peer = Peer(ours, dtype)
+    both = [ours, *peers_of(ours, dtype)]
     of_size = {side: random_batch(batch_size, side) for side in sizes}
-    for batch in of_size.values():
-        ours.run(batch)
-        peer.run(batch)
+    for each, batch in itertools.product(both, of_size.values()):
+        each.run(batch)
     steps = MIXED_STEPS[jax.default_backend()]
 
     def some_steps(run: Callable[[dict[str, np.ndarray]], float], rounds: Iterator[int]) -> None:
@@ -166,7 +173,7 @@ def mixed(batch_size: int, dtype: str) -> Row:
 
     # Each has a count of its own, so that both meet the same sizes.
     runs = [functools.partial(some_steps, each.run, itertools.count(step=steps))
-            for each in (ours, peer)]  # fmt: skip
+            for each in both]  # fmt: skip
     times = interleaved(*runs, rounds=ROUNDS)
     name = f"training step, five sizes mixed, batch {batch_size}, {dtype}"
     return against_peer(name, steps * batch_size, times)
@@ -181,12 +188,12 @@ ELSEWHERE = (
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure, and write the rows of each case: the next may need too much memory."""
+    packages = ("jax", "flax", "optax", "torch")
     on_cpu = jax.default_backend() == "cpu"
-    cases = ON_CPU if on_cpu else ELSEWHERE
-    rows = [row for case in cases for row in compare(*case)]
-    rows.append(mixed(2, "float32") if on_cpu else mixed(32, "bfloat16"))
-    record("training", rows, ("jax", "flax", "optax", "torch"))
+    record("training", [mixed(2, "float32") if on_cpu else mixed(32, "bfloat16")], packages)
+    for case in ON_CPU if on_cpu else ELSEWHERE:
+        record("training", compare(*case), packages)
 
 
 if __name__ == "__main__":

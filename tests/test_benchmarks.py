@@ -47,9 +47,21 @@ def test_rows_say_how_to_repeat_them(tmp_path, monkeypatch, capsys):
     assert "ratio" in capsys.readouterr().out
 
 
+def test_rows_of_other_devices_and_names_stay(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    record.record("trial", [Row("a", "a GPU", "MiB", 3.0, 4.0), Row("b", "a CPU", "s", 5.0)], ())
+    assert "peer" in capsys.readouterr().out  # a peer, and no ratio
+    record.record("trial", [Row("a", "a CPU", "s", 1.0), Row("b", "a CPU", "s", 6.0)], ())
+    rows = json.loads((tmp_path / "trial.json").read_text())
+    assert [(row["name"], row["device"], row["ours"]) for row in rows] == [
+        ("a", "a GPU", 3.0), ("a", "a CPU", 1.0), ("b", "a CPU", 6.0),
+    ]  # fmt: skip
+
+
 def test_times_in_turns_give_speeds_and_the_ratio_of_each_round(monkeypatch):
     row = record.against_peer("x", 8, [[1.0, 2.0], [2.0, 2.0], [4.0, 12.0]])
     assert (row.ours, row.peer, row.ratio) == (4.0, 4.0, 2.0)
+    assert record.against_peer("x", 8, [[1.0], [2.0], [4.0]]).ours == 4.0
     turns, pauses = [], []
     monkeypatch.setattr(record.time, "sleep", pauses.append)
     runs = [lambda letter=letter: turns.append(letter) for letter in "ab"]

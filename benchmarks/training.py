@@ -5,8 +5,8 @@
 ResNet-50 from the same weights. On a CPU: batch 2 at 224² and 352², and once in bfloat16. On a GPU:
 bfloat16, batch 32, 64 and 128 at 352², where PyTorch has channels_last, autocast and torch.compile;
 batch 32 at 224², and in float32. On a TPU there is no peer. Also with the five sizes mixed as
-training mixes them. Needs `pip install torch`. About four minutes on two cores. Fails where the first
-losses differ.
+training mixes them. Needs `pip install torch`. About four minutes on two cores. Fails where the
+first losses differ.
 """
 
 import functools

@@ -12,6 +12,13 @@ NAMES = (
 
 def main() -> int:
     """Run them; gives 1 where one failed, after the others."""
+    if len(sys.argv) > 1:
+        print(
+            "error: python -m benchmarks runs all and takes no arguments; one of them is python -m "
+            f"benchmarks.NAME, with {', '.join(NAMES)}.",
+            file=sys.stderr,
+        )
+        return 2
     failed = [
         name
         for name in NAMES

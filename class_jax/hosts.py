@@ -7,6 +7,7 @@ locking the workdir) the first process does, and tells the others; where one fai
 import contextlib
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
@@ -33,7 +34,7 @@ class Failure(NamedTuple):
     """What a process has to say instead of a value."""
 
     message: str
-    mistake: bool  # of the user; else a fault, or an interruption
+    mistake: bool  # of the user, or an interruption; else a fault
 
 
 def start(
@@ -58,8 +59,9 @@ def start(
     if by_hand == (None, None, None) and not detect:
         return
     _check_flags(coordinator, num_processes, process_id, detect=detect)
-    if coordinator and num_processes and num_processes > 1:
+    if coordinator and num_processes:
         _check_address(coordinator, first=process_id == 0)
+    if coordinator and num_processes and num_processes > 1:
         print(
             f"process {process_id} of {num_processes} waits for the others at {coordinator}, for "
             "five minutes at most",
@@ -67,6 +69,8 @@ def start(
         )
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
+    # Inside JAX's wait Python answers no signal: Ctrl-C ends the process there.
+    answered = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
             *by_hand,
@@ -80,6 +84,8 @@ def start(
             "is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere give --coordinator, "
             "--num_processes and --process_id."
         ) from error
+    finally:
+        signal.signal(signal.SIGINT, answered)
 
 
 def _check_flags(
@@ -215,6 +221,8 @@ def together(work: Callable[[], T]) -> T:
 def _failure(error: BaseException) -> Failure:
     """What the others are told of it."""
     sentence = str(error) if isinstance(error, UserError) else mendable(error)
+    if isinstance(error, KeyboardInterrupt):
+        sentence = "it was interrupted, and the same command goes on."
     return Failure(sentence or str(error) or type(error).__name__, mistake=bool(sentence))
 
 
@@ -243,6 +251,8 @@ def leave(status: int) -> int:
     if client is not None and status:
         with contextlib.suppress(Exception):
             client.wait_at_barrier("farewell", FAREWELL_MS)
+        if is_first():
+            time.sleep(1)  # the service that connects them ends with it: the others go first
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

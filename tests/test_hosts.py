@@ -56,6 +56,11 @@ def test_an_address_that_cannot_serve(monkeypatch):
     port = taken.getsockname()[1]
     with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
         hosts.start(f"localhost:{port}", 2, 0, detect=False)
+    with (
+        socket.create_server(("", port)),
+        pytest.raises(UserError, match=r"cannot be used .*in use"),
+    ):
+        hosts.start(f"localhost:{port}", 1, 0, detect=False)
     with pytest.raises(UserError, match=f"localhost:{port} cannot be used .*refused"):
         hosts.start(f"localhost:{port}", 2, 1, detect=False)
     with pytest.raises(UserError, match=r"nowhere.invalid:99 cannot .*an address of process 0"):

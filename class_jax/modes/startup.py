@@ -6,6 +6,7 @@ import platform
 
 from absl import logging
 
+from class_jax.errors import UserError
 from class_jax.workdir import CACHE
 
 MOST_BYTES = 4 * 2**30
@@ -15,9 +16,15 @@ def join(flags: argparse.Namespace) -> None:
     """Load JAX, with its environment set, and join the other processes that the flags tell of.
 
     Raises:
-      UserError: the others cannot be joined, or they were given other flags.
+      UserError: the others cannot be joined or were given other flags, or the mode is for one.
     """
-    if not (flags.distributed or flags.coordinator):
+    several = flags.distributed or flags.coordinator
+    if several and flags.mode == "convert":
+        raise UserError(
+            "--mode convert runs in one process: leave out --distributed, --coordinator, "
+            "--num_processes and --process_id."
+        )
+    if not several:
         # Of several processes JAX lets the first alone write, and the others would be out of step.
         keep_compiled_programs()
     from class_jax import hosts  # noqa: PLC0415 - it loads JAX, which reads the environment

@@ -57,6 +57,12 @@ def test_checkpoints_that_one_process_does_not_see(second, monkeypatch):
     check_trained(Workdir(second))
 
 
+def test_convert_is_for_one_process():
+    flags = argparse.Namespace(mode="convert", distributed=False, coordinator="a:1")
+    with pytest.raises(UserError, match="convert runs in one process"):
+        startup.join(flags)
+
+
 def test_flags_must_be_the_same_but_for_the_process(monkeypatch):
     flags = argparse.Namespace(
         mode="predict", checkpoint="best", process_id=1, coordinator="a:1", num_processes=2,

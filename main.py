@@ -9,7 +9,7 @@ import traceback
 
 from ml_collections import ConfigDict
 
-from class_jax.errors import UserError, mendable
+from class_jax.errors import sentence_of
 from class_jax.modes.flags import parse_flags
 from class_jax.workdir import Workdir
 
@@ -70,7 +70,7 @@ def main() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        sentence = str(error) if isinstance(error, UserError) else mendable(error)
+        sentence = sentence_of(error)
         print(f"error: {sentence}" if sentence else traceback.format_exc(), file=sys.stderr)
         return 2 if sentence else 1
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from class_jax.data.files import written_whole
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 PAUSE = 0.3  # seconds between turns: threads of the last one's may spin for a while
@@ -99,14 +101,14 @@ def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None
         peer = "" if row.peer is None else f"  peer {row.peer:12.5g}"
         ratio = "" if row.ratio is None else f"  ratio {row.ratio:6.2f}"
         print(f"{row.name:48} {row.ours:12.5g} {row.unit:14}{peer}{ratio}  [{row.device}]")
-    RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{benchmark}.json"
     found = json.loads(file.read_text()) if file.exists() else []
     new = {(row.name, row.device) for row in rows}
     kept = [each for each in found if (each["name"], each["device"]) not in new]
     kept += [dataclasses.asdict(row) | about for row in rows]
     lines = ",\n".join(map(json.dumps, kept))
-    file.write_text(f"[\n{lines}\n]\n")
+    with written_whole(file) as partial:
+        partial.write_text(f"[\n{lines}\n]\n")
 
 
 def _commit() -> str:

@@ -22,8 +22,10 @@ class BrokenFilesError(UserError):
 MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
 
-def mendable(error: BaseException) -> str | None:
-    """A sentence for what is wrong with the user's disk or paths; None for anything else."""
+def sentence_of(error: BaseException) -> str | None:
+    """What a user is told of a mistake, or of a disk or path that is at fault; else None."""
+    if isinstance(error, UserError):
+        return str(error)
     words = {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}
     seen: BaseException | None = error
     while seen is not None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import jax
 from jax._src import distributed  # for its key-value store, which has no public name
 
-from class_jax.errors import UserError, mendable
+from class_jax.errors import UserError, sentence_of
 
 T = TypeVar("T")
 
@@ -220,7 +220,7 @@ def together(work: Callable[[], T]) -> T:
 
 def _failure(error: BaseException) -> Failure:
     """What the others are told of it."""
-    sentence = str(error) if isinstance(error, UserError) else mendable(error)
+    sentence = sentence_of(error)
     if isinstance(error, KeyboardInterrupt):
         sentence = "it was interrupted, and the same command goes on."
     return Failure(sentence or str(error) or type(error).__name__, mistake=bool(sentence))

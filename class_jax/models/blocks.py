@@ -1,4 +1,4 @@
-"""The convolution block that the whole decoder is made of."""
+"""The layers that encoders and decoder are made of, and the decoder's convolution block."""
 
 from typing import Any
 

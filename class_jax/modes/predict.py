@@ -47,7 +47,8 @@ def run(
     check_trained(workdir)
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
     hosts.say(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
-    own = {path: jobs[path] for path in [*jobs][hosts.index() :: hosts.count()]}
+    targets = [*jobs]
+    own = {targets[number]: jobs[targets[number]] for number in hosts.share(len(targets))}
     failed = hosts.together(lambda: _do(own, predictor, target))
     all_failed = list(itertools.chain(*hosts.exchange(failed)))
     problems += all_failed

@@ -23,7 +23,7 @@ from etils import epath
 from benchmarks.ours import Ours
 from benchmarks.record import Row, device, record
 from class_jax.checkpoints import Checkpoints
-from class_jax.sharding import replicated
+from class_jax.sharding import replicated_sharding
 from class_jax.training.loop import save
 from class_jax.training.state import TrainState, training_part
 
@@ -61,7 +61,7 @@ def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, flo
                     0,
                     variables=state.variables,
                     training=training_part(state),
-                    sharding=replicated(ours.mesh),
+                    sharding=replicated_sharding(ours.mesh),
                 )
             )
         )

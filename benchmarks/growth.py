@@ -10,7 +10,6 @@ import jax
 
 from benchmarks.ours import Ours, gigaflops, random_batch, temporary_mib
 from benchmarks.record import Row, device, interleaved, record
-from class_jax.models.network import normalize
 
 SIDES = (224, 288, 352, 448, 544, 704)
 ON_CPU = {"forward": 1, "sides": (352, 544), "step": 1, "batches": (1, 2, 4, 8)}
@@ -29,7 +28,7 @@ def speed(name: str, images: int, side: int, seconds: float, passes: int) -> lis
 def forward(ours: Ours, batch: int, side: int) -> list[Row]:
     """The network without its gradient."""
     images = jax.device_put(random_batch(batch, side)["image"])
-    apply = jax.jit(lambda variables, images: ours.network.apply(variables, normalize(images)))
+    apply = jax.jit(ours.network.apply)
     variables = ours.state.variables
     ((seconds,), *_) = interleaved(
         lambda: jax.block_until_ready(apply(variables, images)), rounds=1, at_least=2

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from class_jax.losses import class_loss
-from class_jax.models.build import Variables, build_network
-from class_jax.sharding import mesh_over, put_batch, replicated
+from class_jax.models.network import Variables, build_network
+from class_jax.sharding import mesh_over, put_batch, replicated_sharding
 from class_jax.training.optimizer import sgd
 from class_jax.training.state import initial_state
 from class_jax.training.step import make_train_step
@@ -57,7 +57,7 @@ class Ours:
         self.optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
         self.mesh = mesh_over(jax.devices()[:1])
         state = initial_state(self.variables, self.optimizer)
-        self.state = jax.device_put(state, replicated(self.mesh))
+        self.state = jax.device_put(state, replicated_sharding(self.mesh))
         self.step = make_train_step(
             self.network, self.optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=self.mesh
         )

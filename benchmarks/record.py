@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from class_jax.data.files import written_whole
+from class_jax.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -107,7 +107,7 @@ def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None
     kept = [each for each in found if (each["name"], each["device"]) not in new]
     kept += [dataclasses.asdict(row) | about for row in rows]
     lines = ",\n".join(map(json.dumps, kept))
-    with written_whole(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text(f"[\n{lines}\n]\n")
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from class_jax.models.build import Variables
-from class_jax.pretrained import LEAVES
+from class_jax.models.network import Variables
+from class_jax.weights.load import LEAVES
 
 # Ours → PyTorch's, for the last part of a variable's name.
 NAMES = {**LEAVES, "alpha": "alpha", "beta": "beta"}

@@ -36,8 +36,8 @@ from benchmarks.record import Row, against_peer, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
-from class_jax.models.build import Tree, Variables
-from class_jax.models.network import RGB_MEAN, RGB_STD, normalize
+from class_jax.models.classnet import RGB_MEAN, RGB_STD
+from class_jax.models.network import Tree, Variables
 from class_jax.training.step import make_gradient
 from configs import r50
 
@@ -134,7 +134,7 @@ def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
 
     @jax.jit
     def loss(variables: Variables, batch: dict[str, jax.Array]) -> jax.Array:
-        logits, _ = ours.network.apply_train(variables, normalize(batch["image"]))
+        logits, _ = ours.network.apply_train(variables, batch["image"])
         return class_loss(logits, batch["mask"].astype(jnp.float32) / 255)[0]
 
     @jax.jit

@@ -15,9 +15,9 @@ from etils import epath
 from jax.sharding import Sharding
 from orbax.checkpoint import checkpoint_managers
 
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.errors import UserError
-from class_jax.models.build import Variables
+from class_jax.models.network import Variables
 
 Tree = Any
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
@@ -92,7 +92,7 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        hosts.together(lambda: self._check_room(step, (variables, training)))
+        parallel.run_on_all(lambda: self._check_room(step, (variables, training)))
         parts = ocp.args.Composite(
             variables=ocp.args.StandardSave(variables._asdict()),
             training=ocp.args.StandardSave(training),

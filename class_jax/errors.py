@@ -1,40 +1,44 @@
-"""The exceptions that stand for a user's mistakes, and how a full disk is known."""
+"""Errors that a user can fix, and the sentence that describes one."""
 
 import errno
 import os
 
-FULL_DISK = "the disk is full: free some space, and the same command goes on."
+DISK_FULL = "the disk is full: free some space and run the same command again."
+# Refusals of the operating system that a user can do something about.
+_FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: configuration, files, flags, a workdir.
+    """A mistake in the configuration, files, flags or workdir that a user gave.
 
-    The message is one sentence that says what was found, what was expected and what to do.
-    The command line prints it without a traceback and exits with status 2.
+    The message says what was found, what was expected and what to do. The command line prints it
+    without a traceback and exits with status 2.
     """
 
 
 class BrokenFilesError(UserError):
-    """Files of a data set are broken or unpaired."""
+    """Files of a data set are broken or have no partner."""
 
-
-# What the operating system refuses for reasons that a user can mend.
-MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+    def __init__(self, message: str, *, skippable: bool) -> None:
+        """Store the message; `skippable` if enough pairs remain without those files."""
+        super().__init__(message)
+        self.skippable = skippable
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """What a user is told of a mistake, or of a disk or path that is at fault; else None."""
-    if isinstance(error, UserError):
-        return str(error)
-    words = {os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)}
+    """Return the sentence for a user's mistake, or None if `error` is a fault of the program.
+
+    Follows `__cause__` (`raise … from error`), never `__context__`: an error that was raised while
+    another one was being handled says nothing about that one.
+    """
     seen: BaseException | None = error
     while seen is not None:
-        # Libraries wrap the operating system's error in their own types, but keep its words.
-        if any(word in str(seen) for word in words):
-            return FULL_DISK
-        if isinstance(seen, RuntimeError) and "home directory" in str(seen):
-            return "a path starts with ~ and a name, and there is no such user."
-        if isinstance(seen, OSError) and seen.errno in MENDABLE:
-            return f"{seen.filename}: {seen.strerror}."
-        seen = seen.__cause__ or seen.__context__
+        if isinstance(seen, UserError):
+            return str(seen)
+        if isinstance(seen, OSError):
+            if seen.errno in (errno.ENOSPC, errno.EDQUOT):
+                return DISK_FULL
+            if seen.errno in _FIXABLE:
+                return f"{seen.filename}: {os.strerror(seen.errno)}."
+        seen = seen.__cause__
     return None

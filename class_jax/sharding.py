@@ -39,12 +39,12 @@ def process_rows(batch_size: int, mesh: Mesh) -> range:
     return range(rows * min(places), rows * (max(places) + 1))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """Every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_sharded(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Each device holds its share of the first dimension."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
@@ -66,7 +66,7 @@ def round_up_batch(batch_size: int, mesh: Mesh) -> int:
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
     """This process's share of a batch → global arrays, sharded over the devices."""
-    sharding = batch_sharded(mesh)
+    sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, value)
         for name, value in batch.items()

@@ -1,7 +1,6 @@
 """The folder of a run: what lies where in it, its configuration, and its lock."""
 
 import contextlib
-import fcntl
 import json
 import os
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 from etils import epath
 from ml_collections import ConfigDict
 
+from class_jax import files
 from class_jax.errors import UserError
 
 METRICS = "metrics.jsonl"
@@ -49,7 +49,7 @@ class Workdir:
         while not folder.exists():
             folder = folder.parent
         if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UserError(f"{self.local} cannot be written to: choose another --workdir.")
+            raise UserError(f"{self.local} cannot be written to: choose another workdir.")
 
     def _check_bucket(self) -> None:
         try:
@@ -81,29 +81,29 @@ class Workdir:
             probe.unlink()
         except OSError as error:
             raise UserError(
-                f"{self.local} cannot be written to ({error.strerror}): choose another --workdir."
+                f"{self.local} cannot be written to ({error.strerror}): choose another workdir."
             ) from error
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for this process alone; two trainings would overwrite each other."""
-        with (self.local / ".lock").open("w") as handle:
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                held.enter_context(files.lock(self.local / ".lock", wait=False))
+            except BlockingIOError as error:
                 raise UserError(
-                    f"another process is training in {self.path}: wait for it, or choose "
-                    "another --workdir."
+                    f"another process is training in {self.path}: wait for it, or choose another "
+                    "workdir."
                 ) from error
             yield
 
     def save_config(self, config: ConfigDict) -> None:
         """Write config.json whole or not at all."""
-        _write_json(self.config_file, config.to_dict())
+        files.write_json(self.config_file, config.to_dict())
 
     def save_examples(self, names: Sequence[str]) -> None:
         """Note which examples the run learns from."""
-        _write_json(self.examples_file, _fingerprint(names))
+        files.write_json(self.examples_file, _fingerprint(names))
 
     def check_examples(self, names: Sequence[str]) -> None:
         """Raise UserError if the run learnt from other examples: their order would be another."""
@@ -113,7 +113,7 @@ class Workdir:
         if noted != found:
             raise UserError(
                 f"{self.path} holds a run on {noted['count']} other examples ({found['count']} "
-                "were found now): restore them, or choose another --workdir."
+                "were found now): restore them, or choose another workdir."
             )
 
     def load_config(self) -> ConfigDict | None:
@@ -133,13 +133,6 @@ class Workdir:
 
 def _fingerprint(names: Sequence[str]) -> dict[str, int]:
     return {"count": len(names), "crc32": zlib.crc32(os.fsencode("\n".join(names)))}
-
-
-def _write_json(path: epath.Path, value: object) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
 
 
 def _with_tuples(value: object) -> object:

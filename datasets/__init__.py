@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
-
 from class_jax.data.sources import PairSource
 from class_jax.errors import UserError
+from class_jax.files import lock
 from datasets.base import SaliencyPairs
 from datasets.dut_omron.dut_omron import DutOmron
 from datasets.duts.duts import Duts
@@ -48,7 +47,7 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
             return stored  # without a lock: the disk may be readable only
         folder.mkdir(parents=True, exist_ok=True)
         # One process prepares; others that come meanwhile wait, and then find it done.
-        with FileLock(folder / f".{name}.lock"):
+        with lock(folder / f".{name}.lock", wait=True):
             return _stored(builder, skip_broken=skip_broken) or _prepared(builder)
     except OSError as error:
         raise UserError(

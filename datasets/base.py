@@ -12,14 +12,8 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from class_jax.data.sources import (
-    Findings,
-    Pair,
-    PairSource,
-    check_pairs,
-    match_pairs,
-    usable_pairs,
-)
+from class_jax.data.pairs import Findings, check_pairs, match_pairs, usable_pairs
+from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import UserError
 from datasets.download import Archive, download, unpack
 

@@ -1,7 +1,9 @@
 """Simulated devices for the whole suite, and the small network that most tests use."""
 
+import atexit
 import os
-import sys
+import shutil
+import tempfile
 
 # Before JAX starts: eight simulated devices, of which most tests use one.
 os.environ.setdefault(
@@ -11,13 +13,17 @@ os.environ.setdefault(
     " --xla_backend_optimization_level=0",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # the user's cache is left alone
+# Programs that several tests compile are kept for this run; its processes inherit the folder.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="class_jax-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import pytest
 from jax.sharding import Mesh
 
-import main as program
-from class_jax.models.build import Network, build_network
+from class_jax import cli
+from class_jax.models.network import Network, build_network
 from tests.program import RECIPE, call, use_one_device
 from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run
 
@@ -61,6 +67,5 @@ def trained(recipe, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         use_one_device(patch)
-        patch.setattr(sys, "argv", ["main.py", "--config", str(recipe), "--workdir", str(workdir)])
-        assert program.main() == 0
+        assert cli.main(["--config", str(recipe), "--workdir", str(workdir)]) == 0
     return workdir

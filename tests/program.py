@@ -1,12 +1,11 @@
 """Calling the program as its users do, in process, on a small synthetic configuration."""
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-import main as program
+from class_jax import cli
 from tests.small_run import mesh_of
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +33,8 @@ def get_config():
 
 def call(monkeypatch, capsys, *arguments):
     """Exit status, standard output and standard error of `python main.py ARGUMENTS`."""
-    monkeypatch.setattr(sys, "argv", ["main.py", *map(str, arguments)])
-    status = program.main()
+    del monkeypatch
+    status = cli.main([*map(str, arguments)])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 

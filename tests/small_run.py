@@ -9,9 +9,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from class_jax.losses import class_loss
-from class_jax.models.build import Network
-from class_jax.models.network import Decoder
-from class_jax.sharding import mesh_over, replicated
+from class_jax.models.classnet import Decoder
+from class_jax.models.network import Network
+from class_jax.sharding import mesh_over, replicated_sharding
 from class_jax.training.optimizer import sgd, triangle
 from class_jax.training.state import TrainState, initial_state
 from class_jax.training.step import TrainStep, make_train_step
@@ -41,7 +41,7 @@ class SmallRun:
     def start(self) -> TrainState:
         """Step 0, on the mesh."""
         state = initial_state(self.network.initialize(0), self.optimizer)
-        return jax.device_put(state, replicated(self.mesh))
+        return jax.device_put(state, replicated_sharding(self.mesh))
 
 
 def small_run(network: Network, mesh: Mesh) -> SmallRun:

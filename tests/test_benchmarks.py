@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import profile, record
 from benchmarks.record import Row
-from class_jax.models.build import Variables
+from class_jax.models.network import Variables
 
 
 def test_the_pytorch_network_computes_what_ours_does(small_network):

@@ -9,8 +9,8 @@ from etils import epath
 
 from class_jax.checkpoints import Checkpoints
 from class_jax.errors import UserError
-from class_jax.models.build import build_network
-from class_jax.sharding import replicated
+from class_jax.models.network import build_network
+from class_jax.sharding import replicated_sharding
 from class_jax.training.state import training_part
 from tests.small_run import SMALL_MODEL
 
@@ -34,7 +34,7 @@ def test_everything_comes_back(folder, run_on_one):
             3,
             variables=state.variables,
             training=training_part(state),
-            sharding=replicated(run_on_one.mesh),
+            sharding=replicated_sharding(run_on_one.mesh),
         )
     jax.tree.map(np.testing.assert_array_equal, variables, state.variables)
     jax.tree.map(np.testing.assert_array_equal, training, training_part(state))
@@ -77,7 +77,7 @@ def test_another_network_is_named(folder, run_on_one):
     with Checkpoints(folder, writable=True) as checkpoints:
         save(checkpoints, 1, run_on_one.start())
         with pytest.raises(UserError, match=r"another network: \d+ arrays differ"):
-            checkpoints.restore_variables(1, other.shapes, replicated(run_on_one.mesh))
+            checkpoints.restore_variables(1, other.shapes, replicated_sharding(run_on_one.mesh))
 
 
 def test_reading_creates_nothing(folder):
@@ -104,4 +104,4 @@ def test_a_damaged_checkpoint_is_named(folder, run_on_one):
         Checkpoints(folder, writable=False) as checkpoints,
         pytest.raises(UserError, match=r"checkpoints/1 cannot be read"),
     ):
-        checkpoints.restore_variables(1, shapes, replicated(run_on_one.mesh))
+        checkpoints.restore_variables(1, shapes, replicated_sharding(run_on_one.mesh))

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from class_jax.data.files import written_whole
 from class_jax.errors import UserError
+from class_jax.files import atomic_write
 
 # Pictures are decoded by many threads and processes at once; each shall use one core.
 cv2.setNumThreads(0)
@@ -83,7 +83,7 @@ def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray
 def write_map(path: str | os.PathLike[str], saliency: np.ndarray, *, origin: str = "") -> None:
     """Write a map, uint8 [H, W], in the format of the path's suffix; whole or not at all.
 
-    Folders are made as needed. `origin` is kept in PNG files for `origin_of`.
+    Folders are made as needed. `origin` is kept in PNG files for `read_fingerprint`.
 
     Raises:
       UserError: the file cannot be written.
@@ -92,12 +92,12 @@ def write_map(path: str | os.PathLike[str], saliency: np.ndarray, *, origin: str
     kind = Image.registered_extensions()[path.suffix.lower()]
     text = PngInfo()
     text.add_text(ORIGIN, origin)
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         # Each format takes what it knows of these.
         Image.fromarray(saliency).save(partial, format=kind, quality=95, pnginfo=text)
 
 
-def origin_of(path: str | os.PathLike[str]) -> str | None:
+def read_fingerprint(path: str | os.PathLike[str]) -> str | None:
     """What `write_map` was told of a map's origin; None where there is no such PNG file."""
     try:
         with Image.open(path) as picture:

@@ -1,25 +1,17 @@
-"""Where images and masks come from: one random-access Source, and folders of pairs."""
+"""Sources of examples: one random-access protocol, and pairs of files that follow it."""
 
-import dataclasses
 import functools
 import os
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
 import numpy as np
-from tqdm import tqdm
 
+from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import read_image, read_mask
-from class_jax.errors import BrokenFilesError, UserError
-
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
-JUNK_FOLDER = "__macosx"
-NAMED_PROBLEMS = 10  # how many of them a message lists
-
+from class_jax.errors import UserError
 
 MaskReader = Callable[[], np.ndarray]  # picklable; gives uint8 [H, W]
 
@@ -49,7 +41,7 @@ class Source(Protocol):
         """What gives the mask of example `index`, in another process too; UserError as above."""
         ...
 
-    def identity(self, index: int) -> str:
+    def fingerprint(self, index: int) -> str:
         """Changes when example `index` does."""
         ...
 
@@ -89,93 +81,13 @@ class PairSource:
         """What reads the mask file."""
         return functools.partial(read_mask, self.pairs[index].mask)
 
-    def identity(self, index: int) -> str:
+    def fingerprint(self, index: int) -> str:
         """Paths, times and sizes of the two files."""
-        return " ".join(map(file_identity, self.pairs[index][1:]))
+        return " ".join(map(file_fingerprint, self.pairs[index][1:]))
 
     def subset(self, indices: Iterable[int]) -> "PairSource":
         """The source of some of the pairs, in the order given."""
         return PairSource(self.pairs[index] for index in indices)
-
-
-@dataclasses.dataclass(frozen=True)
-class Findings:
-    """Pairs that can be used, and a sentence for each file that cannot."""
-
-    pairs: tuple[Pair, ...]
-    problems: tuple[str, ...]
-
-
-def match_pairs(
-    images: Path, masks: Path, *, ignored_masks: frozenset[str] = frozenset()
-) -> Findings:
-    """Pair the images and masks of two folders by their path below them, without suffix.
-
-    `ignored_masks` are file names in the folder of masks that are known to be wrong.
-    """
-    problems: list[str] = []
-    image_files = pictures_by_name(images, problems)
-    mask_files = pictures_by_name(masks, problems, ignored=ignored_masks)
-    shared = sorted(image_files.keys() & mask_files.keys())
-    problems += [
-        f"image {image_files[name]} has no mask {masks / name}.*"
-        for name in sorted(image_files.keys() - mask_files.keys())
-    ]
-    problems += [
-        f"mask {mask_files[name]} has no image {images / name}.*"
-        for name in sorted(mask_files.keys() - image_files.keys())
-    ]
-    pairs = tuple(Pair(name, image_files[name], mask_files[name]) for name in shared)
-    return Findings(pairs, tuple(problems))
-
-
-def check_pairs(findings: Findings) -> Findings:
-    """Read every pair, so that a broken file is found now and not hours later."""
-    source = PairSource(findings.pairs)
-
-    def problem(index: int) -> str | None:
-        try:
-            source[index]
-        except UserError as error:
-            return str(error)
-        return None
-
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(problem, range(len(source)))
-        bar = tqdm(
-            results,
-            total=len(source),
-            desc="checking images and masks",
-            unit="pair",
-            disable=not sys.stderr.isatty(),
-        )
-        found = list(bar)
-    good = tuple(pair for pair, what in zip(findings.pairs, found, strict=True) if what is None)
-    return Findings(good, findings.problems + tuple(what for what in found if what is not None))
-
-
-def usable_pairs(findings: Findings, root: Path, *, skip_broken: bool) -> PairSource:
-    """The pairs as a source; with problems only if `skip_broken`, which prints how many.
-
-    Raises:
-      BrokenFilesError: problems and not `skip_broken`, or no pair at all.
-    """
-    count = len(findings.problems)
-    listed = " ".join(_as_sentence(problem) for problem in findings.problems[:NAMED_PROBLEMS])
-    if count > NAMED_PROBLEMS:
-        listed += f" … and {count - NAMED_PROBLEMS} more."
-    if not findings.pairs:
-        raise BrokenFilesError(
-            f"{root} holds no image with a mask that can be used. {listed}".strip()
-        )
-    if count and not skip_broken:
-        raise BrokenFilesError(
-            f"{root}: {count} files are broken or unpaired: {listed} "
-            "Mend them, or leave them out with --skip_broken."
-        )
-    if count:
-        print(f"{root}: {count} broken or unpaired files left out: {listed}", file=sys.stderr)
-    return PairSource(findings.pairs)
 
 
 def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int], list[int]]:
@@ -199,59 +111,5 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
     return kept, held_out
 
 
-def pictures_by_name(
-    folder: Path, problems: list[str], *, ignored: frozenset[str] = frozenset()
-) -> dict[str, Path]:
-    """The image files below a folder by their path without suffix; doubles become problems."""
-    found: dict[str, Path] = {}
-    for path in pictures_below(folder, problems):
-        if path.name in ignored:
-            continue
-        inside = path.relative_to(folder)
-        name = inside.with_suffix("").as_posix()
-        if name in found:
-            problems.append(f"{found[name]} and {path} have the same name {name}")
-        else:
-            found[name] = path
-    return found
-
-
-def pictures_below(folder: Path, problems: list[str]) -> list[Path]:
-    """The files below a folder that are images by their names, sorted; links to nowhere too.
-
-    Folders that cannot be listed become `problems`.
-    """
-    found = []
-
-    def note(error: OSError) -> None:
-        problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
-
-    for parent, _, names in os.walk(folder, onerror=note):
-        for path in (Path(parent, name) for name in names):
-            wanted = path.suffix.lower() in SUFFIXES and not is_junk(path.relative_to(folder))
-            # Not a pipe or a socket of such a name: opening one would wait for ever.
-            if wanted and (path.is_file() or not path.exists()):
-                found.append(path)
-    return sorted(found)
-
-
-def file_identity(path: Path) -> str:
-    """Changes when a file does: its path, time and size."""
-    try:
-        file = path.stat()
-    except OSError:
-        return f"{path} absent"
-    return f"{path} {file.st_mtime_ns} {file.st_size}"
-
-
-def is_junk(path: Path) -> bool:
-    """Hidden files, "._*" and __MACOSX, which file managers leave in archives."""
-    return any(part.startswith(".") or part.lower() == JUNK_FOLDER for part in path.parts)
-
-
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[1]}x{array.shape[0]}"
-
-
-def _as_sentence(problem: str) -> str:
-    return problem if problem.endswith(".") else f"{problem}."

@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from class_jax.data.files import written_whole
-from class_jax.evaluation.files import shortened
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores
+from class_jax.files import atomic_write
+from class_jax.text import shorten
 
 WIDTH = 3.4  # inches, a column of a paper
 DOTS = 300  # an inch
@@ -55,7 +55,7 @@ def _draw_f(axes: Axes, curves: dict[str, np.ndarray], line: dict) -> None:
 def _write(path: Path, scores: Sequence[SetScores], draw: Draw, names: tuple[str, str]) -> None:
     with rc_context(STYLE):
         figure = _figure(scores, draw, names)
-        with written_whole(path) as partial, warnings.catch_warnings():
+        with atomic_write(path) as partial, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a box for what the font lacks
             figure.savefig(partial, dpi=DOTS, format="png")
 
@@ -72,14 +72,14 @@ def _figure(scores: Sequence[SetScores], draw: Draw, names: tuple[str, str]) -> 
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        axes.set_title(f"{shortened(title_of(panel[0]), SET_LENGTH)} ({panel[1]})")
+        axes.set_title(f"{shorten(title_of(panel[0]), SET_LENGTH)} ({panel[1]})")
         _frame(axes, names)
         for row in scores:
             if (row.set_name, row.protocol) == panel:
                 draw(axes, row.total.curves(), _line(row.method, methods))
     handles = _handles(grid.flat[: len(panels)])
     # Not at the start of a label: matplotlib leaves those with "_" there out.
-    labels = [f" {shortened(label, NAME_LENGTH)}" for label in handles]
+    labels = [f" {shorten(label, NAME_LENGTH)}" for label in handles]
     # Below the panels, where it hides no line.
     figure.legend(list(handles.values()), labels, loc="outside lower center", frameon=False)
     return figure

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from class_jax.data.images import map_levels, origin_of, write_map
+from class_jax.data.images import map_levels, read_fingerprint, write_map
 from class_jax.data.sources import Example, Source
 from class_jax.errors import UserError
 from class_jax.evaluation.scoring import Ready, Task
@@ -22,7 +22,7 @@ def map_tasks(source: Source, maps_dir: Path, origin: Callable[[str], str]) -> l
       origin: what tells a map from that of any other network or image, for an image's identity.
     """
     return [
-        Task(name, maps_dir / f"{name}.png", source.mask_reader(i), origin(source.identity(i)))
+        Task(name, maps_dir / f"{name}.png", source.mask_reader(i), origin(source.fingerprint(i)))
         for i, name in enumerate(source.names)
     ]
 
@@ -48,7 +48,7 @@ def with_maps(
     for start in range(0, len(which), batch_size):
         indices = which[start : start + batch_size]
         problems: dict[int, str] = {}
-        missing = [i for i in indices if origin_of(tasks[i].map) != tasks[i].stamp]
+        missing = [i for i in indices if read_fingerprint(tasks[i].map) != tasks[i].stamp]
         examples = {i: each for i in missing if (each := _read(source, i, problems))}
         maps = predict([example["image"] for example in examples.values()]) if examples else ()
         for i, saliency in zip(examples, maps, strict=True):

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from class_jax.data.files import written_whole
 from class_jax.data.montage import GAP, Row, montage
-from class_jax.evaluation.files import shortened
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import title_of
 from class_jax.evaluation.scores import SetScores
+from class_jax.files import atomic_write
+from class_jax.text import shorten
 
 Show = Callable[[str], Row]  # an image's name → image if known, mask, map
 
@@ -46,15 +46,15 @@ def write_examples(path: Path, scores: Sequence[SetScores], shown: Sequence[Show
     strips = [_text(width, {_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
     for row, show in zip(scores, shown, strict=True):
         title = (
-            f"{shortened(title_of(row.set_name), SET_LENGTH)}: "
-            f"{shortened(row.method, NAME_LENGTH)} ({row.protocol})"
+            f"{shorten(title_of(row.set_name), SET_LENGTH)}: "
+            f"{shorten(row.method, NAME_LENGTH)} ({row.protocol})"
         )
         strips.append(_text(width, {_column(0): title}))
         for name, label in pick_examples(row.per_image).items():
-            line = f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {shortened(name, NAME_LENGTH)}"
+            line = f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {shorten(name, NAME_LENGTH)}"
             strips.append(_text(width, {_column(0): line}))
             strips.append(montage([show(name)], cell=CELL))
-    with written_whole(path) as partial:
+    with atomic_write(path) as partial:
         Image.fromarray(np.concatenate(strips)).save(partial, format="PNG")
 
 

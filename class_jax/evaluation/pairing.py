@@ -2,20 +2,25 @@
 
 import functools
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from class_jax.data.folders import (
+    LAYOUTS,
+    file_fingerprint,
+    find_images,
+    find_layout,
+    images_by_stem,
+)
 from class_jax.data.images import read_mask
-from class_jax.data.layouts import LAYOUTS, find_layout
-from class_jax.data.sources import file_identity, pictures_below, pictures_by_name
 from class_jax.errors import UserError
 from class_jax.evaluation.scoring import Task
+from class_jax.text import list_names
 
 SEPARATORS = "_-."
 SUFFIXES = ("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map")
 MASK_FOLDERS = {masks.rpartition("/")[2] for _, masks in LAYOUTS}
-NAMED = 10  # how many names a message lists
 
 
 class Masks(NamedTuple):
@@ -73,17 +78,10 @@ def score_tasks(maps: MethodMaps, masks: Masks) -> list[Task]:
             name,
             path,
             functools.partial(read_mask, masks.files[name]),
-            f"{file_identity(path)} {file_identity(masks.files[name])}",
+            f"{file_fingerprint(path)} {file_fingerprint(masks.files[name])}",
         )
         for name, path in maps.maps.items()
     ]
-
-
-def listed(names: Iterable[object]) -> str:
-    """The first few of some names, and how many more there are."""
-    words = [str(name) for name in names]
-    more = f" … and {len(words) - NAMED} more" if len(words) > NAMED else ""
-    return ", ".join(words[:NAMED]) + more
 
 
 def _paired(folder: Path, method: str, masks: Masks) -> MethodMaps:
@@ -98,8 +96,8 @@ def _paired(folder: Path, method: str, masks: Masks) -> MethodMaps:
             maps[name] = found.pop(stripped[name])
     if not maps:
         raise UserError(
-            f"--predictions={folder}: none of the maps ({listed(found)}) has the name of a mask "
-            f"({listed(masks.files)}): maps and masks are paired by their names."
+            f"--predictions={folder}: none of the maps ({list_names(found)}) has the name of a "
+            f"mask ({list_names(masks.files)}): maps and masks are paired by their names."
         )
     return MethodMaps(
         method,
@@ -124,7 +122,7 @@ def _suffixes(stems: Collection[str]) -> list[str]:
 def _by_stem(folder: Path, flag: str) -> dict[str, Path]:
     """The pictures below a folder by their path without suffix, sorted."""
     problems: list[str] = []
-    found = pictures_by_name(folder, problems)
+    found = images_by_stem(folder, problems)
     if problems:
         raise UserError(f"{flag}={folder}: {'; '.join(problems)}.")
     return found
@@ -132,7 +130,7 @@ def _by_stem(folder: Path, flag: str) -> dict[str, Path]:
 
 def _folder_of_masks(folder: Path) -> Path:
     """The folder itself, or that of the masks in it where images lie beside them."""
-    if any(path.parent == folder for path in pictures_below(folder, [])):
+    if any(path.parent == folder for path in find_images(folder, [])):
         return folder
     try:
         return find_layout(folder, leaf="--masks")[1]

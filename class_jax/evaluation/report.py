@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from class_jax.evaluation.files import printable, write_csv
 from class_jax.evaluation.protocols import FIGURES
 from class_jax.evaluation.scores import SetScores
+from class_jax.files import write_csv
+from class_jax.text import printable
 
 COLUMNS = ("set", "method", "images", "protocol", *FIGURES)
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from class_jax.data.files import written_whole
-from class_jax.evaluation.files import write_csv
 from class_jax.evaluation.protocols import (
     FIGURES,
     MEASUREMENTS,
@@ -19,6 +17,7 @@ from class_jax.evaluation.protocols import (
     Figures,
     Measurement,
 )
+from class_jax.files import atomic_write, write_csv
 
 PER_IMAGE_COLUMNS = ("set", "method", "image", "protocol", *FIGURES)
 SAVE_EVERY = 30.0  # seconds
@@ -147,7 +146,7 @@ class Ledger:
 
     def __enter__(self) -> Self:
         """The ledger itself; UserError where nothing could be written, before all the work."""
-        with written_whole(self._record) as partial:
+        with atomic_write(self._record) as partial:
             partial.write_text(json.dumps({"made_by": MADE_BY, "entries": self._left}))
         return self
 
@@ -189,7 +188,7 @@ class Ledger:
         self._write_table()
         # What has not been reached yet stays for the time it is.
         entries = {_key(each.set_name, each.method): each.to_json() for each in self.entries}
-        with written_whole(self._record) as partial:
+        with atomic_write(self._record) as partial:
             record = {"made_by": MADE_BY, "entries": {**self._left, **entries}}
             partial.write_text(json.dumps(record))
         self._saved_at = time.monotonic()

@@ -17,9 +17,9 @@ from class_jax.data.images import read_map
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import MaskReader
 from class_jax.errors import UserError
-from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import measure
 from class_jax.evaluation.scores import Entry, Ledger, Outcome
+from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
 AHEAD = 8  # images in hand for each process: enough to keep it busy, few enough for any memory

@@ -5,11 +5,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from class_jax.data.files import written_whole
-from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import FIGURES, MATLAB, PYSOD, PYSOD_VERSION
 from class_jax.evaluation.published import COLUMNS, TestSet, published_set, title_of
 from class_jax.evaluation.scores import SetScores
+from class_jax.files import atomic_write
+from class_jax.text import printable
 
 LOWER_IS_BETTER = {"MAE"}
 SHORT = {"adpF": "F", "adpE": "E"}  # as the paper's Table 1 heads its columns
@@ -39,7 +39,7 @@ def write_tables(folder: Path, scores: Sequence[SetScores]) -> None:
         ("results.md", "\n".join(["# Results", *map(_markdown, tables)])),
         ("results.tex", "\n".join([_LATEX_HEAD, *map(_latex, tables)])),
     ):
-        with written_whole(folder / name) as partial:
+        with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
 
 

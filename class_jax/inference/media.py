@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from class_jax.data.images import origin_of
-from class_jax.data.sources import SUFFIXES, pictures_below
+from class_jax.data.folders import IMAGE_SUFFIXES, find_images
+from class_jax.data.images import read_fingerprint
 from class_jax.errors import UserError
 
 Jobs = dict[Path, Path]  # a map's file → its picture's
@@ -24,14 +24,14 @@ def plan_maps(source: Path, output: Path, problems: list[str]) -> Jobs:
     """
     if not source.exists():
         raise UserError(f"--input={source}: there is no such file or folder.")
-    is_one_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
+    is_one_file = output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
     if source.is_dir():
         if is_one_file:
             raise UserError(f"--input={source} is a folder, so --output={output} must be one too.")
         check_output(output)
         jobs = _folder_jobs(source, output, problems)
     else:
-        if source.suffix.lower() not in SUFFIXES:
+        if source.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"--input={source} is not an image: expected {_suffixes()}.")
         target = output if is_one_file else output / f"{source.stem}.png"
         check_output(target.parent)
@@ -48,9 +48,9 @@ def plan_maps(source: Path, output: Path, problems: list[str]) -> Jobs:
 
 def _folder_jobs(source: Path, output: Path, problems: list[str]) -> Jobs:
     jobs: Jobs = {}
-    for picture in pictures_below(source, problems):
+    for picture in find_images(source, problems):
         # A map of an earlier run, where the output lies in the input.
-        if picture.is_relative_to(output) and origin_of(picture) is not None:
+        if picture.is_relative_to(output) and read_fingerprint(picture) is not None:
             continue
         target = output / picture.relative_to(source).with_suffix(".png")
         if target in jobs:
@@ -72,4 +72,4 @@ def check_output(folder: Path) -> None:
 
 
 def _suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
+    return ", ".join(sorted(IMAGE_SUFFIXES))

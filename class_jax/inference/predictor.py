@@ -14,9 +14,14 @@ from ml_collections import ConfigDict
 from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints
 from class_jax.data.images import read_image, resize
 from class_jax.errors import UserError
-from class_jax.models.build import Network, Variables, build_network
-from class_jax.models.network import normalize
-from class_jax.sharding import batch_sharded, local_mesh, put_batch, replicated, round_up_batch
+from class_jax.models.network import Network, Variables, build_network
+from class_jax.sharding import (
+    batch_sharding,
+    local_mesh,
+    put_batch,
+    replicated_sharding,
+    round_up_batch,
+)
 from class_jax.workdir import Workdir
 
 Picture = np.ndarray | str | os.PathLike[str]
@@ -65,13 +70,13 @@ class Predictor:
         self.device = f"{len(devices)} × {devices[0].device_kind}"
         self.batch_size = round_up_batch(batch_size, mesh)
         self._mesh = mesh
-        self._variables = jax.device_put(variables, replicated(mesh))
+        self._variables = jax.device_put(variables, replicated_sharding(mesh))
         self._padded_to = mesh.size  # grows to what was needed: few compilations
-        whole, shared = replicated(mesh), batch_sharded(mesh)
+        replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
         self._finest_logits = jax.jit(
-            lambda variables, images: network.apply(variables, normalize(images))[0],
-            in_shardings=(whole, shared),
-            out_shardings=whole,
+            lambda variables, images: network.apply(variables, images)[0],
+            in_shardings=(replicated, sharded),
+            out_shardings=replicated,
         )
 
     @classmethod
@@ -98,7 +103,9 @@ class Predictor:
         mesh = local_mesh()  # where there are other processes, each makes maps of its own
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
-            variables = checkpoints.restore_variables(step, network.shapes, replicated(mesh))
+            variables = checkpoints.restore_variables(
+                step, network.shapes, replicated_sharding(mesh)
+            )
             stamp = f"{checkpoints.stamp(step)} {config.eval.image_size} {config.eval.dtype}"
         return cls(
             network,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import conv, upsample
+from class_jax.models.layers import conv, upsample
 
 
 @jax.checkpoint

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import ConvBnRelu, conv
+from class_jax.models.layers import ConvBnRelu, conv
 
 
 class FeatureFusion(nnx.Module):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import BatchNorm, conv, max_pool
+from class_jax.models.layers import BatchNorm, conv, max_pool
 
 EXPANSION = 4  # a bottleneck's output is four times as wide as its 3×3 convolution
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.blocks import conv, max_pool
+from class_jax.models.layers import conv, max_pool
 
 
 class Vgg(nnx.Module):

@@ -5,10 +5,10 @@ import os
 import jax
 from ml_collections import ConfigDict
 
-from class_jax import hosts
-from class_jax.models.build import Network
-from class_jax.modes.inputs import TrainingSources
+from class_jax import parallel
+from class_jax.models.network import Network
 from class_jax.training.loop import Plan
+from datasets.inputs import TrainingSources
 
 
 def announce(
@@ -24,7 +24,7 @@ def announce(
     fresh = f"encoder from {config.model.pretrained or 'random values'}"
     held_out = len(sources.held_out) if sources.held_out else 0
     devices = jax.devices()
-    spread = f", in {hosts.count()} processes" if hosts.count() > 1 else ""
+    spread = f", in {parallel.process_count()} processes" if parallel.process_count() > 1 else ""
     lines = [
         f"devices: {len(devices)} × {devices[0].device_kind}{spread}",
         f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
@@ -35,7 +35,7 @@ def announce(
         else f"the run is complete: step {start} of {plan.total_steps}",
         *_guarantee(),
     ]
-    hosts.say("\n".join(lines))
+    parallel.log("\n".join(lines))
 
 
 def _guarantee() -> tuple[str, ...]:

@@ -1,23 +1,29 @@
 """Mode convert: the authors' released checkpoint becomes a workdir."""
 
+import argparse
 import sys
 
 from ml_collections import ConfigDict
 
 from class_jax.checkpoints import Checkpoints
+from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from class_jax.models.build import build_network
-from class_jax.modes.configuration import DEFAULT_RECIPE, load_recipe
+from class_jax.models.network import build_network
 from class_jax.modes.train import make_optimizer
-from class_jax.pretrained import load_released
 from class_jax.training.loop import save
 from class_jax.training.state import TrainState, initial_state
+from class_jax.weights.load import load_released
 from class_jax.workdir import Workdir
 
-RELEASED = DEFAULT_RECIPE.with_name("r50_released.py")
+RELEASED = "configs/r50_released.py"
 
 
-def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Turn the authors' checkpoint into a workdir; return the exit status."""
+    return convert(config, workdir, source=flags.source)
+
+
+def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     """Write a checkpoint of step 0 with the released values; gives the exit status.
 
     Raises:
@@ -43,7 +49,7 @@ def run(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
 
 def _check_network(config: ConfigDict) -> None:
     """Some settings leave every shape as it is: weights would fit, and mean nothing."""
-    released = load_recipe(str(RELEASED)).model
+    released = load_recipe(RELEASED).model
     free = ("dtype", "pretrained")
     differing = [name for name in released if config.model[name] != released[name]]
     if names := [f"config.model.{name}" for name in differing if name not in free]:

@@ -1,5 +1,6 @@
 """Mode predict: a map for every picture of a file or folder."""
 
+import argparse
 import itertools
 import os
 import sys
@@ -9,17 +10,23 @@ from pathlib import Path
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from class_jax import hosts
-from class_jax.data.images import map_levels, origin_of, write_map
-from class_jax.data.sources import file_identity
+from class_jax import parallel
+from class_jax.data.folders import file_fingerprint
+from class_jax.data.images import map_levels, read_fingerprint, write_map
 from class_jax.errors import UserError
 from class_jax.inference.media import Jobs, plan_maps
 from class_jax.inference.predictor import Predictor, Prepared
-from class_jax.modes.sharing import check_trained
 from class_jax.workdir import Workdir
 
 
-def run(
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Write a map for each image; return the exit status."""
+    return predict(
+        config, workdir, source=flags.input, output=flags.output, checkpoint=flags.checkpoint
+    )
+
+
+def predict(
     config: ConfigDict,
     workdir: Workdir,
     *,
@@ -43,25 +50,27 @@ def run(
         Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` follows links
         for path in (Path(source), target)
     )
-    jobs, problems = hosts.from_first(lambda: _planned(source_path, target))
-    check_trained(workdir)
+    jobs, problems = parallel.run_on_first(lambda: _planned(source_path, target))
+    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    hosts.say(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
+    parallel.log(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
     targets = [*jobs]
-    own = {targets[number]: jobs[targets[number]] for number in hosts.share(len(targets))}
-    failed = hosts.together(lambda: _do(own, predictor, target))
-    all_failed = list(itertools.chain(*hosts.exchange(failed)))
+    own = {
+        targets[number]: jobs[targets[number]] for number in parallel.local_indices(len(targets))
+    }
+    failed = parallel.run_on_all(lambda: _do(own, predictor, target))
+    all_failed = list(itertools.chain(*parallel.all_gather(failed)))
     problems += all_failed
     if len(all_failed) == len(jobs):
         raise UserError(" ".join(problems))
     for problem in problems:
-        hosts.say(f"error: {problem}")
+        parallel.log(f"error: {problem}")
     return 1 if problems else 0
 
 
 def _do(jobs: Jobs, predictor: Predictor, target: Path) -> list[str]:
     """Make the maps that are not there; gives a sentence for each that could not be made."""
-    origins = {path: predictor.origin(file_identity(picture)) for path, picture in jobs.items()}
+    origins = {path: predictor.origin(file_fingerprint(picture)) for path, picture in jobs.items()}
     todo = _what_to_do(origins, jobs, asked_for=target)
     failed = _write_maps(todo, origins, predictor)
     print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
@@ -76,7 +85,7 @@ def _planned(source: Path, target: Path) -> tuple[Jobs, list[str]]:
 
 def _what_to_do(origins: Mapping[Path, str], jobs: Jobs, *, asked_for: Path) -> Jobs:
     """The jobs that are left, and a line on those that are not."""
-    found = {path: origin_of(path) for path in jobs if path.is_file()}
+    found = {path: read_fingerprint(path) for path in jobs if path.is_file()}
     done = [path for path, origin in found.items() if origin == origins[path]]
     # Somebody's picture, or a map that somebody has worked on.
     foreign = [path for path, origin in found.items() if origin is None and path != asked_for]

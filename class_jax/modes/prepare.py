@@ -1,15 +1,23 @@
 """Mode prepare: download, unpack and verify what the configuration names."""
 
+import argparse
 import sys
 
 from ml_collections import ConfigDict
 
 import datasets
 from class_jax.errors import BrokenFilesError, UserError
-from class_jax.modes.inputs import HELD_OUT, training_sources
+from class_jax.workdir import Workdir
+from datasets.inputs import HELD_OUT, training_sources
 
 
-def run(config: ConfigDict, *, skip_broken: bool) -> int:
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Prepare the configured data sets; return the exit status."""
+    del workdir
+    return prepare(config, skip_broken=flags.skip_broken)
+
+
+def prepare(config: ConfigDict, *, skip_broken: bool) -> int:
     """Prepare the training set and the sets to evaluate; gives the exit status.
 
     Returns:

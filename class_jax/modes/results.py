@@ -8,12 +8,12 @@ from pathlib import Path
 from class_jax.errors import UserError
 from class_jax.evaluation.curves import write_curves
 from class_jax.evaluation.examples import Show, write_examples
-from class_jax.evaluation.pairing import listed
 from class_jax.evaluation.protocols import PROTOCOLS
 from class_jax.evaluation.report import format_table, write_results_csv
 from class_jax.evaluation.scores import Entry, Ledger
 from class_jax.evaluation.scoring import Scorer
 from class_jax.evaluation.tables import write_tables
+from class_jax.text import list_names
 
 # Scores what it stands for; its own problems go to the list.
 Job = Callable[[Scorer, list[str]], tuple[Entry, Show]]
@@ -68,8 +68,8 @@ def _write(folder: Path, entries: Sequence[Entry], shown: Sequence[Show]) -> Non
         undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
         if undefined:
             print(
-                f"note: PySODMetrics gives no S for {listed(undefined)}, whose masks lie in the "
-                f"last row or column, and so none for {row.set_name} by {row.protocol}",
+                f"note: PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
+                f"the last row or column, and so none for {row.set_name} by {row.protocol}",
                 file=sys.stderr,
             )
     print(format_table(scores))

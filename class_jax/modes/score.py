@@ -1,9 +1,12 @@
 """Mode score: the tables and figures of eval for any method's maps."""
 
+import argparse
 import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from class_jax.data.images import read_image, read_map, read_mask
 from class_jax.data.montage import Row
@@ -14,17 +17,30 @@ from class_jax.evaluation.pairing import (
     MethodMaps,
     find_maps,
     find_masks,
-    listed,
     score_tasks,
 )
 from class_jax.evaluation.scores import Entry
 from class_jax.evaluation.scoring import Scorer
 from class_jax.inference.media import check_output
 from class_jax.modes.results import score_all
+from class_jax.text import list_names
 from class_jax.workdir import Workdir
 
 
-def run(
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Score any method's maps against masks; return the exit status."""
+    del config
+    return score_folders(
+        workdir,
+        predictions=flags.predictions,
+        masks=flags.masks,
+        output=flags.output,
+        protocol=flags.protocol,
+        allow_missing=flags.allow_missing,
+    )
+
+
+def score_folders(
     workdir: Workdir,
     *,
     predictions: Sequence[str] | None,
@@ -82,12 +98,12 @@ def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing
         if maps.surplus:
             print(
                 f"note: {maps.method}: {len(maps.surplus)} maps have no mask and are left out: "
-                f"{listed(maps.surplus)}",
+                f"{list_names(maps.surplus)}",
                 file=sys.stderr,
             )
     missing = [
         f"{maps.method} has no map for {len(maps.missing)} of the {len(masks.files)} masks of "
-        f"{masks.set_name}: {listed(maps.missing)}"
+        f"{masks.set_name}: {list_names(maps.missing)}"
         for maps in methods
         if maps.missing
     ]

@@ -1,5 +1,6 @@
 """Mode train: start a run, or resume it exactly where it stopped."""
 
+import argparse
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
@@ -10,26 +11,23 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.checkpoints import Checkpoints
+from class_jax.config import check_resumable
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
 from class_jax.data.montage import montage
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
-from class_jax.models.build import Network, Variables, build_network
-from class_jax.modes import evaluate
+from class_jax.models.network import Network, Variables, build_network
 from class_jax.modes.announce import announce
-from class_jax.modes.configuration import check_resumable
-from class_jax.modes.inputs import TrainingSources, training_sources
-from class_jax.modes.sharing import check_shared
-from class_jax.pretrained import load_encoder
+from class_jax.modes.eval import evaluate
 from class_jax.sharding import (
     check_divisible,
     make_mesh,
     process_rows,
     put_batch,
-    replicated,
+    replicated_sharding,
     round_up_batch,
 )
 from class_jax.training.interrupts import Interrupted
@@ -44,31 +42,36 @@ from class_jax.training.state import (
 from class_jax.training.step import make_train_step
 from class_jax.training.summaries import NoSummaries, Summaries
 from class_jax.training.validation import make_validation_step, validate
+from class_jax.weights.load import load_encoder
 from class_jax.workdir import Workdir
+from datasets.inputs import TrainingSources, training_sources
 
 MOST_STEPS = 2**31 - 1  # the step is an int32
 PICTURES = 8  # validation images in TensorBoard's montage
 
 
-def run(config: ConfigDict, workdir: Workdir, *, skip_broken: bool) -> int:
-    """Train `config` in `workdir`; gives the exit status."""
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Train `config` in `workdir`; return the exit status."""
+    skip_broken = flags.skip_broken
     mesh = make_mesh()
     check_divisible(
         config.train.batch_size, mesh, config.train.accumulate, leaf="config.train.batch_size"
     )
     with contextlib.ExitStack() as held:
-        sources = hosts.from_first(lambda: _secured(config, workdir, held, skip_broken=skip_broken))
-        check_shared(workdir)
+        sources = parallel.run_on_first(
+            lambda: _secured(config, workdir, held, skip_broken=skip_broken)
+        )
+        parallel.check_shared(workdir.path)
         try:
             _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
-            hosts.say(f"error: {error}")
+            parallel.log(f"error: {error}")
             return 1
         except Interrupted as stop:
-            hosts.say(str(stop))
+            parallel.log(str(stop))
             return 128 + stop.signal_number
     if config.eval.after_training:
-        return evaluate.run(config, workdir, source=None, checkpoint="best")
+        return evaluate(config, workdir, source=None, checkpoint="best")
     return 0
 
 
@@ -103,15 +106,15 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     )
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
         resumed = bool(checkpoints.steps())
-        variables = hosts.together(
+        variables = parallel.run_on_all(
             lambda: _first_values(config, workdir, network, sources.train, checkpoints)
         )
         state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
-        state = jax.device_put(state, replicated(mesh))
+        state = jax.device_put(state, replicated_sharding(mesh))
         state = _resumed(state, checkpoints, mesh)
         start = int(state.step)
         # Only now: a mistake until here leaves all as it was.
-        hosts.from_first(lambda: _write_down(config, workdir, sources.train))
+        parallel.run_on_first(lambda: _write_down(config, workdir, sources.train))
         announce(config, network, sources, plan, start, resumed=resumed)
         if start >= plan.total_steps:
             return
@@ -171,7 +174,7 @@ def _write_down(config: ConfigDict, workdir: Workdir, source: Source) -> None:
 
 def _summaries(workdir: Workdir, start: int) -> Summaries:
     """The first process's logs; what the others log, which would be the same, goes nowhere."""
-    if not hosts.is_first():
+    if not parallel.is_first():
         return NoSummaries()
     return Summaries(workdir.local, workdir.metrics_file, start_step=start, copy=workdir.publish)
 
@@ -231,9 +234,9 @@ def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainSt
         return state
     variables, training = checkpoints.restore(
         steps[-1],
-        variables=state.evaluated,
+        variables=state.eval_variables,
         training=training_part(state),
-        sharding=replicated(mesh),
+        sharding=replicated_sharding(mesh),
     )
     return restored_state(variables, training)
 
@@ -251,9 +254,9 @@ def _validation(
         return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size, rows=own)
 
     def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
-        scores = validate(step, state.evaluated, batches(), mesh)
+        scores = validate(step, state.eval_variables, batches(), mesh)
         first = next(batches())
-        _, maps = step(state.evaluated, put_batch(first, mesh))
+        _, maps = step(state.eval_variables, put_batch(first, mesh))
         levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)[own.start : own.stop]
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
         # The first process, which logs them, has rows of images; others may have none but padding.

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from class_jax import hosts
-from class_jax.sharding import batch_sharded, replicated
+from class_jax import parallel
+from class_jax.sharding import batch_sharding, replicated_sharding
 
 
 class Interrupted(Exception):  # noqa: N818 - it is an event, not an error
@@ -30,7 +30,7 @@ class StopRequest:
         self.signal_number: int | None = None
         self._mesh = mesh
         self._pending: jax.Array | None = None
-        self._highest = jax.jit(jnp.max, out_shardings=replicated(mesh))
+        self._highest = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
 
     def __enter__(self) -> Self:
         """Take over both signals."""
@@ -56,11 +56,11 @@ class StopRequest:
         With several processes the answer is that of the call before, so that none waits for the
         others: they are asked by a computation on the devices, between two steps.
         """
-        if hosts.count() == 1:
+        if parallel.process_count() == 1:
             return self.signal_number
         before = self._pending
         own = np.full(len(self._mesh.local_devices), self.signal_number or 0, np.int32)
-        everyone = jax.make_array_from_process_local_data(batch_sharded(self._mesh), own)
+        everyone = jax.make_array_from_process_local_data(batch_sharding(self._mesh), own)
         self._pending = self._highest(everyone)
         return (int(before) or None) if before is not None else None
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.checkpoints import BEST_BY, Checkpoints
 from class_jax.sharding import put_batch
 from class_jax.training.interrupts import Interrupted, StopRequest
@@ -58,7 +58,7 @@ class Progress:
             unit="step",
             desc="training",
             mininterval=0.5 if sys.stderr.isatty() else 10.0,
-            disable=not hosts.is_first(),
+            disable=not parallel.is_first(),
         )
 
     def __enter__(self) -> Self:
@@ -181,7 +181,9 @@ def _next_batch(batches: Iterator[Batch], stop: StopRequest) -> Batch | None:
     try:
         return next(batches)
     except Exception:
-        if stop.signal_number is None or hosts.count() > 1:  # the others would wait for this one
+        if (
+            stop.signal_number is None or parallel.process_count() > 1
+        ):  # the others would wait for this one
             raise
         return None
 
@@ -210,7 +212,7 @@ def _validated(
         )
     summaries.scalars(step, scores)
     summaries.picture(step, "image, mask, map", picture)
-    if hosts.is_first():
+    if parallel.is_first():
         tqdm.write(
             f"step {step}: val_mae {scores['val_mae']:.4f}, {BEST_BY} {scores[BEST_BY]:.4f}",
             file=sys.stderr,
@@ -221,5 +223,8 @@ def _validated(
 def save(checkpoints: Checkpoints, state: TrainState, scores: dict[str, float] | None) -> None:
     """Save the state, in the background."""
     checkpoints.save(
-        int(state.step), variables=state.evaluated, training=training_part(state), scores=scores
+        int(state.step),
+        variables=state.eval_variables,
+        training=training_part(state),
+        scores=scores,
     )

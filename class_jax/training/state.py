@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from class_jax.models.build import Tree, Variables
+from class_jax.models.network import Tree, Variables
 
 
 @jax.tree_util.register_dataclass
@@ -21,7 +21,7 @@ class TrainState:
     ema: Tree = None  # moving average of the parameters, where one is kept
 
     @property
-    def evaluated(self) -> Variables:
+    def eval_variables(self) -> Variables:
         """What is validated, saved for prediction, and called best."""
         return self.variables if self.ema is None else self.variables._replace(params=self.ema)
 

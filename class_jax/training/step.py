@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from class_jax.models.build import Network, Tree, Variables
-from class_jax.models.network import normalize
-from class_jax.sharding import BATCH_AXIS, batch_sharded, replicated
+from class_jax.models.network import Network, Tree, Variables
+from class_jax.sharding import BATCH_AXIS, batch_sharding, replicated_sharding
 from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 
@@ -61,9 +60,12 @@ def make_train_step(
         }
         return _updated(state, grads, batch_stats, optimizer, ema_decay), metrics
 
-    whole, shared = replicated(mesh), batch_sharded(mesh)
+    replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
     return jax.jit(
-        step, in_shardings=(whole, shared), out_shardings=(whole, whole), donate_argnums=0
+        step,
+        in_shardings=(replicated, sharded),
+        out_shardings=(replicated, replicated),
+        donate_argnums=0,
     )
 
 
@@ -91,7 +93,7 @@ def make_gradient(network: Network, loss_of_logits: LossOfLogits) -> Gradient:
     """What gives the gradient of a batch's loss, the new batch statistics, and the loss's terms."""
 
     def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
-        images = normalize(batch["image"])
+        images = batch["image"]
         masks = batch["mask"].astype(jnp.float32) / 255
 
         def loss_of(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:

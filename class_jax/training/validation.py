@@ -11,9 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from class_jax.models.build import Network, Variables
-from class_jax.models.network import normalize
-from class_jax.sharding import batch_sharded, put_batch, replicated
+from class_jax.models.network import Network, Variables
+from class_jax.sharding import batch_sharding, put_batch, replicated_sharding
 
 BETA_SQUARED = 0.3
 Sums = dict[str, jax.Array]
@@ -57,7 +56,7 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
     """A jitted step: sums over a batch's valid images (`images`, `mae`, `f_curve`), and maps."""
 
     def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
-        maps = jax.nn.sigmoid(network.apply(variables, normalize(batch["image"]))[0])
+        maps = jax.nn.sigmoid(network.apply(variables, batch["image"])[0])
         masks = batch["mask"] > 128
         valid = batch["valid"]
         curves = f_curves(stretch(maps), masks)
@@ -68,8 +67,8 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
         }
         return sums, maps
 
-    whole, shared = replicated(mesh), batch_sharded(mesh)
-    return jax.jit(step, in_shardings=(whole, shared), out_shardings=(whole, whole))
+    replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
+    return jax.jit(step, in_shardings=(replicated, sharded), out_shardings=(replicated, replicated))
 
 
 def validate(

@@ -102,7 +102,7 @@ def test_processes_make_up_the_same_batches_together(share):
 WORKERS = """
 import itertools
 from class_jax.data.feed import TrainingStream, train_batches
-from class_jax.data.synthetic import SyntheticSource
+from class_jax.data.synthetic.source import SyntheticSource
 if __name__ == "__main__":
     results = []
     for workers in (0, 2):

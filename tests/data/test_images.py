@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import origin_of, read_image, read_mask, resize, write_map
+from class_jax.data.images import read_fingerprint, read_image, read_mask, resize, write_map
 from class_jax.errors import UserError
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # 48 high, 64 wide
@@ -165,5 +165,5 @@ def test_maps_are_written_in_the_format_of_their_name(tmp_path, suffix):
     with Image.open(path) as saved:
         assert saved.format == kind
         assert np.abs(np.asarray(saved.convert("L"), np.int64) - levels).max() <= 6  # some lose
-    assert origin_of(path) == ("here" if suffix == "png" else None)
+    assert read_fingerprint(path) == ("here" if suffix == "png" else None)
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -5,7 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from class_jax.data.shapes import BROAD, SUPERSAMPLING, THIN, Outline, place, rasterise, union
+from class_jax.data.synthetic.shapes import (
+    BROAD,
+    SUPERSAMPLING,
+    THIN,
+    Outline,
+    place,
+    rasterise,
+    union,
+)
 
 
 @pytest.mark.parametrize("kind", [*BROAD, *THIN])

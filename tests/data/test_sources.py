@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from class_jax.data.layouts import LAYOUTS, find_layout
-from class_jax.data.sources import (
-    PairSource,
-    check_pairs,
-    hold_out,
-    match_pairs,
-    usable_pairs,
-)
+from class_jax.data.folders import LAYOUTS, find_layout
+from class_jax.data.pairs import check_pairs, match_pairs, usable_pairs
+from class_jax.data.sources import PairSource, hold_out
 from class_jax.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from class_jax.data.textures import (
+from class_jax.data.synthetic.textures import (
     PATTERNS,
     Palette,
     colour,

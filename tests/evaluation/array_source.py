@@ -33,7 +33,7 @@ class ArraySource:
     def mask_reader(self, index):
         return functools.partial(mask_of, self, index)
 
-    def identity(self, index):
+    def fingerprint(self, index):
         return self.names[index]
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from class_jax.evaluation import curves
-from class_jax.evaluation.files import printable
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
 from class_jax.evaluation.scores import SetScores
+from class_jax.text import printable
 from tests.evaluation.test_protocols import drawn_pairs
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import read_mask
-from class_jax.data.sources import file_identity
 from class_jax.evaluation import scoring
 from class_jax.evaluation.protocols import PROTOCOLS, measure
 from class_jax.evaluation.scores import Entry, Ledger
@@ -37,7 +37,7 @@ def tasks(tmp_path):
 
 
 def made_task(index, map_path, mask_path):
-    stamp = " ".join(map(file_identity, (map_path, mask_path)))
+    stamp = " ".join(map(file_fingerprint, (map_path, mask_path)))
     return Task(f"name {index}", map_path, functools.partial(read_mask, mask_path), stamp)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from class_jax import Predictor
 from class_jax.errors import UserError
-from class_jax.models.network import normalize
 from tests.small_run import mesh_of
 
 
@@ -27,7 +26,7 @@ def test_a_map_is_the_sigmoid_of_resized_logits(predictor, small_network):
     image = picture(50, 81)
     squeezed = cv2.resize(image, (64, 64), interpolation=cv2.INTER_LINEAR)
     variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
-    logits = small_network.apply(variables, normalize(jnp.asarray(squeezed[None])))[0, 0]
+    logits = small_network.apply(variables, jnp.asarray(squeezed[None]))[0, 0]
     # Half-pixel bilinear resizing, by the definition.
     expected = 1 / (1 + np.exp(-bilinear(np.asarray(logits, np.float64), 50, 81)))
     saliency = predictor.predict(image)

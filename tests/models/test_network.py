@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from class_jax.models.build import Variables, build_network
-from class_jax.models.network import normalize
+from class_jax.models.classnet import normalize
+from class_jax.models.network import Variables, build_network
 from tests.small_run import SMALL_MODEL
 
 

@@ -177,10 +177,10 @@ def test_processes_share_the_pictures(predict, tmp_path, monkeypatch):
         return failed
 
     for process, made in ((1, set()), (0, {"a.png", "c.png"})):
-        monkeypatch.setattr("class_jax.hosts.count", lambda: 2)
-        monkeypatch.setattr("class_jax.hosts.index", lambda process=process: process)
-        monkeypatch.setattr("class_jax.hosts.exchange", exchange)
-        monkeypatch.setattr("class_jax.hosts.from_first", lambda work: work())
+        monkeypatch.setattr("class_jax.parallel.count", lambda: 2)
+        monkeypatch.setattr("class_jax.parallel.index", lambda process=process: process)
+        monkeypatch.setattr("class_jax.parallel.exchange", exchange)
+        monkeypatch.setattr("class_jax.parallel.from_first", lambda work: work())
         status, _, err = predict("--input", "in", "--output", "out")
         assert status == 1
         assert {path.name for path in (tmp_path / "out").glob("*.png")} == made

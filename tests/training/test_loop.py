@@ -12,7 +12,7 @@ import pytest
 from etils import epath
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.sharding import put_batch, replicated
+from class_jax.sharding import put_batch, replicated_sharding
 from class_jax.training import loop
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import NonFiniteError, Plan, train
@@ -38,7 +38,7 @@ def go(run, folder, *, plan=PLAN, stream=None, train_step=None, score=lambda ste
                 checkpoints.steps()[-1],
                 variables=state.variables,
                 training=training_part(state),
-                sharding=replicated(run.mesh),
+                sharding=replicated_sharding(run.mesh),
             )
             state = restored_state(variables, training)
         start = int(state.step)

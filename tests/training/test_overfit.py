@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from class_jax.data.layouts import find_layout
-from class_jax.data.sources import PairSource, match_pairs
-from class_jax.data.synthetic import SyntheticSource
+from class_jax.data.folders import find_layout
+from class_jax.data.pairs import match_pairs
+from class_jax.data.sources import PairSource
+from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.losses import class_loss
-from class_jax.models.build import build_network
-from class_jax.sharding import put_batch, replicated
+from class_jax.models.network import build_network
+from class_jax.sharding import put_batch, replicated_sharding
 from class_jax.training.optimizer import sgd, triangle
 from class_jax.training.state import initial_state
 from class_jax.training.step import make_train_step
@@ -52,7 +53,9 @@ def test_eight_pictures_are_learned_by_heart():
     optimizer = sgd(lr, lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
     step = make_train_step(network, optimizer, class_loss, lr=lr, lr_backbone=lr, mesh=mesh)
     validation_step = make_validation_step(network, mesh)
-    state = jax.device_put(initial_state(network.initialize(0), optimizer), replicated(mesh))
+    state = jax.device_put(
+        initial_state(network.initialize(0), optimizer), replicated_sharding(mesh)
+    )
     pictures = eight_pictures()
     batch = put_batch(pictures, mesh)
     for count in range(1, STEPS + 1):

@@ -11,9 +11,8 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
-from class_jax.models.build import build_network
-from class_jax.models.network import normalize
-from class_jax.sharding import check_divisible, put_batch, replicated
+from class_jax.models.network import build_network
+from class_jax.sharding import check_divisible, put_batch, replicated_sharding
 from class_jax.training.optimizer import sgd
 from class_jax.training.state import initial_state, restored_state, training_part
 from class_jax.training.step import make_train_step
@@ -45,7 +44,7 @@ def test_eight_devices_compute_what_one_does(run_on_one, small_network):
 def test_first_step_equals_loss_and_gradient_computed_by_hand(run_on_one, small_network):
     batch = next(batches())
     variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
-    images = normalize(jnp.asarray(batch["image"]))
+    images = jnp.asarray(batch["image"])
     masks = jnp.asarray(batch["mask"]) / 255
 
     def loss_of(params):
@@ -86,7 +85,7 @@ def test_micro_batches_and_moving_average(small_network):
             network, optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=mesh, **options
         )
         state = initial_state(small_network.initialize(0), optimizer, ema="ema_decay" in options)
-        state = jax.device_put(state, replicated(mesh))
+        state = jax.device_put(state, replicated_sharding(mesh))
         for _ in range(steps):
             state, metrics = step(state, put_batch(batch, mesh))
             yield jax.device_get(state), jax.device_get(metrics)
@@ -117,7 +116,7 @@ def test_micro_batches_and_moving_average(small_network):
             state.ema,
             average,
         )
-        assert state.evaluated.params is state.ema
+        assert state.eval_variables.params is state.ema
 
 
 @pytest.mark.parametrize("ema", [False, True])
@@ -126,7 +125,7 @@ def test_a_checkpoints_two_parts_make_the_state_again(small_network, ema):
     state = initial_state(small_network.initialize(0), optimizer, ema=ema)
     if ema:
         state = dataclasses.replace(state, ema=jax.tree.map(lambda x: x + 1, state.ema))
-    again = restored_state(state.evaluated, training_part(state))
+    again = restored_state(state.eval_variables, training_part(state))
     assert jax.tree.structure(again) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, again, state)
 

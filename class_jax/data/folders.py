@@ -1,8 +1,12 @@
-"""Finding the folder of images and the folder of masks in what people have on their disks."""
+"""Folders as people have them: layouts of images and masks, and the image files below a folder."""
 
+import os
 from pathlib import Path
 
 from class_jax.errors import UserError
+
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
+JUNK_FOLDER = "__macosx"
 
 # (images, masks) as data sets unpack and as people lay them out; compared without case.
 LAYOUTS = (
@@ -68,3 +72,53 @@ def _below(root: Path, wanted: str) -> Path | None:
 
 def _folders(root: Path) -> list[Path]:
     return [each for each in root.iterdir() if each.is_dir()]
+
+
+def images_by_stem(
+    folder: Path, problems: list[str], *, ignored: frozenset[str] = frozenset()
+) -> dict[str, Path]:
+    """The image files below a folder by their path without suffix; doubles become problems."""
+    found: dict[str, Path] = {}
+    for path in find_images(folder, problems):
+        if path.name in ignored:
+            continue
+        inside = path.relative_to(folder)
+        name = inside.with_suffix("").as_posix()
+        if name in found:
+            problems.append(f"{found[name]} and {path} have the same name {name}")
+        else:
+            found[name] = path
+    return found
+
+
+def find_images(folder: Path, problems: list[str]) -> list[Path]:
+    """The files below a folder that are images by their names, sorted; links to nowhere too.
+
+    Folders that cannot be listed become `problems`.
+    """
+    found = []
+
+    def note(error: OSError) -> None:
+        problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
+
+    for parent, _, names in os.walk(folder, onerror=note):
+        for path in (Path(parent, name) for name in names):
+            wanted = path.suffix.lower() in IMAGE_SUFFIXES and not is_junk(path.relative_to(folder))
+            # Not a pipe or a socket of such a name: opening one would wait for ever.
+            if wanted and (path.is_file() or not path.exists()):
+                found.append(path)
+    return sorted(found)
+
+
+def file_fingerprint(path: Path) -> str:
+    """Changes when a file does: its path, time and size."""
+    try:
+        file = path.stat()
+    except OSError:
+        return f"{path} absent"
+    return f"{path} {file.st_mtime_ns} {file.st_size}"
+
+
+def is_junk(path: Path) -> bool:
+    """Hidden files, "._*" and __MACOSX, which file managers leave in archives."""
+    return any(part.startswith(".") or part.lower() == JUNK_FOLDER for part in path.parts)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from class_jax.modes import evaluate
+from class_jax.modes.eval import evaluate
 from class_jax.workdir import Workdir
 from tests.program import pairs
 from tests.small_run import mesh_of
@@ -24,7 +24,7 @@ def run_eval(trained, folder, monkeypatch, *, devices, batch_size, protocol="pys
     workdir = Workdir(trained)
     config = workdir.load_config()
     config.eval.batch_size = batch_size
-    status = evaluate.run(config, workdir, source=str(folder), checkpoint="best", protocol=protocol)
+    status = evaluate(config, workdir, source=str(folder), checkpoint="best", protocol=protocol)
     assert status == 0
     return workdir.evaluation
 

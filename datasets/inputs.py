@@ -6,17 +6,10 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 import datasets
-from class_jax.data.layouts import find_layout
-from class_jax.data.sources import (
-    Findings,
-    PairSource,
-    Source,
-    check_pairs,
-    hold_out,
-    match_pairs,
-    usable_pairs,
-)
-from class_jax.data.synthetic import SyntheticSource
+from class_jax.data.folders import find_layout
+from class_jax.data.pairs import Findings, check_pairs, match_pairs, usable_pairs
+from class_jax.data.sources import PairSource, Source, hold_out
+from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.errors import UserError
 
 HELD_OUT = "held_out"  # in config.eval.sets: the images that training validates on

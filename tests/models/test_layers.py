@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from class_jax.models.blocks import BatchNorm, conv, max_pool
+from class_jax.models.layers import BatchNorm, conv, max_pool
 
 RNG = np.random.default_rng(0)
 MEAN, VAR = np.array([2.03, -0.7, 3.1]), np.array([0.5, 4.0, 2.0])

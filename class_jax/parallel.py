@@ -11,10 +11,12 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
+from etils import epath
 from jax._src import distributed  # for its key-value store, which has no public name
 
 from class_jax.errors import UserError, sentence_of
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 PATIENCE_AT_START = 300  # seconds to wait for the other processes
 PATIENCE_FOR_NAME = 60  # seconds until the name of the first process's host must be known
+PATIENCE_FOR_FILE = 90  # seconds: network disks show each other's new files late
 TURN_MS = 500  # of waiting for another process, between which signals are answered
 FAREWELL_MS = 10_000  # to wait for the others at the end
 PIECE = 2**20  # bytes of one message
@@ -37,28 +40,18 @@ class Failure(NamedTuple):
     mistake: bool  # of the user, or an interruption; else a fault
 
 
-def start(
-    coordinator: str | None,
-    num_processes: int | None,
-    process_id: int | None,
-    *,
-    detect: bool,
-) -> None:
-    """Join the other processes; nothing to do where no flag asks for any.
+def start(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Join the other processes.
 
     Args:
-      coordinator: "host:port", an address of the first process that all can reach.
+      coordinator: "host:port", an address of process 0 that all can reach; None: find all three
+        in the environment of a TPU pod, Slurm, Kubernetes or Open MPI.
       num_processes: how many there are.
       process_id: which this is, from 0.
-      detect: find all three in the environment of a TPU pod, Slurm, Kubernetes or Open MPI.
 
     Raises:
-      UserError: the flags contradict each other, or the others cannot be reached.
+      UserError: the others cannot be reached.
     """
-    by_hand = (coordinator, num_processes, process_id)
-    if by_hand == (None, None, None) and not detect:
-        return
-    _check_flags(coordinator, num_processes, process_id, detect=detect)
     if coordinator and num_processes:
         _check_address(coordinator, first=process_id == 0)
     if coordinator and num_processes and num_processes > 1:
@@ -73,43 +66,19 @@ def start(
     answered = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         jax.distributed.initialize(
-            *by_hand,
+            coordinator,
+            num_processes,
+            process_id,
             initialization_timeout=PATIENCE_AT_START,
             # By hand, a cluster that it runs on has no say, as in which devices are whose.
-            cluster_detection_method=None if detect else "deactivate",
+            cluster_detection_method="deactivate" if coordinator else None,
         )
     except Exception as error:  # of many types, by the way that the cluster was looked for
         raise UserError(
-            f"the other processes cannot be joined ({' '.join(str(error).split())}): --distributed "
-            "is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere give --coordinator, "
-            "--num_processes and --process_id."
+            f"the other processes cannot be joined ({' '.join(str(error).split())})."
         ) from error
     finally:
         signal.signal(signal.SIGINT, answered)
-
-
-def _check_flags(
-    coordinator: str | None, num_processes: int | None, process_id: int | None, *, detect: bool
-) -> None:
-    if detect:
-        if (coordinator, num_processes, process_id) != (None, None, None):
-            raise UserError(
-                "--distributed finds the processes by itself: give it alone, or --coordinator, "
-                "--num_processes and --process_id without it."
-            )
-        return
-    if coordinator is None or num_processes is None or process_id is None:
-        raise UserError(
-            "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "
-            "all three to every process."
-        )
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise UserError(f"--coordinator={coordinator}: expected HOST:PORT, as in 10.0.0.1:1234.")
-    if num_processes < 1:
-        raise UserError(f"--num_processes={num_processes}: expected 1 or more.")
-    if not 0 <= process_id < num_processes:
-        raise UserError(f"--process_id={process_id}: expected 0 to {num_processes - 1}.")
 
 
 def _check_address(coordinator: str, *, first: bool) -> None:
@@ -123,7 +92,7 @@ def _check_address(coordinator: str, *, first: bool) -> None:
     except OSError as error:
         wanted = "a port that is free" if first else "an address of process 0"
         raise UserError(
-            f"--coordinator={coordinator} cannot be used ({error.strerror or error}): give "
+            f"{coordinator} cannot be used ({error.strerror or error}): give "
             f"{wanted}, and start all processes within five minutes."
         ) from error
 
@@ -149,45 +118,45 @@ def _wait_for(host: str, port: int) -> None:
         time.sleep(0.2)
 
 
-def count() -> int:
+def process_count() -> int:
     """How many processes there are."""
     return distributed.global_state.num_processes or 1
 
 
-def index() -> int:
+def process_index() -> int:
     """Which of them this is, from 0."""
     return distributed.global_state.process_id or 0
 
 
 def is_first() -> bool:
     """Whether this process speaks and writes for all."""
-    return index() == 0
+    return process_index() == 0
 
 
-def share(total: int) -> range:
+def local_indices(total: int) -> range:
     """Of `total` things, the numbers of those that this process does."""
-    return range(index(), total, count())
+    return range(process_index(), total, process_count())
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Tell the user, once."""
     if is_first():
         print(text, file=sys.stderr)
 
 
-def exchange(value: T) -> list[T]:
+def all_gather(value: T) -> list[T]:
     """What each process gave, in their order; waits for all. Values are pickled."""
-    return _distributed(value, range(count()))
+    return _distributed(value, range(process_count()))
 
 
-def from_first(work: Callable[[], T]) -> T:
+def run_on_first(work: Callable[[], T]) -> T:
     """What `work` gives in the first process, which alone does it; the others wait for it.
 
     Raises:
       UserError: the user's mistake kept the first process from it; RuntimeError for anything else.
         In the first process what it raised is raised.
     """
-    if count() == 1:
+    if process_count() == 1:
         return work()
     try:
         outcome = work() if is_first() else None
@@ -199,21 +168,21 @@ def from_first(work: Callable[[], T]) -> T:
     return cast("T", result)
 
 
-def together(work: Callable[[], T]) -> T:
+def run_on_all(work: Callable[[], T]) -> T:
     """What `work` gives in this process, once it has succeeded in all.
 
     Raises:
       UserError: the user's mistake kept one of them from it; RuntimeError for anything else.
         Where it failed, what it raised is raised.
     """
-    if count() == 1:
+    if process_count() == 1:
         return work()
     try:
         result = work()
     except BaseException as error:
-        exchange(_failure(error))
+        all_gather(_failure(error))
         raise
-    for process, outcome in enumerate(exchange(None)):
+    for process, outcome in enumerate(all_gather(None)):
         _check_success(process, outcome)
     return result
 
@@ -235,13 +204,15 @@ def _check_success(process: int, outcome: object) -> None:
 
 def check_same(value: object, what: str) -> None:
     """Raise UserError, in all processes, where they did not give the same."""
-    for process, theirs in enumerate(exchange(repr(value))):
+    for process, theirs in enumerate(all_gather(repr(value))):
         if theirs != repr(value):
-            raise UserError(f"process {process} and process {index()} differ in {what}: see to it "
-                            "that all are started alike.")  # fmt: skip
+            raise UserError(
+                f"process {process} and process {process_index()} differ in {what}: "
+                "start all of them alike."
+            )
 
 
-def leave(status: int) -> int:
+def shutdown(status: int) -> int:
     """The last thing that a process does; gives its exit status.
 
     A process that failed alone must not wait for the others, who may be waiting for it in a
@@ -266,12 +237,12 @@ def _distributed(value: T, speakers: range) -> list[T]:
     if client is None:
         return [value]
     _asked += 1
-    if index() in speakers:
+    if process_index() in speakers:
         data = pickle.dumps(value)
         pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
-        client.key_value_set(f"class_jax/{_asked}/{index()}", str(len(pieces)))
+        client.key_value_set(f"class_jax/{_asked}/{process_index()}", str(len(pieces)))
         for number, piece in enumerate(pieces):
-            client.key_value_set_bytes(f"class_jax/{_asked}/{index()}/{number}", piece)
+            client.key_value_set_bytes(f"class_jax/{_asked}/{process_index()}/{number}", piece)
     return [_heard(client, f"class_jax/{_asked}/{speaker}") for speaker in speakers]
 
 
@@ -291,3 +262,32 @@ def _once_there(get: Callable[[str, int], T], key: str) -> T:
         except jax.errors.JaxRuntimeError as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise
+
+
+def check_shared(folder: epath.Path) -> None:
+    """Raise UserError, in all processes, where one does not see what the first writes."""
+    if process_count() == 1:
+        return
+    mark, content = run_on_first(lambda: _marked(folder))
+    try:
+        run_on_all(lambda: _wait_for_file(mark, content, folder))
+    finally:
+        if is_first():
+            mark.unlink(missing_ok=True)
+
+
+def _marked(folder: epath.Path) -> tuple[epath.Path, str]:
+    mark, content = folder / ".seen-by-all", uuid.uuid4().hex
+    mark.write_text(content)
+    return mark, content
+
+
+def _wait_for_file(mark: epath.Path, content: str, folder: epath.Path) -> None:
+    deadline = time.monotonic() + PATIENCE_FOR_FILE
+    while not (mark.exists() and mark.read_text() == content):
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{folder} is not the first process's: all processes need one "
+                "folder that they share, on a common disk or in a bucket."
+            )
+        time.sleep(0.5)

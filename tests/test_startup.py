@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 
-from class_jax.modes.startup import keep_compiled_programs
+from class_jax.cli import cache_compiled_programs
 from tests.program import ROOT
 
 KEPT = """
 import os
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-from class_jax.modes.startup import keep_compiled_programs
-keep_compiled_programs()
+from class_jax.cli import cache_compiled_programs
+cache_compiled_programs()
 import jax
 print(jax.jit(lambda x: x + 1)(1))
 """
@@ -30,7 +30,7 @@ def test_programs_are_kept_in_the_users_cache(tmp_path):
 def test_the_environment_decides(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "1")
-    keep_compiled_programs()
+    cache_compiled_programs()
 
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == ""
     assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == "1"

@@ -17,11 +17,11 @@ import safetensors.flax
 import safetensors.numpy
 from flax import nnx
 
+from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from class_jax.models.build import Variables, build_network
-from class_jax.modes.configuration import load_recipe
-from class_jax.pretrained import load_encoder, load_released
-from class_jax.weight_files import read_weights
+from class_jax.models.network import Variables, build_network
+from class_jax.weights.files import read_weights
+from class_jax.weights.load import load_encoder, load_released
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "parity"

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from class_jax.data.scenes import Patch, Scene, SceneObject, draw_scene
-from class_jax.data.shapes import rasterise, union
 from class_jax.data.sources import Example, MaskReader
-from class_jax.data.textures import colour, render_pattern
+from class_jax.data.synthetic.scenes import Patch, Scene, SceneObject, draw_scene
+from class_jax.data.synthetic.shapes import rasterise, union
+from class_jax.data.synthetic.textures import colour, render_pattern
 from class_jax.errors import UserError
 
 SMALLEST_SIDE = 32
@@ -66,7 +66,7 @@ class SyntheticSource:
         """What draws the image and its mask."""
         return functools.partial(_mask_of, self, index)
 
-    def identity(self, index: int) -> str:
+    def fingerprint(self, index: int) -> str:
         """All that an image depends on."""
         return f"synthetic {self._seed} {index} {self._height} {self._width}"
 

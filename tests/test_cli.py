@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from class_jax import cli
+from class_jax.errors import BrokenFilesError, UserError
 from tests.program import ROOT, call, pairs
 
 
@@ -102,7 +104,7 @@ def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
     ("arguments", "sentence"),
     [
         (["--mode", "fly"], "invalid choice: 'fly'"),
-        (["--config", "configs/none.py"], "there is no file configs/none.py"),
+        (["--config", "configs/none.py"], "configs/none.py: no such file"),
         (["--config.train.batchsize=3"], "did you mean config.train.batch_size"),
         (["--config.seed=x"], "expected a value of type int"),
         (["--speed=3"], "--speed is not a flag"),
@@ -141,10 +143,60 @@ def test_a_batch_that_the_devices_do_not_divide(monkeypatch, capsys, tmp_path):
 
 def test_flags_are_answered_before_jax_is_loaded():
     code = (
-        "import sys, main; sys.argv = ['main.py', '--mode', 'x'];"
-        "print(main.main(), 'jax' in sys.modules)"
+        "import sys; from class_jax import cli;"
+        "print(cli.main(['--mode', 'x']), 'jax' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["2", "False"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--coordinator=a:1"], "belong together"),
+        (["--num_processes=2", "--process_id=0"], "belong together"),
+        (["--coordinator=a", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:b", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=:99", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:99999", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:1", "--num_processes=0", "--process_id=0"], "=0: expected 1 or more"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "=2: expected 0 to 1"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=-1"], "=-1: expected 0 to 1"),
+        (["--coordinator=a:1", "--distributed"], "give it alone"),
+        (["--mode=convert", "--distributed"], "convert runs in one process"),
+        (["--protocol=matlab"], "--protocol is for --mode eval and --mode score, not"),
+        (["--mode=score", "--checkpoint=best"], "--checkpoint is for --mode eval and --mode pre"),
+        (["--mode=eval", "--skip_broken"], "--skip_broken is for --mode train and --mode prepare"),
+        (["--mode=predict", "--input="], "--input is empty"),
+    ],
+)  # fmt: skip
+def test_flags_that_contradict_each_other_or_the_mode(flags, sentence):
+    with pytest.raises(UserError) as error:
+        cli.parse_flags(flags)
+    assert sentence in str(error.value)
+
+
+def test_flags_have_their_defaults_in_every_mode():
+    flags, overrides = cli.parse_flags(["--mode", "eval", "--config.seed=3"])
+    assert (flags.workdir, flags.checkpoint, flags.protocol) == ("runs/", "best", "pysod")
+    assert (flags.input, flags.allow_missing) == (None, False)
+    assert overrides == ["--config.seed=3"]
+
+
+def test_a_fault_shows_its_traceback_and_a_mistake_only_if_asked(monkeypatch, capsys):
+    assert cli.report(KeyError("a bug")) == 1
+    assert capsys.readouterr().err == "KeyError: 'a bug'\n"
+    assert cli.report(UserError("no such folder.")) == 2
+    assert capsys.readouterr().err == "error: no such folder.\n"
+    monkeypatch.setenv("CLASS_JAX_TRACEBACK", "1")
+    assert cli.report(UserError("no such folder.")) == 2
+    assert "UserError: no such folder.\nerror: no such folder." in capsys.readouterr().err
+
+
+def test_only_broken_files_that_can_be_left_out_name_the_flag_for_it(capsys):
+    cli.report(BrokenFilesError("3 files are broken.", skippable=True))
+    assert "--skip_broken" in capsys.readouterr().err
+    cli.report(BrokenFilesError("no pair.", skippable=False))
+    assert "--skip_broken" not in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Mode eval: maps, scores, tables and figures for the configured sets or for a folder."""
 
+import argparse
 import functools
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.data.images import read_map
 from class_jax.data.montage import Row
 from class_jax.data.sources import Source
@@ -18,10 +19,9 @@ from class_jax.evaluation.examples import Show
 from class_jax.evaluation.scores import Entry
 from class_jax.evaluation.scoring import Scorer
 from class_jax.inference.predictor import Predictor
-from class_jax.modes.inputs import evaluation_source, folder_source
 from class_jax.modes.results import score_all
-from class_jax.modes.sharing import check_trained
 from class_jax.workdir import Workdir
+from datasets.inputs import evaluation_source, folder_source
 
 METHOD = "CLASS"
 
@@ -33,7 +33,18 @@ class Images(NamedTuple):
     unusable: tuple[str, ...]
 
 
-def run(
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Evaluate the configured sets, or those of --input; return the exit status."""
+    return evaluate(
+        config,
+        workdir,
+        source=flags.input,
+        checkpoint=flags.checkpoint,
+        protocol=flags.protocol,
+    )
+
+
+def evaluate(
     config: ConfigDict,
     workdir: Workdir,
     *,
@@ -60,22 +71,22 @@ def run(
     Raises:
       UserError: no checkpoint, or nothing at all could be evaluated.
     """
-    check_trained(workdir)
+    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
     predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    hosts.say(f"checkpoint: {predictor.checkpoint}")
+    parallel.log(f"checkpoint: {predictor.checkpoint}")
     names = [source] if source else config.eval.sets
 
     @functools.cache
     def opened(name: str) -> Images | UserError:
-        return hosts.from_first(lambda: _opened(config, name, from_input=bool(source)))
+        return parallel.run_on_first(lambda: _opened(config, name, from_input=bool(source)))
 
-    if hosts.count() > 1:
+    if parallel.process_count() > 1:
         sets = [(name, opened(name)) for name in names]
-        hosts.together(lambda: _make_share(sets, workdir.evaluation, predictor))
+        parallel.run_on_all(lambda: _make_share(sets, workdir.evaluation, predictor))
     jobs = (
         functools.partial(_evaluate, name, opened, workdir.evaluation, predictor) for name in names
     )
-    return hosts.from_first(lambda: score_all(workdir.evaluation, protocol, jobs))
+    return parallel.run_on_first(lambda: score_all(workdir.evaluation, protocol, jobs))
 
 
 def _opened(config: ConfigDict, name: str, *, from_input: bool) -> Images | UserError:
@@ -100,12 +111,12 @@ def _make_share(
         if isinstance(images, UserError):
             continue  # the first process will name it, and single images too
         tasks = map_tasks(images.source, _maps_folder(folder, name), predictor.origin)
-        own = hosts.share(len(tasks))
+        own = parallel.local_indices(len(tasks))
         ready = with_maps(
             tasks, images.source, predictor.predict, batch_size=predictor.batch_size, which=own
         )
         made = sum(problem is None for _, problem in ready)
-        print(f"process {hosts.index()}: {made} maps of {name}", file=sys.stderr)
+        print(f"process {parallel.process_index()}: {made} maps of {name}", file=sys.stderr)
 
 
 def _evaluate(

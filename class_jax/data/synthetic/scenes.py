@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from class_jax.data.shapes import BROAD, THIN, Outline, place, rasterise, union
-from class_jax.data.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
+from class_jax.data.synthetic.shapes import BROAD, THIN, Outline, place, rasterise, union
+from class_jax.data.synthetic.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
 
 # Of a scene's objects together. Measured on a raster shrunk by SHRINK, so stricter than the promise
 # that masks cover 3 % to 45 %.

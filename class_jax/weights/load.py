@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from class_jax.errors import UserError
-from class_jax.models.build import Network, Variables
-from class_jax.weight_files import COUNTER, read_weights
+from class_jax.models.network import Network, Variables
+from class_jax.weights.files import COUNTER, read_weights
 
 Path_ = tuple[str, ...]
 

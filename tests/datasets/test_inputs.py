@@ -5,9 +5,9 @@ import zlib
 import pytest
 
 import datasets
+from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from class_jax.modes.configuration import load_recipe
-from class_jax.modes.inputs import evaluation_source, training_sources
+from datasets.inputs import evaluation_source, training_sources
 from tests.program import ROOT, pairs
 
 

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from tests.program import ROOT, call, use_devices
@@ -28,43 +28,22 @@ ENVIRONMENT = os.environ | {
 PATIENCE = 180  # seconds
 
 
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (("a:1", None, None, False), "belong together"),
-        ((None, 2, 0, False), "belong together"),
-        (("a", 2, 0, False), "expected HOST:PORT"),
-        (("a:b", 2, 0, False), "expected HOST:PORT"),
-        ((":99", 2, 0, False), "expected HOST:PORT"),
-        (("a:99999", 2, 0, False), "expected HOST:PORT"),
-        (("a:1", 0, 0, False), "--num_processes=0: expected 1 or more"),
-        (("a:1", 2, 2, False), "--process_id=2: expected 0 to 1"),
-        (("a:1", 2, -1, False), "--process_id=-1: expected 0 to 1"),
-        (("a:1", 2, 0, True), "give it alone"),
-    ],
-)
-def test_flags_that_contradict_each_other(flags, sentence):
-    *by_hand, detect = flags
-    with pytest.raises(UserError, match=sentence):
-        hosts.start(*by_hand, detect=detect)
-
-
 def test_an_address_that_cannot_serve(monkeypatch):
-    monkeypatch.setattr(hosts, "PATIENCE_AT_START", 0)
-    monkeypatch.setattr(hosts, "PATIENCE_FOR_NAME", 0)
+    monkeypatch.setattr(parallel, "PATIENCE_AT_START", 0)
+    monkeypatch.setattr(parallel, "PATIENCE_FOR_NAME", 0)
     taken = socket.create_server(("", 0))
     port = taken.getsockname()[1]
     with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
-        hosts.start(f"localhost:{port}", 2, 0, detect=False)
+        parallel.start(f"localhost:{port}", 2, 0)
     with (
         socket.create_server(("", port)),
         pytest.raises(UserError, match=r"cannot be used .*in use"),
     ):
-        hosts.start(f"localhost:{port}", 1, 0, detect=False)
+        parallel.start(f"localhost:{port}", 1, 0)
     with pytest.raises(UserError, match=f"localhost:{port} cannot be used .*refused"):
-        hosts.start(f"localhost:{port}", 2, 1, detect=False)
+        parallel.start(f"localhost:{port}", 2, 1)
     with pytest.raises(UserError, match=r"nowhere.invalid:99 cannot .*an address of process 0"):
-        hosts.start("nowhere.invalid:99", 2, 1, detect=False)
+        parallel.start("nowhere.invalid:99", 2, 1)
 
 
 def test_flags_reach_their_check_and_types_are_said(run):
@@ -77,18 +56,18 @@ def test_flags_reach_their_check_and_types_are_said(run):
 
 
 def test_alone_a_process_is_all():
-    hosts.start(None, None, None, detect=False)
-    assert (hosts.count(), hosts.index(), hosts.is_first()) == (1, 0, True)
-    assert hosts.exchange("x") == ["x"]
-    assert hosts.from_first(lambda: 3) == hosts.together(lambda: 3) == 3
-    assert list(hosts.share(3)) == [0, 1, 2]
-    hosts.check_same(1, "a number")
-    assert hosts.leave(2) == 2
+    parallel.start(None, None, None)
+    assert (parallel.process_count(), parallel.process_index(), parallel.is_first()) == (1, 0, True)
+    assert parallel.all_gather("x") == ["x"]
+    assert parallel.run_on_first(lambda: 3) == parallel.run_on_all(lambda: 3) == 3
+    assert list(parallel.local_indices(3)) == [0, 1, 2]
+    parallel.check_same(1, "a number")
+    assert parallel.shutdown(2) == 2
 
 
 AGREEMENT = """
 import sys
-from class_jax import hosts
+from class_jax import parallel
 from class_jax.errors import UserError
 
 def attempt(work):
@@ -104,23 +83,23 @@ def crash():
     raise ValueError("a fault")
 
 me = int(sys.argv[2])
-hosts.start(sys.argv[1], 2, me, detect=False)
-assert (hosts.count(), hosts.index(), hosts.is_first()) == (2, me, me == 0)
+parallel.start(sys.argv[1], 2, me)
+assert (parallel.process_count(), parallel.process_index(), parallel.is_first()) == (2, me, me == 0)
 long = b"x" * 3_000_000
-assert hosts.exchange((me, long)) == [(0, long), (1, long)]
-assert hosts.from_first(lambda: f"from {me}") == "from 0"
-assert hosts.together(lambda: me) == me
-assert list(hosts.share(5)) == [[0, 2, 4], [1, 3]][me]
+assert parallel.all_gather((me, long)) == [(0, long), (1, long)]
+assert parallel.run_on_first(lambda: f"from {me}") == "from 0"
+assert parallel.run_on_all(lambda: me) == me
+assert list(parallel.local_indices(5)) == [[0, 2, 4], [1, 3]][me]
 own, others = "UserError: no such folder.", "UserError: process {} stopped: no such folder."
-assert attempt(lambda: hosts.from_first(fail)) == [own, others.format(0)][me]
-assert attempt(lambda: hosts.together(fail if me else int)) == [others.format(1), own][me]
+assert attempt(lambda: parallel.run_on_first(fail)) == [own, others.format(0)][me]
+assert attempt(lambda: parallel.run_on_all(fail if me else int)) == [others.format(1), own][me]
 crashed = ["ValueError: a fault", "RuntimeError: process 0 stopped: a fault"]
-assert attempt(lambda: hosts.from_first(crash)) == crashed[me]
-assert attempt(lambda: hosts.together(int if me else crash)) == crashed[me]
-assert "differ in their seed" in attempt(lambda: hosts.check_same(me, "their seed"))
-hosts.check_same("equal", "nothing")
-hosts.say("said once")
-sys.exit(hosts.leave(3))
+assert attempt(lambda: parallel.run_on_first(crash)) == crashed[me]
+assert attempt(lambda: parallel.run_on_all(int if me else crash)) == crashed[me]
+assert "differ in their seed" in attempt(lambda: parallel.check_same(me, "their seed"))
+parallel.check_same("equal", "nothing")
+parallel.log("said once")
+sys.exit(parallel.shutdown(3))
 """
 
 
@@ -135,12 +114,12 @@ def test_a_process_that_waits_answers_signals_between_turns():
             raise answer
         return answer
 
-    assert hosts._once_there(get, "key") == "there"
+    assert parallel._once_there(get, "key") == "there"
     assert len(asked) == 3
     assert max(asked) <= 1000
     answers = iter([jax.errors.JaxRuntimeError("UNAVAILABLE: the others are gone")])
     with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
-        hosts._once_there(get, "key")
+        parallel._once_there(get, "key")
 
 
 def address():

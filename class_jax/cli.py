@@ -1,0 +1,224 @@
+"""The command line: flags, start-up, dispatch by --mode, exit status."""
+
+# ruff: noqa: PLC0415 - JAX is imported only once the flags are right and its environment is set
+
+import argparse
+import contextlib
+import importlib
+import io
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn
+
+from class_jax.errors import BrokenFilesError, UserError, sentence_of
+from class_jax.files import absolute
+
+# Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
+MODES = ("train", "eval", "predict", "score", "convert", "prepare")
+IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; the other modes run in the first
+CACHE_BYTES = 4 * 2**30  # of compiled programs
+TRACEBACK = "CLASS_JAX_TRACEBACK"
+DESCRIPTION = "CLASS salient object detection; README.md says what each --mode does."
+
+
+class Flag(NamedTuple):
+    """A flag, the modes that it is for, and how argparse reads it."""
+
+    name: str
+    modes: tuple[str, ...]
+    options: dict[str, Any]
+    default: Any = None
+
+
+FLAGS = (
+    Flag("input", ("eval", "predict"), {"help": "an image or a folder; eval: images with masks"}),
+    Flag("output", ("predict", "score"), {"help": "default: WORKDIR/predictions, WORKDIR/score"}),
+    Flag("checkpoint", ("eval", "predict"), {"help": "best, latest or a step number"}, "best"),
+    Flag("protocol", ("eval", "score"), {"choices": ("pysod", "matlab", "both")}, "pysod"),
+    Flag("predictions", ("score",), {"action": "append", "help": "folder of maps; one a method"}),
+    Flag("masks", ("score",), {"help": "folder of masks"}),
+    Flag("allow_missing", ("score",), {"action": "store_true"}, False),
+    Flag("source", ("convert",), {"help": "the authors' checkpoint, .safetensors or .pth"}),
+    Flag("skip_broken", ("train", "prepare"), {"action": "store_true"}, False),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UserError instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(f"{message}; see --help.")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program and return its exit status; a user's mistake is one sentence and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may hold any letter
+    try:
+        status = dispatch(arguments)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except Exception as error:
+        status = report(error)
+    parallel = sys.modules.get("class_jax.parallel")  # absent if a flag was wrong
+    return parallel.shutdown(status) if parallel else status
+
+
+def report(error: Exception) -> int:
+    """Print what went wrong and return the exit status: 2 for a user's mistake, 1 for a fault."""
+    sentence = sentence_of(error)
+    if sentence is None or os.environ.get(TRACEBACK):
+        print("".join(traceback.format_exception(error)), end="", file=sys.stderr)
+    if sentence is None:
+        return 1
+    if isinstance(error, BrokenFilesError) and error.skippable:
+        sentence += "\nFix them, or leave them out with --skip_broken."
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def dispatch(arguments: list[str]) -> int:
+    """Run the mode that the arguments name and return its exit status."""
+    flags, overrides = parse_flags(arguments)
+    _start_jax(flags)
+    from class_jax import parallel
+    from class_jax.config import flatten, load_config
+    from class_jax.workdir import Workdir
+
+    workdir = Workdir(flags.workdir)
+    config = parallel.run_on_all(lambda: load_config(flags.config, workdir, overrides))
+    parallel.check_same(flatten(config), "their configuration")
+    mode = importlib.import_module(f"class_jax.modes.{flags.mode}")
+    if flags.mode in IN_ALL_PROCESSES:
+        return mode.run(flags, config, workdir)
+    return parallel.run_on_first(lambda: mode.run(flags, config, workdir))
+
+
+def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the flags' values, and the arguments that are not flags (overrides).
+
+    Raises:
+      UserError: a value is missing, empty or not allowed, or a flag is for other modes.
+    """
+    flags, others = _make_parser().parse_known_args(arguments)
+    for name, value in vars(flags).items():
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UserError(f"--{name} is empty: give it a value, or leave it out.")
+    for flag in FLAGS:
+        if flag.name not in flags:
+            setattr(flags, flag.name, flag.default)
+        elif flags.mode not in flag.modes:
+            modes = " and ".join(f"--mode {mode}" for mode in flag.modes)
+            raise UserError(f"--{flag.name} is for {modes}, not for --mode {flags.mode}.")
+    _check_process_flags(flags)
+    return flags, others
+
+
+def _make_parser() -> Parser:
+    """Build the parser for all flags but the overrides, which depend on the configuration."""
+    parser = Parser(description=DESCRIPTION, allow_abbrev=False)
+    add = parser.add_argument
+    add("--mode", choices=MODES, default="train", help="what to do (default: train)")
+    add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
+    add("--workdir", default="runs/", help="everything a run writes (default: runs/)")
+    for flag in FLAGS:
+        text = (
+            f"{', '.join(flag.modes)}: {flag.options.get('help', 'default ' + str(flag.default))}"
+        )
+        add(f"--{flag.name}", **flag.options | {"default": argparse.SUPPRESS, "help": text})
+    add = parser.add_argument_group("several processes; each runs the same command").add_argument
+    add("--distributed", action="store_true", help="TPU pods, Slurm, Kubernetes: JAX finds them")
+    add("--coordinator", help="by hand: HOST:PORT of process 0")
+    add("--num_processes", type=int, help="by hand: how many processes there are")
+    add("--process_id", type=int, help="by hand: which of them this is, from 0")
+    return parser
+
+
+def _check_process_flags(flags: argparse.Namespace) -> None:
+    """Raise UserError if the flags for several processes contradict each other or the mode."""
+    by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
+    if by_hand == (None, None, None) and not flags.distributed:
+        return
+    if flags.mode == "convert":
+        raise UserError(
+            "--mode convert runs in one process: leave out --distributed, --coordinator, "
+            "--num_processes and --process_id."
+        )
+    if flags.distributed and by_hand != (None, None, None):
+        raise UserError(
+            "--distributed finds the processes by itself: give it alone, or --coordinator, "
+            "--num_processes and --process_id without it."
+        )
+    if flags.distributed:
+        return
+    if None in by_hand:
+        raise UserError(
+            "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "
+            "all three to every process."
+        )
+    host, _, port = flags.coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"--coordinator={flags.coordinator}: expected HOST:PORT, as in 10.0.0.1:1234."
+        )
+    if flags.num_processes < 1:
+        raise UserError(f"--num_processes={flags.num_processes}: expected 1 or more.")
+    if not 0 <= flags.process_id < flags.num_processes:
+        raise UserError(
+            f"--process_id={flags.process_id}: expected 0 to {flags.num_processes - 1}."
+        )
+
+
+def _start_jax(flags: argparse.Namespace) -> None:
+    """Import JAX with its environment set, and join the other processes that the flags name.
+
+    Raises:
+      UserError: the other processes cannot be joined, or were given other flags.
+    """
+    several = flags.distributed or flags.coordinator
+    if not several:
+        # With several processes JAX lets only the first write, and the others fall out of step.
+        cache_compiled_programs()
+    from absl import logging
+
+    from class_jax import parallel
+
+    logging.set_verbosity(logging.ERROR)  # orbax logs every file
+    if several:
+        with _explain_flags(flags):
+            parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
+    parallel.check_same({**vars(flags), "process_id": None}, "their flags")
+
+
+@contextlib.contextmanager
+def _explain_flags(flags: argparse.Namespace) -> Iterator[None]:
+    """Add to an error of joining what the flags should have said."""
+    try:
+        yield
+    except UserError as error:
+        if flags.distributed:
+            hint = (
+                "--distributed is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere give "
+                "--coordinator, --num_processes and --process_id."
+            )
+            raise UserError(f"{error} {hint}") from error
+        raise UserError(f"--coordinator: {error}") from error
+
+
+def cache_compiled_programs() -> None:
+    """Let JAX keep compiled programs in the user's cache, for the next run of the same network.
+
+    Programs for a CPU fit that CPU only, so each machine has a folder. JAX's own environment
+    variables take precedence; an empty JAX_COMPILATION_CACHE_DIR keeps nothing.
+    """
+    from class_jax.workdir import CACHE
+
+    folder = absolute(CACHE) / "compiled" / platform.node()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))

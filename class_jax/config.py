@@ -1,0 +1,284 @@
+"""The configuration: a recipe or the workdir's saved one, overrides, and what values may be."""
+
+import ast
+import difflib
+import runpy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from class_jax.errors import UserError
+from class_jax.text import list_lines
+from class_jax.workdir import Workdir
+
+ROOT = Path(__file__).parents[1]
+DEFAULT_RECIPE = "configs/r50.py"
+
+# What a resumed run must share with the saved one: another value would not continue that run.
+FIXED_ON_RESUME = (
+    *("seed", "model", "data", "train.batch_size"),
+    *("train.freeze_stem", "train.ema_decay"),
+)
+FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
+FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay")
+FREE_BEFORE_TRAINING = ("model.dtype",)
+
+# Leaves that later versions added, with the value that means what earlier ones did.
+ADDED_LEAVES = {"train.accumulate": 1, "train.ema_decay": 0.0}
+# Leaves that only synthetic data has, with an example of each.
+SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
+
+
+class Limit(NamedTuple):
+    """The values that a leaf may have, in words and as a test."""
+
+    words: str
+    allows: Callable[[Any], bool]
+
+
+def _one_of(*values: str) -> Limit:
+    return Limit(" or ".join(f'"{value}"' for value in values), lambda value: value in values)
+
+
+MIN_SIDE = 32  # pixels; the deepest level is then a single position
+POSITIVE = Limit("above 0", lambda value: value > 0)
+NOT_NEGATIVE = Limit("0 or more", lambda value: value >= 0)
+FRACTION = Limit("from 0 to 1", lambda value: 0 <= value <= 1)
+BELOW_ONE = Limit("from 0 to below 1", lambda value: 0 <= value < 1)
+DTYPE = _one_of("float32", "bfloat16")
+LIMITS = {
+    "seed": NOT_NEGATIVE,
+    "model.backbone": _one_of("resnet", "vgg"),
+    "model.stage_sizes": Limit("numbers above 0", lambda value: value and min(value) > 0),
+    "model.width": POSITIVE,
+    "model.features": POSITIVE,
+    "model.dtype": DTYPE,
+    "model.query_reduction": POSITIVE,
+    "model.fusion": _one_of("paper", "released", "sum"),
+    "data.image_sizes": Limit(
+        "sides of at least 32 pixels", lambda value: value and min(value) >= MIN_SIDE
+    ),
+    "data.picture_size": Limit(
+        "height and width of at least 32 pixels",
+        lambda value: len(value) == 2 and min(value) >= MIN_SIDE,
+    ),
+    "data.num_train": POSITIVE,
+    "data.num_val": POSITIVE,
+    "data.crop": BELOW_ONE,
+    "data.workers": NOT_NEGATIVE,
+    "train.batch_size": POSITIVE,
+    "train.epochs": POSITIVE,
+    "train.total_steps": NOT_NEGATIVE,
+    "train.accumulate": POSITIVE,
+    "train.ema_decay": BELOW_ONE,
+    "train.lr": NOT_NEGATIVE,
+    "train.lr_backbone": NOT_NEGATIVE,
+    "train.warmup": FRACTION,
+    "train.momentum": FRACTION,
+    "train.weight_decay": NOT_NEGATIVE,
+    "train.losses": Limit(
+        'some of "pixel", "region", "object"',
+        lambda value: value and set(value) <= {"pixel", "region", "object"},
+    ),
+    "train.log_every": POSITIVE,
+    "train.validate_every": NOT_NEGATIVE,
+    "train.checkpoint_every": POSITIVE,
+    "eval.sets": Limit("at least one name", bool),
+    "eval.image_size": Limit("at least 32 pixels", lambda value: value >= MIN_SIDE),
+    "eval.batch_size": POSITIVE,
+    "eval.dtype": DTYPE,
+}
+
+
+def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
+    """Return the configuration in force: `recipe`, else the saved one, else configs/r50.py.
+
+    Args:
+      recipe: path of a Python file with `get_config()`, or `path:argument`.
+      workdir: may hold a saved configuration.
+      overrides: `--config.a.b=value` arguments, applied to whichever is in force.
+
+    Raises:
+      UserError: no such file, no such leaf, or a value of the wrong type or out of its limits.
+    """
+    saved = None if recipe else load_saved(workdir)
+    config = saved or load_recipe(recipe or DEFAULT_RECIPE)
+    for flag, value in _split_overrides(overrides):
+        _override(config, flag.removeprefix("--config."), value, recipe or DEFAULT_RECIPE)
+    _check_leaves(config)
+    check_limits(config)
+    return config
+
+
+def load_saved(workdir: Workdir) -> ConfigDict | None:
+    """Return the workdir's configuration with the leaves of this version; None if it has none."""
+    config = workdir.load_config()
+    if config is not None and "train" in config:
+        present = flatten(config)
+        missing = {name: value for name, value in ADDED_LEAVES.items() if name not in present}
+        config.update_from_flattened_dict(missing)
+    return config
+
+
+def load_recipe(recipe: str) -> ConfigDict:
+    """Run `get_config()` of a recipe, or `get_config("argument")` for `path:argument`.
+
+    A relative path that does not exist here is looked for beside the package, where the recipes
+    that come with it lie.
+    """
+    name, _, argument = recipe.partition(":")
+    path = Path(name) if Path(name).is_file() else ROOT / name
+    if not path.is_file():
+        shipped = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("[!_]*.py"))
+        raise UserError(f"--config={recipe}: no such file; the recipes are {', '.join(shipped)}.")
+    try:
+        get_config = runpy.run_path(str(path)).get("get_config")
+        if get_config is None:
+            raise UserError(f"--config={recipe}: {path} defines no function get_config().")
+        config = get_config(argument) if argument else get_config()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"--config={recipe} cannot be run: {type(error).__name__}: {error}."
+        ) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--config={recipe}: get_config() returns no ConfigDict.")
+    if flatten(config).get("model.pretrained", "") is None:
+        config.model.pretrained = ""
+    return config
+
+
+def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> None:
+    """Raise UserError, listing all differences, if `config` would not continue the saved run.
+
+    Before anything was `trained` (a converted checkpoint), only the network must be the same.
+    """
+    saved = load_saved(workdir)
+    if saved is None:
+        return
+    fixed = FIXED_ON_RESUME if trained else FIXED_BEFORE_TRAINING
+    free = FREE_ON_RESUME if trained else FREE_BEFORE_TRAINING
+    ours, theirs = flatten(config), flatten(saved)
+    differences = [
+        f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
+        for name in sorted(ours.keys() | theirs.keys())
+        if ours.get(name) != theirs.get(name)
+        and _is_within(name, fixed)
+        and not _is_within(name, free)
+    ]
+    if differences:
+        raise UserError(
+            f"{workdir.path} holds a run of another configuration:{list_lines(differences)}\n"
+            "Choose another --workdir, or leave --config out to continue that run."
+        )
+
+
+def check_limits(config: ConfigDict) -> None:
+    """Raise UserError for the first leaf whose value no run could use."""
+    leaves = flatten(config)
+    for name, limit in LIMITS.items():
+        if name in leaves and not limit.allows(leaves[name]):
+            raise UserError(f"config.{name} = {leaves[name]!r}: expected {limit.words}.")
+    model = config.model
+    stages = {"resnet": 4, "vgg": 5}[model.backbone]
+    if len(model.stage_sizes) != stages:
+        raise UserError(
+            f"config.model.stage_sizes = {model.stage_sizes!r}: a {model.backbone} has {stages} "
+            "stages."
+        )
+    if model.query_reduction > model.features:
+        raise UserError(
+            f"config.model.query_reduction = {model.query_reduction} leaves nothing of "
+            f"config.model.features = {model.features} channels."
+        )
+
+
+def flatten(config: ConfigDict) -> dict[str, Any]:
+    """Return every leaf by its dotted name."""
+    leaves: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            leaves |= {f"{name}.{inner}": leaf for inner, leaf in flatten(value).items()}
+        else:
+            leaves[name] = value
+    return leaves
+
+
+def _check_leaves(config: ConfigDict) -> None:
+    """Raise UserError unless the leaves are those of configs/r50.py, of the same types."""
+    expected, leaves = flatten(load_recipe(DEFAULT_RECIPE)), flatten(config)
+    if leaves.get("data.train") == "synthetic":
+        expected |= SYNTHETIC_LEAVES
+    if missing := sorted(expected.keys() - leaves.keys()):
+        raise UserError(
+            f"the configuration has no leaf config.{', config.'.join(missing)}: see "
+            f"{DEFAULT_RECIPE}, and configs/quickstart.py for synthetic data."
+        )
+    for name in sorted(expected):
+        if not _is_like(leaves[name], expected[name]):
+            raise _wrong_type(name, repr(leaves[name]), expected[name])
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Return whether a value has the type of an example; a whole number serves as a float."""
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(_is_like(item, example[0]) for item in value)
+    return type(value) is type(example) or (type(value) is int and type(example) is float)
+
+
+def _is_within(name: str, sections: Sequence[str]) -> bool:
+    return any(name == section or name.startswith(section + ".") for section in sections)
+
+
+def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """["--config.a=1", "--config.b", "2"] → [("--config.a", "1"), ("--config.b", "2")]."""
+    pairs = []
+    rest = list(overrides)
+    while rest:
+        flag, equals, value = rest.pop(0).partition("=")
+        if not flag.startswith("--config."):
+            raise UserError(f"{flag} is not a flag of main.py; see --help.")
+        if not equals:
+            if not rest:
+                raise UserError(f"{flag} needs a value: {flag}=VALUE.")
+            value = rest.pop(0)
+        pairs.append((flag, value))
+    return pairs
+
+
+def _override(config: ConfigDict, name: str, text: str, recipe: str) -> None:
+    """Set the leaf `name`; ConfigDict's own type check refuses a value of another type."""
+    leaves = flatten(config)
+    if name not in leaves:
+        close = difflib.get_close_matches(name, leaves, n=1, cutoff=0.5)
+        hint = f"did you mean config.{close[0]}?" if close else f"{recipe} shows all leaves."
+        raise UserError(f"config.{name} is not a leaf of this configuration; {hint}")
+    try:
+        config.update_from_flattened_dict({name: _parse(text, leaves[name])})
+    except TypeError as error:
+        raise _wrong_type(name, text, leaves[name]) from error
+
+
+def _parse(text: str, current: Any) -> Any:
+    """Return the Python value of `text`, for a leaf that now has the value `current`."""
+    if isinstance(current, str):
+        return "" if text == "None" else text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    if not isinstance(current, tuple):
+        return value
+    if isinstance(value, str):  # names without quotes: a,b
+        value = [item.strip() for item in value.strip("()[]").split(",") if item.strip()]
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
+def _wrong_type(name: str, found: str, example: Any) -> UserError:
+    kind = type(example).__name__
+    return UserError(
+        f"config.{name} = {found}: expected a value of type {kind}, such as {example!r}."
+    )

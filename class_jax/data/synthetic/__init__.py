@@ -1,0 +1,1 @@
+"""The synthetic set: images and masks drawn from (seed, index)."""

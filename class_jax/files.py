@@ -1,0 +1,85 @@
+"""The one way to write a file whole, to lock, and to write a table."""
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import filelock
+from etils import epath
+
+from class_jax.errors import UserError
+from class_jax.text import printable
+
+AnyPath = TypeVar("AnyPath", Path, epath.Path)
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path, with `~` expanded and links kept: a link's name is the user's.
+
+    Raises:
+      UserError: the path starts with `~name`, and there is no such user.
+    """
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 - keeps links
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no such user.") from error
+
+
+@contextlib.contextmanager
+def atomic_write(path: AnyPath) -> Iterator[AnyPath]:
+    """Yield a temporary name beside `path`, which replaces `path` once the block has succeeded.
+
+    Folders are created as needed. Whatever fails, `path` keeps its old content.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error}): free some space, or choose a "
+            "folder that you may write to."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_json(path: epath.Path, value: object) -> None:
+    """Write `value` as indented JSON, atomically; UserError if that fails."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table with a header line, atomically; UserError if that fails."""
+    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([printable(cell) for cell in row] for row in rows)
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock file `path` against other processes; the system frees it when one is killed.
+
+    Raises:
+      BlockingIOError: another process holds it, and `wait` is False.
+    """
+    held = filelock.FileLock(path, timeout=-1 if wait else 0)
+    try:
+        held.acquire()
+    except filelock.Timeout as error:
+        raise BlockingIOError(f"{path} is locked") from error
+    try:
+        yield
+    finally:
+        held.release()

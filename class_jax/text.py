@@ -1,0 +1,34 @@
+"""Text for people: names of any bytes, and lists that stay short."""
+
+from collections.abc import Iterable, Sequence
+
+MAX_LISTED = 10
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters and stray bytes, which file names may hold, escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def shorten(text: str, length: int) -> str:
+    """Return at most `length` characters; the end is kept, which says more than the start."""
+    text = printable(text)
+    return text if len(text) <= length else f"...{text[3 - length :]}"
+
+
+def list_names(names: Iterable[object]) -> str:
+    """Return up to ten names in a line: "a, b, c and 4 more"."""
+    words = [printable(str(name)) for name in names]
+    more = f" and {len(words) - MAX_LISTED} more" if len(words) > MAX_LISTED else ""
+    return ", ".join(words[:MAX_LISTED]) + more
+
+
+def list_lines(items: Sequence[object]) -> str:
+    """Return up to ten items, each on an indented line of its own, then "and N more"."""
+    lines = [printable(str(item)) for item in items[:MAX_LISTED]]
+    if len(items) > MAX_LISTED:
+        lines.append(f"and {len(items) - MAX_LISTED} more")
+    return "".join(f"\n  {line}" for line in lines)

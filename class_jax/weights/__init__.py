@@ -1,0 +1,1 @@
+"""Weights from PyTorch: files, names, and a strict load."""

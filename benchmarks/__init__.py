@@ -1,4 +1,4 @@
-"""Speeds, measured beside what a user would pick instead; `python -m benchmarks.NAME` runs one."""
+"""Benchmarks beside what a user would pick instead; `python -m benchmarks.NAME` runs one."""
 
 import os
 

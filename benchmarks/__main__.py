@@ -1,9 +1,9 @@
-"""Run all benchmarks, one after another, each in a process of its own: `python -m benchmarks`."""
+"""Run all benchmarks, one after another, in separate processes: `python -m benchmarks`."""
 
 import subprocess
 import sys
 
-# What an accelerator is wanted for comes first.
+# Those that need an accelerator come first.
 NAMES = (
     *("training", "inference", "feed", "loss", "profile", "attention", "growth"),
     *("checkpoints", "startup", "scoring", "roofline"),
@@ -11,7 +11,7 @@ NAMES = (
 
 
 def main() -> int:
-    """Run them; gives 1 where one failed, after the others."""
+    """Run all; return 1 if one failed."""
     if len(sys.argv) > 1:
         print(
             "error: python -m benchmarks runs all and takes no arguments; one of them is python -m "

@@ -1,4 +1,4 @@
-"""What each attention costs as the input grows, forward and backward.
+"""Cost of both attentions as the input grows, forward and backward.
 
     python -m benchmarks.attention
 
@@ -26,14 +26,14 @@ Attention = Callable[..., jax.Array]
 
 
 def fused(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-    """The same by JAX's own function, of one head."""
+    """Return position attention by `jax.nn.dot_product_attention` with one head."""
     kernel = "cudnn" if jax.default_backend() == "gpu" else None
-    heads = (each[:, :, None] for each in (query, key, value))
+    heads = (array[:, :, None] for array in (query, key, value))
     return jax.nn.dot_product_attention(*heads, scale=1.0, implementation=kernel)[:, :, 0]
 
 
 def gradient_of(attention: Attention) -> Attention:
-    """Of a mean square over all three levels, with respect to everything."""
+    """Return the gradient of the mean square over all three levels, by all inputs."""
 
     def loss(high: jax.Array, lows: list[tuple[jax.Array, ...]]) -> jax.Array:
         outputs = (attention(high, *low) for low in lows)
@@ -45,7 +45,7 @@ def gradient_of(attention: Attention) -> Attention:
 def inputs(
     side: int, batch: int, dtype: jnp.dtype
 ) -> tuple[jax.Array, list[tuple[jax.Array, ...]]]:
-    """Queries of level 5; keys and values of the others. Energies of moderate size."""
+    """Draw queries of level 5, and keys and values of levels 4, 3 and 2."""
     rng = np.random.default_rng(side)
 
     def draw(stride: int, scale: float) -> jax.Array:
@@ -56,16 +56,16 @@ def inputs(
 
 
 def position(side: int, batch: int, dtype: jnp.dtype) -> list[Row]:
-    """Time beside the fused one's, and memory of both."""
+    """Measure time and memory of position attention beside those of the fused one."""
     arguments = inputs(side, batch, dtype)
     both = [gradient_of(attention) for attention in (position_attention, fused)]
-    ours, theirs = (jax.tree.leaves(each(*arguments)) for each in both)
+    ours, theirs = (jax.tree.leaves(run(*arguments)) for run in both)
     for mine, other in zip(ours, theirs, strict=True):
         a, b = (np.asarray(x, np.float64) for x in (mine, other))
         if not np.abs(a - b).max() < 0.05 * np.abs(b).max():
             raise SystemExit("the two attentions' gradients differ")
     runs = [functools.partial(lambda f: jax.block_until_ready(f(*arguments)), f) for f in both]
-    memory = [temporary_mib(each.lower(*arguments).compile()) for each in both]
+    memory = [temporary_mib(run.lower(*arguments).compile()) for run in both]
     name = f"position attention, {side}x{side}, batch {batch}"
     matrix = sum((side // 32) ** 2 * (side // stride) ** 2 for stride in STRIDES)
     return [
@@ -76,7 +76,7 @@ def position(side: int, batch: int, dtype: jnp.dtype) -> list[Row]:
 
 
 def channel(side: int, batch: int, dtype: jnp.dtype) -> Row:
-    """Time of channel attention over the same three levels."""
+    """Measure the time of channel attention over the same three levels."""
     _, lows = inputs(side, batch, dtype)
 
     def attention(high: jax.Array, low: jax.Array, resized: jax.Array) -> jax.Array:
@@ -91,7 +91,7 @@ def channel(side: int, batch: int, dtype: jnp.dtype) -> Row:
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     on_cpu = jax.default_backend() == "cpu"
     batch, dtype = (2, jnp.float32) if on_cpu else (16, jnp.bfloat16)
     rows = []

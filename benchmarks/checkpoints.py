@@ -31,14 +31,14 @@ TIMES = 5
 
 
 def seconds_of(run: Callable[[], object]) -> float:
-    """Seconds that one run takes."""
+    """Return the seconds of one run."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def plain(folder: Path, size: int) -> tuple[float, float]:
-    """Seconds to write as many bytes to the disk, and to read them."""
+    """Return the seconds to write `size` bytes to the disk, and to read them."""
     file, data = folder / "plain", np.random.default_rng(0).bytes(size)
 
     def write() -> None:
@@ -50,7 +50,7 @@ def plain(folder: Path, size: int) -> tuple[float, float]:
 
 
 def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, float]:
-    """Seconds that a save holds the loop up, until it is written, and of a restore."""
+    """Return the seconds that a save blocks the loop, that it takes, and of a restore."""
     with Checkpoints(epath.Path(folder), writable=True) as checkpoints:
         blocked = seconds_of(lambda: save(checkpoints, state, None))
         written = blocked + seconds_of(checkpoints.wait)
@@ -69,8 +69,8 @@ def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, flo
 
 
 def main() -> None:
-    """Measure, and write the rows."""
-    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
+    """Measure and write the rows."""
+    logging.set_verbosity(logging.ERROR)  # orbax logs every file
     ours = Ours("float32")
     state, size = ours.state, sum(leaf.nbytes for leaf in jax.tree.leaves(ours.state))
     times, peers = [], []
@@ -81,8 +81,8 @@ def main() -> None:
             times.append(once(ours, state, folder / "checkpoints"))
             peers.append(plain(folder, size))
             shutil.rmtree(folder)
-    blocked, written, restored = (statistics.median(each) for each in zip(*times, strict=True))
-    write, read = (statistics.median(each) for each in zip(*peers, strict=True))
+    blocked, written, restored = map(statistics.median, zip(*times, strict=True))
+    write, read = map(statistics.median, zip(*peers, strict=True))
     title = f"checkpoint of {size / 2**20:.0f} MiB"
     rows = [
         Row(f"{title}: held up by a save", device(), "s", blocked),

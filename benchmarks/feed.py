@@ -1,4 +1,4 @@
-"""The host pipeline alone: batches a second for each number of workers.
+"""The host pipeline alone: images a second by number of workers.
 
     python -m benchmarks.feed
 
@@ -35,7 +35,7 @@ EPOCH = 10_553  # images of DUTS-TR
 
 
 def write_files(folder: Path) -> list[Pair]:
-    """Pictures that compress as photographs do."""
+    """Write images that compress as photographs do."""
     source = SyntheticSource(FILES, seed=0, image_size=(300, 400))
     pairs = []
     for index in range(FILES):
@@ -48,13 +48,13 @@ def write_files(folder: Path) -> list[Pair]:
 
 
 def batches_of(source: PairSource, workers: int) -> AbstractContextManager[Iterator[Batch]]:
-    """As training has them."""
+    """Return batches as training gets them."""
     stream = TrainingStream(source, batch_size=BATCH, sizes=(SIDE,), crop=0.125, seed=0)
     return train_batches(stream, num_workers=workers)
 
 
 def feed_rate(pairs: list[Pair], workers: int) -> float:
-    """Images a second."""
+    """Return images a second of the feed."""
     with batches_of(PairSource(pairs), workers) as batches:
         for _ in range(WARM_UP):
             next(batches)
@@ -65,7 +65,7 @@ def feed_rate(pairs: list[Pair], workers: int) -> float:
 
 
 def bare_loop(pairs: list[Pair]) -> float:
-    """Images a second of a plain loop."""
+    """Return images a second of a plain loop."""
     keep_freed_memory()
     start = time.perf_counter()
     for pair in pairs * 2:
@@ -75,14 +75,14 @@ def bare_loop(pairs: list[Pair]) -> float:
 
 
 def memory_of_an_epoch(pairs: list[Pair], workers: int) -> Row:
-    """MiB that this process and its workers hold at the end of an epoch, and after a tenth."""
+    """Measure the MiB of this process and its workers after an epoch and after a tenth of it."""
     steps = EPOCH // BATCH
     source = PairSource([pairs[index % FILES] for index in range(EPOCH)])
     held = []
     with batches_of(source, workers) as batches:
         for part in (steps // 10, steps - steps // 10):
             deque(islice(batches, part), maxlen=0)
-            processes = [os.getpid(), *(each.pid for each in multiprocessing.active_children())]
+            processes = [os.getpid(), *(worker.pid for worker in multiprocessing.active_children())]
             held.append(sum(resident_mib(process) for process in processes))
     made_by = f"{workers} workers" if workers else "threads"
     name = f"feed, memory after {EPOCH} images (peer: after a tenth), {made_by}"
@@ -90,13 +90,13 @@ def memory_of_an_epoch(pairs: list[Pair], workers: int) -> Row:
 
 
 def resident_mib(process: int) -> float:
-    """MiB of a process's own memory and what it shares, on Linux."""
+    """Return the MiB of a process, its share of shared memory included; on Linux."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     cores = len(os.sched_getaffinity(0))
     cases = (0, *range(1, min(cores, 2) + 1), *((cores,) if cores > 2 else ()))
     with (

@@ -17,7 +17,7 @@ ELSEWHERE = {"forward": 16, "sides": SIDES[1:], "step": 16, "batches": (8, 16, 3
 
 
 def speed(name: str, images: int, side: int, seconds: float, passes: int) -> list[Row]:
-    """Images a second, and what that is in operations by the network's count."""
+    """Return rows of images and of operations a second, by the network's count."""
     rate = images / seconds
     return [
         Row(name, device(), "images/s", rate),
@@ -26,7 +26,7 @@ def speed(name: str, images: int, side: int, seconds: float, passes: int) -> lis
 
 
 def forward(ours: Ours, batch: int, side: int) -> list[Row]:
-    """The network without its gradient."""
+    """Measure the forward pass."""
     images = jax.device_put(random_batch(batch, side)["image"])
     apply = jax.jit(ours.network.apply)
     variables = ours.state.variables
@@ -37,7 +37,7 @@ def forward(ours: Ours, batch: int, side: int) -> list[Row]:
 
 
 def step(ours: Ours, batch: int, side: int) -> list[Row]:
-    """A training step, and its memory."""
+    """Measure a training step and its memory."""
     examples = random_batch(batch, side)
     ((seconds,), *_) = interleaved(lambda: ours.run(examples), rounds=1, at_least=2)
     name = f"training step, {side}x{side}, batch {batch}"
@@ -49,7 +49,7 @@ def step(ours: Ours, batch: int, side: int) -> list[Row]:
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     on_cpu = jax.default_backend() == "cpu"
     cases = ON_CPU if on_cpu else ELSEWHERE
     ours = Ours("float32" if on_cpu else "bfloat16")

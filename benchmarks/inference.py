@@ -22,12 +22,12 @@ from class_jax.models.network import Variables, build_network
 from configs import r50
 
 SIDE = 352
-SECONDS = 1.5  # that each measurement takes at least
+SECONDS = 1.5  # of a measurement, at least
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the logits, relative to the largest
 
 
 def peer_of(variables: Variables, images: np.ndarray, *, half: bool) -> Callable[[], torch.Tensor]:
-    """PyTorch's forward pass of these images; gives logits."""
+    """Return a function that runs PyTorch's forward pass of `images` and returns logits."""
     model = r50.get_config().model
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     layout = torch.channels_last
@@ -47,7 +47,7 @@ def peer_of(variables: Variables, images: np.ndarray, *, half: bool) -> Callable
 
 
 def compare(batch: int, dtype: str) -> Row:
-    """Images a second of both."""
+    """Measure images a second of both networks."""
     network = build_network(r50.get_config().model, dtype=dtype)
     variables = realistic(network.initialize(0))
     images = np.random.default_rng(1).standard_normal((batch, SIDE, SIDE, 3), np.float32)
@@ -66,7 +66,7 @@ def compare(batch: int, dtype: str) -> Row:
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     on_cpu = jax.default_backend() == "cpu"
     cases = [(1, "float32"), (8, "float32")] if on_cpu else [(1, "bfloat16"), (64, "bfloat16")]
     record("inference", [compare(*case) for case in cases], ("jax", "flax", "torch"))

@@ -21,14 +21,14 @@ BATCH, SIDE, STAGES = 8, 352, 4
 
 
 def square_window_means(x: jax.Array) -> jax.Array:
-    """As `losses.window_means`, by one pass over 11×11 windows: what the paper's text suggests."""
+    """Compute `losses.window_means` by one pass over 11×11 windows, as the paper suggests."""
     window = (*(1,) * (x.ndim - 2), losses.WINDOW, losses.WINDOW)
     sums = lax.reduce_window(x, 0.0, lax.add, window, (1,) * x.ndim, "VALID")
     return sums / losses.WINDOW**2
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.normal(size=(STAGES, BATCH, SIDE, SIDE)), jnp.float32)
     masks = jnp.asarray(rng.random((BATCH, SIDE, SIDE)) > 0.7, jnp.float32)
@@ -43,7 +43,7 @@ def main() -> None:
         *(lambda f=f: jax.block_until_ready(f(maps)) for f in means),
     ]
     times = interleaved(*runs)
-    whole = statistics.median(each[0] for each in times)
+    whole = statistics.median(row[0] for row in times)
     ours = Ours("float32" if jax.default_backend() == "cpu" else "bfloat16")
     batch = random_batch(BATCH, SIDE)
     ((step,),) = interleaved(lambda: ours.run(batch), rounds=1)
@@ -54,7 +54,7 @@ def main() -> None:
         against_peer(
             "window means and their gradient (peer: square windows)",
             BATCH,
-            [each[1:] for each in times],
+            [row[1:] for row in times],
         ),
     ]
     record("loss", rows, ("jax", "numpy"))

@@ -16,12 +16,12 @@ GIGAFLOPS_AT_352 = 26.0  # of a forward pass, for one image; a training step tak
 
 
 def gigaflops(side: int) -> float:
-    """Of a forward pass of one image: convolutions grow with the area."""
+    """Return the GFLOP of a forward pass of one image, which grow with its area."""
     return GIGAFLOPS_AT_352 * (side / 352) ** 2
 
 
 def realistic(variables: Variables) -> Variables:
-    """Nothing switched off, and activations of moderate size."""
+    """Return weights with every part switched on and activations of moderate size."""
     rng = np.random.default_rng(0)
 
     def value(path: tuple, leaf: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def realistic(variables: Variables) -> Variables:
 
 
 def random_batch(batch: int, side: int) -> dict[str, np.ndarray]:
-    """uint8 images and masks."""
+    """Draw uint8 images and masks."""
     rng = np.random.default_rng(side)
     return {
         "image": rng.integers(0, 256, (batch, side, side, 3), np.uint8),
@@ -47,10 +47,10 @@ def random_batch(batch: int, side: int) -> dict[str, np.ndarray]:
 
 
 class Ours:
-    """The step of configs/r50.py on one device, as a peer has it."""
+    """The training step of configs/r50.py on one device."""
 
     def __init__(self, dtype: str) -> None:
-        """From `realistic` weights."""
+        """Start from `realistic` weights."""
         self.network = build_network(r50.get_config().model, dtype=dtype)
         self.variables = realistic(self.network.initialize(0))
         rate = lambda step: RATE  # noqa: E731 - a schedule
@@ -63,22 +63,22 @@ class Ours:
         )
 
     def run(self, batch: dict[str, np.ndarray]) -> float:
-        """One step; gives its loss."""
+        """Run one step and return its loss."""
         self.state, metrics = self.step(self.state, put_batch(batch, self.mesh))
         return float(metrics["loss"])
 
     def compiled(self, batch: dict[str, np.ndarray]) -> jax.stages.Compiled:
-        """The step's program for such a batch, to be asked about itself."""
+        """Return the compiled step for such a batch, for analysis."""
         return self.step.lower(self.state, put_batch(batch, self.mesh)).compile()  # type: ignore[attr-defined]
 
 
 def temporary_mib(compiled: jax.stages.Compiled) -> float:
-    """What a program needs beside its arguments and results, by the compiler's own analysis."""
+    """Return the MiB beside arguments and results, by the compiler's own analysis."""
     return compiled.memory_analysis().temp_size_in_bytes / 2**20
 
 
 def peak_mib() -> float | None:
-    """The most that the first device has held so far; None where it does not count (CPUs)."""
+    """Return the peak MiB of the first device so far; None on CPUs, which do not count it."""
     statistics = jax.devices()[0].memory_stats() or {}
     peak = statistics.get("peak_bytes_in_use")
     return None if peak is None else peak / 2**20

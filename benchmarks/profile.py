@@ -2,8 +2,8 @@
 
     python -m benchmarks.profile
 
-A few steps of configs/r50.py are traced by `jax.profiler`, and what each operation took is added up
-by the scope that the model gave it. About two minutes on two cores. The trace itself, for XProf or
+Some steps of configs/r50.py are traced by `jax.profiler`; the times of operations are summed by the
+model's scopes. About two minutes on two cores. The trace itself, for XProf or
 Perfetto, is written where `--trace FOLDER` says.
 """
 
@@ -33,15 +33,15 @@ CALLED = re.compile(r"calls=%?([\w.\-]+)")
 
 
 def part_of(name: str) -> tuple[str, str]:
-    """The part of the network and the direction of an operation, from its name in the program."""
-    part = next((each for each in PARTS if re.search(rf"\b{each}\b", name)), "other")
+    """Return the part of the network and the direction of an operation by its name."""
+    part = next((scope for scope in PARTS if re.search(rf"\b{scope}\b", name)), "other")
     if part in ("update", "other"):
         return part, ""
     return part, "backward" if "transpose(" in name else "forward"
 
 
 def names_of(program: str) -> dict[str, str]:
-    """The name of each operation of a compiled program, with the scopes that the model gave it.
+    """Return the name, with the model's scopes, of every operation of a compiled program.
 
     What the compiler put together without a name has that of the last operation inside, or else of
     an operand: of the backward pass if one is, as the gradient of a kernel has operands of both.
@@ -54,16 +54,16 @@ def names_of(program: str) -> dict[str, str]:
         inside = NAME.findall(bodies.get(called[1], "")) if called else []
         own = NAME.search(definition)
         names[operation] = own[1] if own else next(reversed(inside), "")
-    for operation, definition in definitions.items():  # each after its operands
+    for operation, definition in definitions.items():  # an operation follows its operands
         if not names[operation]:
-            operands = [names.get(each, "") for each in OPERAND.findall(definition)]
+            operands = [names.get(operand, "") for operand in OPERAND.findall(definition)]
             named = filter(None, operands)
             names[operation] = max(named, key=lambda name: "transpose(" in name, default="")
     return names
 
 
 def traced(ours: Ours, batch: dict, folder: Path) -> Counter[str]:
-    """Nanoseconds of each operation of the program, over all steps."""
+    """Return the nanoseconds of every operation of the program, over all steps."""
     ours.run(batch)
     with jax.profiler.trace(folder):
         for _ in range(STEPS):
@@ -81,7 +81,7 @@ def traced(ours: Ours, batch: dict, folder: Path) -> Counter[str]:
 
 
 def main() -> None:
-    """Trace, add up, and write the rows."""
+    """Trace, sum, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trace", type=Path, help="keep the trace in this folder")
     folder = parser.parse_args().trace

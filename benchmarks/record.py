@@ -32,7 +32,7 @@ class Row:
 
 
 def cpu() -> str:
-    """The processor, in words, and how many of its cores may be used."""
+    """Return the processor's name and how many cores may be used."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -42,14 +42,14 @@ def cpu() -> str:
 
 
 def device() -> str:
-    """What JAX computes on, in words."""
+    """Return the name of the device that JAX computes on."""
     import jax  # noqa: PLC0415 - scoring does without, and its memory is measured
 
     return cpu() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
 
 
 def seconds_of(run: Callable[[], object], *, at_least: float = 0.5) -> float:
-    """Seconds that a run takes: the mean of as many as fill the time."""
+    """Return the seconds of a run: the mean over as many runs as fill the time."""
     times, start = 0, time.perf_counter()
     while not times or time.perf_counter() - start < at_least:
         run()
@@ -60,7 +60,7 @@ def seconds_of(run: Callable[[], object], *, at_least: float = 0.5) -> float:
 def interleaved(
     *runs: Callable[[], object], rounds: int = 5, at_least: float = 0.5
 ) -> list[list[float]]:
-    """Seconds of each of the runs in each round: in turns, so that a busy machine is fair."""
+    """Return the seconds of all runs, round by round, taken in turns: load is shared fairly."""
 
     def turn(run: Callable[[], object]) -> float:
         time.sleep(PAUSE)
@@ -73,11 +73,11 @@ def interleaved(
 
 
 def against_peer(name: str, images: int, times: list[list[float]]) -> Row:
-    """Images a second from interleaved times, of ours and of a peer if there is one.
+    """Return images a second from interleaved times, of ours and of a peer if there is one.
 
-    The ratio is the median of those of each round.
+    The ratio is the median over the rounds.
     """
-    speeds = [images / statistics.median(each) for each in zip(*times, strict=True)]
+    speeds = [images / statistics.median(column) for column in zip(*times, strict=True)]
     ratios = [peer / ours for ours, *peers in times for peer in peers]
     return Row(
         name, device(), "images/s", *speeds, ratio=statistics.median(ratios) if ratios else None
@@ -85,7 +85,7 @@ def against_peer(name: str, images: int, times: list[list[float]]) -> Row:
 
 
 def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None:
-    """Print the rows, and write them to results/BENCHMARK.json with date, commit and versions.
+    """Print the rows and write them to results/BENCHMARK.json with date, commit and versions.
 
     Rows of other names and other devices stay in the file.
     """
@@ -104,7 +104,7 @@ def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None
     file = RESULTS / f"{benchmark}.json"
     found = json.loads(file.read_text()) if file.exists() else []
     new = {(row.name, row.device) for row in rows}
-    kept = [each for each in found if (each["name"], each["device"]) not in new]
+    kept = [row for row in found if (row["name"], row["device"]) not in new]
     kept += [dataclasses.asdict(row) | about for row in rows]
     lines = ",\n".join(map(json.dumps, kept))
     with atomic_write(file) as partial:
@@ -112,7 +112,7 @@ def record(benchmark: str, rows: Sequence[Row], packages: Sequence[str]) -> None
 
 
 def _commit() -> str:
-    """The commit, with a plus where files differ from it."""
+    """Return the commit, with a plus if files differ from it."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

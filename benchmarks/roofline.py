@@ -1,8 +1,8 @@
-"""How fast training could be, on machines that are not at hand: computed, not measured.
+"""Upper bounds on training speed for chips that are not at hand: computed, not measured.
 
     python -m benchmarks.roofline
 
-For each chip, the five sizes mixed: arithmetic by the network's count over the chip's peak, and
+With the five sizes mixed, for every chip: arithmetic by the network's count over its peak, and
 memory traffic by the compiler's own analysis over its bandwidth; the slower of the two bounds the
 speed. The traffic is an estimate, of the program that the compiler makes for the device at hand in
 float32, at half of it for bfloat16: another compiler fuses more or less. Half a minute.
@@ -31,7 +31,7 @@ CHIPS = {
 
 
 def main() -> None:
-    """Compute, and write the rows."""
+    """Compute and write the rows."""
     analysed = Ours("float32").compiled(random_batch(BATCH, SIDE))
     values = analysed.cost_analysis()["bytes accessed"] / 4 / BATCH  # of an image at SIDE
     sizes = r50.get_config().data.image_sizes

@@ -31,7 +31,7 @@ TOLERANCE = 1e-12
 
 
 def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Files of maps and masks: an ellipse, and what a network might make of it."""
+    """Write maps and masks: an ellipse, and a map that a network might make of it."""
     pairs = []
     for index in range(DIFFERENT):
         rng = np.random.default_rng(index)
@@ -49,7 +49,7 @@ def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def ours(pairs: list[tuple[Path, Path]], images: int, folder: Path) -> Figures:
-    """As mode score does it."""
+    """Score as `--mode score` does."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
         Task(str(index), map_path, functools.partial(read_mask, mask_path), stamp="")
@@ -62,7 +62,7 @@ def ours(pairs: list[tuple[Path, Path]], images: int, folder: Path) -> Figures:
 
 
 def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
-    """As PySODMetrics' own examples do it."""
+    """Score as the examples of PySODMetrics do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         f_measure = py_sod_metrics.Fmeasure()
@@ -90,7 +90,7 @@ def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
 
 
 def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
-    """MiB that a process of its own and the largest of its workers took at most."""
+    """Return the peak MiB of a process that scores and of the largest of its workers."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_peak, args=(sender, pairs, images))
@@ -108,7 +108,7 @@ def _send_peak(sender: Connection, pairs: list[tuple[Path, Path]], images: int) 
 
 
 def main() -> None:
-    """Measure, compare, and write the rows."""
+    """Measure, compare and write the rows."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         pairs = draw_pairs(folder)
@@ -119,7 +119,7 @@ def main() -> None:
         seconds = (time.perf_counter() - between, between - start)
         difference = max(abs(figures[name] - plain[name]) for name in figures)
         few, many = (peak_memory(pairs, images) for images in (FEW, MANY))
-    speed, plain_speed = (IMAGES / each for each in seconds)
+    speed, plain_speed = (IMAGES / time for time in seconds)
     title = f"scoring, {IMAGES} maps of {WIDTH}x{HEIGHT}, start included"
     rows = [
         Row(title, cpu(), "images/s", speed, plain_speed, speed / plain_speed),

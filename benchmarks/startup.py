@@ -25,7 +25,7 @@ TRAIN = (
 
 
 def seconds_of(cache: Path, *arguments: str) -> float:
-    """Seconds that `python main.py ARGUMENTS` takes."""
+    """Return the seconds of `python main.py ARGUMENTS`."""
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
     start = time.perf_counter()
     subprocess.run(
@@ -36,7 +36,7 @@ def seconds_of(cache: Path, *arguments: str) -> float:
 
 
 def main() -> None:
-    """Measure, and write the rows."""
+    """Measure and write the rows."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         picture = folder / "picture.png"

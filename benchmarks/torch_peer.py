@@ -202,8 +202,8 @@ class TorchClass(nn.Module):
         for stage, low in zip(reversed(self.stages), reversed(low_levels), strict=True):
             decoded.insert(0, stage(high, low, decoded[0]))
         logits = [
-            upsample(head(each).float(), images.shape[2:])[:, 0]
-            for head, each in zip(self.heads, decoded, strict=True)
+            upsample(head(stage).float(), images.shape[2:])[:, 0]
+            for head, stage in zip(self.heads, decoded, strict=True)
         ]
         return torch.stack(logits)
 

@@ -47,7 +47,7 @@ MIXED_STEPS = {"cpu": 5, "gpu": 50, "tpu": 50}
 
 
 def torch_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Eq. 14 and 15."""
+    """Compute the loss of eq. 14 and 15 in PyTorch."""
     masks = masks.expand_as(logits)
     maps = torch.sigmoid(logits)
     pixel = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(2, 3))
@@ -66,10 +66,10 @@ def torch_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 class Peer:
-    """PyTorch's step."""
+    """A training step in PyTorch."""
 
     def __init__(self, ours: Ours, dtype: str) -> None:
-        """From our weights."""
+        """Start from the weights of `ours`."""
         model = r50.get_config().model
         self.device = "cuda" if jax.default_backend() == "gpu" else "cpu"
         network = load(TorchClass(model.stage_sizes, model.width, model.features), ours.variables)
@@ -81,7 +81,7 @@ class Peer:
         )
 
     def run(self, batch: dict[str, np.ndarray]) -> float:
-        """One step; gives its loss."""
+        """Run one step and return its loss."""
         images = torch.tensor(batch["image"]).to(self.device).permute(0, 3, 1, 2).float()
         mean, std = (
             torch.tensor(x, device=self.device)[:, None, None] for x in (RGB_MEAN, RGB_STD)
@@ -98,12 +98,12 @@ class Peer:
 
 
 def peers_of(ours: Ours, dtype: str) -> list[Peer]:
-    """PyTorch's step, where it runs on the same device."""
+    """Return PyTorch's step, or nothing if PyTorch cannot use the same device."""
     return [] if jax.default_backend() == "tpu" else [Peer(ours, dtype)]
 
 
 def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
-    """Images a second of both, the parts of ours, and its memory."""
+    """Measure images a second of both, and the parts and memory of ours."""
     ours = Ours(dtype)
     peers = peers_of(ours, dtype)
     batch = random_batch(batch_size, side)
@@ -111,7 +111,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
     for expected in (peer.run(batch) for peer in peers):
         if not abs(first - expected) < TOLERANCE[dtype] * expected:
             raise SystemExit(f"the first losses differ: {first} ours, {expected} PyTorch's")
-    runs = [functools.partial(each.run, batch) for each in (ours, *peers)]
+    runs = [functools.partial(runner.run, batch) for runner in (ours, *peers)]
     times = interleaved(*runs, rounds=ROUNDS)
     title = f"training step, {side}x{side}, batch {batch_size}, {dtype}"
     whole = against_peer(title, batch_size, times)
@@ -129,7 +129,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
 
 
 def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
-    """Seconds of forward pass with loss, of what the gradient adds to that, and of the update."""
+    """Measure the seconds of forward pass with loss, backward pass, and update."""
     variables, examples = jax.device_put((ours.variables, batch))
 
     @jax.jit
@@ -158,12 +158,12 @@ def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
 
 
 def mixed(batch_size: int, dtype: str) -> Row:
-    """Both with the five sizes drawn for each batch, after all are compiled."""
+    """Measure both with the five sizes mixed, after all are compiled."""
     ours, sizes = Ours(dtype), r50.get_config().data.image_sizes
     both = [ours, *peers_of(ours, dtype)]
     of_size = {side: random_batch(batch_size, side) for side in sizes}
-    for each, batch in itertools.product(both, of_size.values()):
-        each.run(batch)
+    for runner, batch in itertools.product(both, of_size.values()):
+        runner.run(batch)
     steps = MIXED_STEPS[jax.default_backend()]
 
     def some_steps(run: Callable[[dict[str, np.ndarray]], float], rounds: Iterator[int]) -> None:
@@ -171,9 +171,9 @@ def mixed(batch_size: int, dtype: str) -> Row:
         for step in range(first, first + steps):
             run(of_size[size_of_batch(step, sizes, seed=0)])
 
-    # Each has a count of its own, so that both meet the same sizes.
-    runs = [functools.partial(some_steps, each.run, itertools.count(step=steps))
-            for each in both]  # fmt: skip
+    # A count for either, so that both get the same sizes.
+    runs = [functools.partial(some_steps, runner.run, itertools.count(step=steps))
+            for runner in both]  # fmt: skip
     times = interleaved(*runs, rounds=ROUNDS)
     name = f"training step, five sizes mixed, batch {batch_size}, {dtype}"
     return against_peer(name, steps * batch_size, times)
@@ -188,7 +188,7 @@ ELSEWHERE = (
 
 
 def main() -> None:
-    """Measure, and write the rows of each case: the next may need too much memory."""
+    """Measure case by case, writing rows at once: the next case may run out of memory."""
     packages = ("jax", "flax", "optax", "torch")
     on_cpu = jax.default_backend() == "cpu"
     record("training", [mixed(2, "float32") if on_cpu else mixed(32, "bfloat16")], packages)

@@ -1,6 +1,7 @@
-"""House rules: imports run one way, functions and files stay short, one file a third party."""
+"""House rules: imports run one way, functions and files are short, docstrings are plain."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,54 @@ def test_functions_and_files_stay_short():
     lengths.sort()
     assert lengths[len(lengths) // 2] <= 12
     assert lengths[int(len(lengths) * 0.9)] <= 35
+
+
+# The verbs that docstrings of functions begin with; a new one is added here.
+VERBS = """
+Add Apply Ask Assign Block Blend Build Call Check Choose Close Compare Compute Continue Convert
+Copy Count Create Decode Delete Describe Divide Download Draw Drop End Enter Evaluate Export
+Fetch Fill Find Fit Flush Forward Fuse Gather Get Give Hash Hold Ignore Initialize Join Keep
+Leave Let List Load Log Look Make Mark Match Measure Merge Move Name Normalize Note Open Paint
+Pad Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise Read Record Refine Release
+Remember Remove Rename Render Replace Report Reshape Resize Restore Resume Return Run Sample
+Save Say Score Send Set Shift Show Shut Skip Sort Split Start Stop Store Stretch Sum Take Test
+Train Transfer Translate Try Turn Undo Unpack Update Upsample Use Validate Verify Wait Write
+Yield
+"""
+
+
+def documented_functions():
+    """Each function of the product that has a docstring, with the docstring's first line."""
+    for path in PRODUCT:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                text = ast.get_docstring(node)
+                if text:
+                    yield f"{path.relative_to(ROOT)}:{node.name}", text.splitlines()[0]
+
+
+def test_docstrings_of_functions_begin_with_a_verb_and_fit_a_line():
+    wrong = [
+        f"{place}: {line}"
+        for place, line in documented_functions()
+        if line.split()[0].rstrip(",.:") not in VERBS.split() or len(line) > 90
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_docstrings_begin_with_no_question_word():
+    for path in PRODUCT:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                first = (ast.get_docstring(node) or "Return").split()[0]
+                assert first not in {"What", "Whether", "Where", "Which", "How"}, f"{path}: {first}"
+
+
+def test_library_code_names_no_flag():
+    command_line = {"cli.py", "config.py", "modes"}
+    for path in PACKAGE:
+        if path.relative_to(ROOT / "class_jax").parts[0] in command_line:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"(?<!-)--[a-z]\w+", node.value), f"{path}:{node.lineno}"

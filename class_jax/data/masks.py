@@ -1,0 +1,187 @@
+"""Masks and saliency maps as people store them, read as 8-bit grey.
+
+Every guess that could be wrong has a name, so that a data set's check can report it: see `Reading`.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from class_jax.errors import UserError
+
+ALPHA = "taken from alpha"
+SCALED = "scaled so that the higher of two values is 255"
+EIGHT_OF_SIXTEEN = "16-bit files that hold 8 bits"
+CLASSES = "class numbers"
+ANY = "any"  # every class above 0 is salient
+VOC_BORDER = 255  # between objects, of no class
+SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is not class numbers
+# JPEG stores a grey image's colour channels apart and rounds each: a few levels are no colour.
+GREY_TOLERANCE = 8
+
+
+class Reading(NamedTuple):
+    """A mask or map, and how it was read if that was a guess."""
+
+    levels: np.ndarray  # uint8 [H, W]
+    guess: str | None = None  # ALPHA, SCALED, EIGHT_OF_SIXTEEN or CLASSES
+
+
+def mask_of(image: Image.Image, name: str, *, salient: Collection[int | str] = ()) -> Reading:
+    """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
+
+    Soft values are kept; 0/1 and two values of which the higher is at least 127 become 0/255.
+    An alpha channel that varies is the mask. With `salient`, values are class numbers.
+
+    Args:
+      image: grey of 1, 8 or 16 bits, RGB of equal channels, a palette, with or without alpha.
+      name: of the file, for messages.
+      salient: the class numbers that are salient, or "any" for all above 0.
+
+    Raises:
+      UserError: colours, class numbers without `salient`, or values that are no mask.
+    """
+    if salient:
+        return Reading(_select_classes(_class_numbers(image, name), salient), CLASSES)
+    if (alpha := _varying_alpha(image)) is not None:
+        return Reading(alpha, ALPHA)
+    if image.mode == "P":
+        return _palette_mask(image, name)
+    levels, deep = _grey(image, name)
+    return _full_range(levels, name, EIGHT_OF_SIXTEEN if deep else None)
+
+
+def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
+    """Return the saliency map in an image: uint8 [H, W], its levels as stored.
+
+    Args:
+      image: as for `mask_of`; 16 bits are rounded to 8, floats in 0–1 scaled by 255.
+      name: of the file, for messages.
+      highest: the level that stands for 1, if it is not the format's highest.
+
+    Raises:
+      UserError: colours, or values that are no map.
+    """
+    if (alpha := _varying_alpha(image)) is not None:
+        return Reading(alpha, ALPHA)
+    if highest is not None:
+        values = _raw_grey(image, name).astype(np.float64)
+        if values.max() > highest:
+            raise UserError(f"{name} holds values up to {values.max():g}, above {highest}.")
+        return Reading(np.rint(values * (255 / highest)).astype(np.uint8))
+    values = _raw_grey(image, name)
+    if values.dtype == np.uint8:
+        return Reading(values)
+    return Reading(_to_8_bits(values, name))
+
+
+def highest_value(image: Image.Image, name: str) -> int | None:
+    """Return the highest value of a 16-bit grey image; None for any other image."""
+    if not image.mode.startswith("I"):
+        return None
+    return int(_raw_grey(image, name).max())
+
+
+def _varying_alpha(image: Image.Image) -> np.ndarray | None:
+    """Return the alpha channel if it says anything: it varies, or all is transparent."""
+    if not image.has_transparency_data:
+        return None
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return alpha if alpha.min() < 255 else None
+
+
+def _palette_mask(image: Image.Image, name: str) -> Reading:
+    """Read a palette of greys by its greys, a coloured one by its indices."""
+    colours = np.asarray(image.convert("RGB"))
+    if _spread(colours) <= GREY_TOLERANCE:
+        return _full_range(colours[..., 1], name, None)
+    indices = np.asarray(image)
+    if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
+        return Reading(np.where(indices > 0, np.uint8(255), np.uint8(0)))
+    raise _class_error(name, f"is a palette of the numbers {_some(indices)}")
+
+
+def _full_range(levels: np.ndarray, name: str, guess: str | None) -> Reading:
+    """Scale 0/1 and other pairs of values to 0/255; refuse class numbers."""
+    highest = int(levels.max())
+    if highest in (0, 255):
+        return Reading(levels, guess)
+    if highest == 1:
+        return Reading(levels * np.uint8(255), guess)
+    if len(np.unique(levels)) <= 2 and highest >= SMALLEST_FULL:
+        return Reading(np.rint(levels * (255 / highest)).astype(np.uint8), SCALED)
+    if highest <= SMALLEST_FULL:
+        raise _class_error(name, f"has {highest} as its highest value")
+    return Reading(levels, guess)
+
+
+def _class_error(name: str, found: str) -> UserError:
+    return UserError(
+        f"{name} {found}: class numbers? Expected 0/1 or 0/255; config.data.salient says which "
+        "classes are salient."
+    )
+
+
+def _class_numbers(image: Image.Image, name: str) -> np.ndarray:
+    """Return the class of each pixel, of a palette its index."""
+    return np.asarray(image) if image.mode == "P" else _raw_grey(image, name)
+
+
+def _select_classes(classes: np.ndarray, salient: Collection[int | str]) -> np.ndarray:
+    """Return 255 for the salient classes and 0 for others and for VOC's border."""
+    if ANY in salient:
+        chosen = (classes > 0) & (classes != VOC_BORDER)
+    else:
+        chosen = np.isin(classes, [int(number) for number in salient])
+    return np.where(chosen, np.uint8(255), np.uint8(0))
+
+
+def _grey(image: Image.Image, name: str) -> tuple[np.ndarray, bool]:
+    """Return 8-bit grey, and whether it came from a 16-bit file that uses 8 bits only."""
+    values = _raw_grey(image, name)
+    if values.dtype == np.uint8:
+        return values, False
+    if values.dtype.kind != "f" and values.max() <= 255:
+        return values.astype(np.uint8), True
+    return _to_8_bits(values, name), False
+
+
+def _to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
+    """Scale 16-bit integers, or floats in 0-1, to 8 bits."""
+    if values.dtype.kind != "f":
+        return np.rint(values / 257).astype(np.uint8)
+    if values.max() > 1:
+        raise UserError(f"{name} holds floats outside 0-1: save it with 8 or 16 bits.")
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
+    """Return the values of a grey image as stored: uint8, 16-bit integers or floats."""
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+            raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
+        return values
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))
+    colours = np.asarray(image.convert("RGB"))
+    if (spread := _spread(colours)) > GREY_TOLERANCE:
+        raise UserError(
+            f"{name} is in colour, and masks and maps must be grey: its channels differ by up to "
+            f"{spread}."
+        )
+    return colours[..., 1]
+
+
+def _spread(colours: np.ndarray) -> int:
+    """Return by how much the channels of a pixel differ at most."""
+    red, green, blue = np.moveaxis(colours, -1, 0)  # a reduction over three would take longer
+    highest = np.maximum(np.maximum(red, green), blue)
+    return int((highest - np.minimum(np.minimum(red, green), blue)).max())
+
+
+def _some(values: np.ndarray) -> str:
+    found = np.unique(values)
+    return ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")

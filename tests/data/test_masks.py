@@ -1,0 +1,210 @@
+"""Masks and maps of every kind that people have come out with the right values, or are refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from class_jax.data.masks import (
+    ALPHA,
+    CLASSES,
+    EIGHT_OF_SIXTEEN,
+    SCALED,
+    highest_value,
+    map_of,
+    mask_of,
+)
+from class_jax.errors import UserError
+
+rng = np.random.default_rng(0)
+DISC = np.hypot(*(np.mgrid[:24, :32] - np.array([12, 16])[:, None, None])) < 8
+FULL = np.where(DISC, 255, 0).astype(np.uint8)
+SOFT = (FULL * rng.uniform(0.5, 1, FULL.shape)).astype(np.uint8)
+SOFT[12, 16] = 255
+PHOTO = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+def rgba(colours, alpha):
+    return Image.fromarray(np.dstack([np.broadcast_to(colours, (24, 32, 3)), alpha]).astype("u1"))
+
+
+def palette(indices, colours):
+    image = Image.fromarray(indices.astype(np.uint8), "P")
+    image.putpalette(list(np.ravel(colours)))
+    return image
+
+
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+CLASS_MASK = np.where(DISC, 1, 0)
+CLASS_MASK[:4] = 2
+
+
+@pytest.mark.parametrize("constant", [0, 255, 90])
+@pytest.mark.parametrize("alpha", [FULL, SOFT])
+def test_an_alpha_channel_over_one_colour_is_the_mask(constant, alpha):
+    levels, guess = mask_of(rgba([constant] * 3, alpha), "x.png")
+    np.testing.assert_array_equal(levels, alpha)
+    assert guess == ALPHA
+
+
+def test_the_alpha_of_a_cut_out_is_the_mask():
+    levels, guess = mask_of(rgba(PHOTO, FULL), "x.png")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess == ALPHA
+
+
+def test_the_alpha_of_grey_with_alpha_is_the_mask():
+    image = Image.merge("LA", (Image.new("L", (32, 24)), Image.fromarray(FULL)))
+    levels, guess = mask_of(image, "x.png")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess == ALPHA
+
+
+def test_the_transparent_colour_of_a_palette_is_background():
+    image = palette(DISC, [(0, 0, 0), (0, 0, 0)])
+    image.info["transparency"] = 0
+    levels, guess = mask_of(image, "x.png")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess == ALPHA
+
+
+def test_an_opaque_alpha_says_nothing():
+    assert mask_of(rgba(FULL[..., None], np.full_like(FULL, 255)), "x").guess is None
+    np.testing.assert_array_equal(mask_of(rgba(FULL[..., None], 255 + 0 * FULL), "x").levels, FULL)
+
+
+def test_a_mask_of_which_nothing_is_visible_is_empty():
+    assert mask_of(rgba([255] * 3, 0 * FULL), "x.png").levels.max() == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_soft_values_stay(dtype):
+    levels, _ = mask_of(Image.fromarray(SOFT.astype(dtype)), "x.png")
+    np.testing.assert_array_equal(levels, SOFT)
+
+
+@pytest.mark.parametrize("highest", [1, 255])
+def test_two_levels_need_no_word(highest):
+    mask = DISC.astype(np.uint8) * np.uint8(highest)
+    assert mask_of(Image.fromarray(mask), "x").guess is None
+    np.testing.assert_array_equal(mask_of(Image.fromarray(mask), "x").levels, FULL)
+
+
+@pytest.mark.parametrize("highest", [127, 128, 200, 254])
+def test_the_higher_of_two_values_becomes_255(highest):
+    mask = DISC.astype(np.uint8) * np.uint8(highest)
+    levels, guess = mask_of(Image.fromarray(mask), "x.png")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess == SCALED
+
+
+@pytest.mark.parametrize("mode", ["1", "RGB", "I;16"])
+def test_every_way_to_store_two_levels_gives_them(mode):
+    image = {
+        "1": Image.fromarray(DISC),
+        "RGB": Image.fromarray(FULL).convert("RGB"),
+        "I;16": Image.fromarray(FULL.astype(np.uint16) * 257),
+    }[mode]
+    assert image.mode == mode
+    np.testing.assert_array_equal(mask_of(image, "x.png").levels, FULL)
+
+
+def test_sixteen_bits_that_hold_eight_are_said():
+    assert mask_of(Image.fromarray(FULL.astype(np.uint16)), "x").guess == EIGHT_OF_SIXTEEN
+
+
+@pytest.mark.parametrize("classes", [(0, 38), (0, 1, 2), (0, 5, 100), (0, 2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_class_numbers_are_refused_with_the_highest_and_the_leaf(classes, dtype):
+    values = np.resize(np.array(classes, dtype), (24, 32))
+    with pytest.raises(UserError) as error:
+        mask_of(Image.fromarray(values), "a.png")
+    assert f"a.png has {classes[-1]} as its highest value: class numbers?" in str(error.value)
+    assert "0/1 or 0/255" in str(error.value)
+    assert "config.data.salient" in str(error.value)
+
+
+def test_a_palette_of_classes_is_refused():
+    with pytest.raises(UserError, match=r"a palette of the numbers 0, 1, 2: class numbers\?"):
+        mask_of(palette(CLASS_MASK, VOC), "a.png")
+
+
+@pytest.mark.parametrize(("salient", "chosen"), [((1,), [1]), ((2,), [2]), (("any",), [1, 2])])
+@pytest.mark.parametrize("stored", ["palette", "grey", "sixteen bits"])
+def test_the_classes_that_are_salient_make_the_mask(salient, chosen, stored):
+    border = CLASS_MASK.copy()
+    border[:, 0] = 255  # VOC's border between objects
+    image = {
+        "palette": palette(border, VOC + [(0, 0, 0)] * 252 + [(224, 224, 192)]),
+        "grey": Image.fromarray(border.astype(np.uint8)),
+        "sixteen bits": Image.fromarray(border.astype(np.uint16)),
+    }[stored]
+    levels, guess = mask_of(image, "x.png", salient=salient)
+    np.testing.assert_array_equal(levels, 255 * np.isin(border, chosen))
+    assert guess == CLASSES
+
+
+def test_a_coloured_palette_of_two_indices_is_a_mask():
+    levels, _ = mask_of(palette(DISC, [(0, 0, 0), (128, 0, 0)]), "x.png")
+    np.testing.assert_array_equal(levels, FULL)
+
+
+def test_a_palette_of_greys_gives_its_greys():
+    indices = rng.integers(0, 3, (24, 32))
+    greys = np.array([0, 90, 255])
+    image = palette(indices, np.repeat(greys[:, None], 3, axis=1))
+    np.testing.assert_array_equal(mask_of(image, "x").levels, greys[indices])
+
+
+def test_colours_are_refused():
+    for read in (mask_of, map_of):
+        with pytest.raises(UserError, match=r"a.png is in colour"):
+            read(Image.fromarray(PHOTO), "a.png")
+
+
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_every_mask_comes_out_full_or_is_refused(low, high):
+    values = np.where(DISC, high, low).astype(np.uint8)
+    try:
+        levels, _ = mask_of(Image.fromarray(values), "x.png")
+    except UserError:
+        assert 2 <= max(low, high) < 127
+    else:
+        assert levels.max() in (0, 255)
+
+
+def test_a_map_keeps_its_levels():
+    low = (SOFT // 8).astype(np.uint8)
+    np.testing.assert_array_equal(map_of(Image.fromarray(low), "x.png").levels, low)
+
+
+def test_sixteen_bits_of_a_map_are_rounded_to_eight():
+    deep = (SOFT.astype(np.uint16) << 8) + 7
+    expected = np.rint(deep.astype(np.float64) / 257)
+    np.testing.assert_array_equal(map_of(Image.fromarray(deep), "x.png").levels, expected)
+
+
+def test_a_map_of_floats_is_scaled_from_0_1():
+    floats = (SOFT / 255).astype(np.float32)
+    np.testing.assert_array_equal(map_of(Image.fromarray(floats), "x.tif").levels, SOFT)
+    with pytest.raises(UserError, match="outside 0-1"):
+        map_of(Image.fromarray(floats * 200), "x.tif")
+
+
+def test_a_highest_level_of_a_map_may_be_given():
+    image = Image.fromarray(SOFT.astype(np.uint16))
+    assert highest_value(image, "a.png") == 255
+    assert highest_value(Image.fromarray(SOFT), "a.png") is None
+    np.testing.assert_array_equal(map_of(image, "a.png", highest=255).levels, SOFT)
+    half = np.rint(SOFT * (255 / 510))
+    np.testing.assert_array_equal(map_of(image, "a.png", highest=510).levels, half)
+    with pytest.raises(UserError, match="holds values up to 255, above 100"):
+        map_of(image, "a.png", highest=100)
+
+
+@pytest.mark.parametrize("colours", [[255] * 3, PHOTO])
+def test_the_alpha_of_a_cut_out_is_its_map(colours):
+    levels, guess = map_of(rgba(colours, SOFT), "x.png")
+    np.testing.assert_array_equal(levels, SOFT)
+    assert guess == ALPHA

@@ -1,0 +1,83 @@
+"""Matching names of files that belong together: images with masks, masks with maps.
+
+A name is a path below a folder without its suffix. Publishers and tools add to names: `a_mask`,
+`a_sal_fuse`, `pred_a`, `a.jpg` (of `a.jpg.png`), or change their case.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+
+SEPARATORS = "_. -"
+KNOWN_ENDINGS = (
+    *("_mask", "-mask", "_gt", "-gt", "_label", "_matte", "_alpha", "_segmentation"),
+    *("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map"),
+)
+
+Rename = Callable[[str], str]
+
+
+def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, str]:
+    """Return for each wanted name the found one that belongs to it, in the order of `wanted`.
+
+    Equal names match first; then names without a known ending or one that all of the rest share,
+    then without a beginning that they share, then without regard to case. A name that two found
+    ones would match stays without a partner.
+    """
+    matches = {name: name for name in wanted if name in set(found)}
+    for rename in _ways_to_rename([name for name in found if name not in matches]):
+        taken = set(matches.values())
+        rest = [name for name in found if name not in taken]
+        renamed = {rename(name): name for name in rest}
+        counts = Counter(map(rename, rest))
+        for name in wanted:
+            if name not in matches and counts[name] == 1:
+                matches[name] = renamed[name]
+    matches |= _match_without_case(
+        [name for name in wanted if name not in matches],
+        [name for name in found if name not in set(matches.values())],
+    )
+    return {name: matches[name] for name in wanted if name in matches}
+
+
+def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
+    """Yield functions that take what was added off a name, the least of it first."""
+    endings, beginnings = _shared_ends(names), _shared_starts(names)
+    for ending in sorted({*endings, *KNOWN_ENDINGS}, key=len):
+        yield lambda name, ending=ending: name.removesuffix(ending)
+    for beginning in sorted(beginnings, key=len):
+        yield lambda name, beginning=beginning: _without_start(name, beginning)
+    for beginning in beginnings:
+        for ending in endings:
+            yield lambda name, b=beginning, e=ending: _without_start(name, b).removesuffix(e)
+
+
+def _shared_ends(names: Collection[str]) -> list[str]:
+    """Return what all names end in, from a separator on; a single name tells nothing."""
+    first = next(iter(names), "").rpartition("/")[2]
+    ends = (first[i:] for i, letter in enumerate(first) if i and letter in SEPARATORS)
+    return [end for end in ends if len(names) > 1 and all(n.endswith(end) for n in names)]
+
+
+def _shared_starts(names: Collection[str]) -> list[str]:
+    """Return what the file names all begin with, up to a separator."""
+    files = [name.rpartition("/")[2] for name in names]
+    first = next(iter(files), "")
+    starts = [first[: match.end()] for match in re.finditer(f"[{SEPARATORS}]", first)]
+    return [s for s in starts if len(files) > 1 and all(f.startswith(s) and f != s for f in files)]
+
+
+def _without_start(name: str, beginning: str) -> str:
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.removeprefix(beginning)
+
+
+def _match_without_case(wanted: Collection[str], found: Collection[str]) -> dict[str, str]:
+    """Match names that differ in case alone, if only one does on either side."""
+    folded = {name.casefold(): name for name in found}
+    of_found, of_wanted = (Counter(map(str.casefold, names)) for names in (found, wanted))
+    return {
+        name: folded[key]
+        for name in wanted
+        if of_found[key := name.casefold()] == 1 == of_wanted[key]
+    }

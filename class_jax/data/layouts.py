@@ -1,0 +1,167 @@
+"""Finding the folder of images and the folder of masks in what people have on their disks."""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from class_jax.errors import UserError
+from class_jax.text import list_lines, list_names
+
+IMAGE_WORDS = """
+image images img imgs im rgb input inputs jpeg jpg photo photos picture pictures original originals
+source sources src
+"""
+MASK_WORDS = """
+mask masks gt gts groundtruth groundtruths ground truth truths label labels target targets
+annotation annotations segmentation segmentations class matte mattes alpha alphas saliency
+"""
+# Published sets whose two folders share no other words.
+PUBLISHED = (
+    ("dut-omron-image", "pixelwisegt-new-png"),
+    ("datasets/imgs/pascal", "datasets/masks/pascal"),
+)
+
+
+class Layout(NamedTuple):
+    """Where the images and the masks of a data set lie; `flat` if in one folder."""
+
+    images: Path
+    masks: Path
+
+    @property
+    def is_flat(self) -> bool:
+        """Return whether images and masks lie side by side in one folder."""
+        return self.images == self.masks
+
+
+def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> Layout:
+    """Return the folders of images and masks in `root`, or in the only sub-folder that has such.
+
+    Any usual name of a folder of images goes with any usual one of masks, if what else the names
+    say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
+
+    Args:
+      root: folder that the user named.
+      leaf: configuration leaf or flag that named it, for messages.
+      images: folder of images below `root`, if the user named it.
+      masks: folder of masks below `root`, likewise.
+
+    Raises:
+      UserError: no such folder, no known layout in it, or several.
+    """
+    if not root.is_dir():
+        found = "is a file, not a folder of images and masks" if root.exists() else "does not exist"
+        raise UserError(f"{leaf} = {root} {found}.")
+    if images or masks:
+        return _named_layout(root, images, masks)
+    layouts = layouts_in(root)
+    if not layouts:
+        layouts = [layout for folder in folders_in(root) for layout in layouts_in(folder)]
+    if not layouts and _is_flat(root):
+        layouts = [Layout(root, root)]
+    if not layouts:
+        raise UserError(
+            f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
+            f"{list_names(folder.name for folder in folders_in(root)) or 'none'}): expected for "
+            "example images and masks, or name them: config.data.images=FOLDER and "
+            "config.data.masks=FOLDER, below that folder."
+        )
+    if len(layouts) > 1:
+        pairs = [f"{_below(pair.images, root)} with {_below(pair.masks, root)}" for pair in layouts]
+        raise UserError(
+            f"{leaf} = {root} holds several sets:{list_lines(pairs)}\nName one: config.data.images="
+            f"{_below(layouts[0].images, root)} and config.data.masks="
+            f"{_below(layouts[0].masks, root)}, for example."
+        )
+    return layouts[0]
+
+
+def layouts_in(root: Path) -> list[Layout]:
+    """Return all layouts whose two folders lie in `root`, or as a published set has them."""
+    found = [Layout(*pair) for names in PUBLISHED if (pair := _published(root, names))]
+    kinds = [(folder, *kind_of(folder.name)) for folder in folders_in(root)]
+    for images, kind, rest in kinds:
+        if kind == "images":
+            found += [
+                Layout(images, masks)
+                for masks, other, its_rest in kinds
+                if (other, its_rest) == ("masks", rest)
+            ]
+    return found
+
+
+def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return "images", "masks" or None for a folder's name, and what else the name says."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    words = re.split(r"[\W_]+", spaced.lower())
+    for kind, known in (("masks", MASK_WORDS.split()), ("images", IMAGE_WORDS.split())):
+        if any(word in known for word in words):
+            return kind, tuple(word for word in words if word and word not in known)
+    return None, ()
+
+
+def folders_in(root: Path) -> list[Path]:
+    """Return the sub-folders of a folder, links to folders included, sorted."""
+    with os.scandir(root) as entries:
+        return sorted(Path(root, entry.name) for entry in entries if _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    hidden = entry.name.startswith(".") or entry.name.lower() == "__macosx"
+    return not hidden and entry.is_dir()
+
+
+def _published(root: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:
+    images, masks = (_find_below(root, name) for name in names)
+    return (images, masks) if images and masks else None
+
+
+def _find_below(root: Path, wanted: str) -> Path | None:
+    """Return the folder `wanted` below `root`, in letters of any case."""
+    folder = root
+    for part in wanted.split("/"):
+        matches = [inner for inner in folders_in(folder) if inner.name.lower() == part]
+        if not matches:
+            return None
+        folder = matches[0]
+    return folder
+
+
+def _named_layout(root: Path, images: str, masks: str) -> Layout:
+    if not (images and masks):
+        raise UserError(
+            "config.data.images and config.data.masks belong together: name both folders."
+        )
+    layout = Layout(root / images, root / masks)
+    for name, folder in (("images", layout.images), ("masks", layout.masks)):
+        if not folder.is_dir():
+            raise UserError(f"config.data.{name}: there is no folder {folder}.")
+    return layout
+
+
+def _is_flat(root: Path) -> bool:
+    """Return whether x.jpg lies beside x.png, or x_mask.png, in the folder itself."""
+    files = [path for path in root.iterdir() if path.suffix and path.is_file()]
+    images, masks = split_flat(files)
+    return bool(images and masks)
+
+
+def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Split the files of one folder into images and masks.
+
+    A PNG is a mask if its name has a mask's ending (`x_mask.png`), or if a JPEG of its name lies
+    beside it.
+    """
+    photos = {path.stem for path in files if path.suffix.lower() in (".jpg", ".jpeg")}
+    masks = [path for path in files if _is_flat_mask(path, photos)]
+    return [path for path in files if path not in set(masks)], masks
+
+
+def _is_flat_mask(path: Path, photos: set[str]) -> bool:
+    has_ending = re.search(r"[_-](mask|gt|label|matte|alpha|segmentation)$", path.stem.lower())
+    return bool(has_ending) or (path.suffix.lower() == ".png" and path.stem in photos)
+
+
+def _below(folder: Path, root: Path) -> str:
+    return folder.relative_to(root).as_posix()

@@ -1,0 +1,100 @@
+"""Folders of images and masks are found under the names that people give them."""
+
+import pytest
+
+from class_jax.data.layouts import find_layout, kind_of, split_flat
+from class_jax.errors import UserError
+
+LAYOUTS = [
+    ("images", "masks"), ("images", "mask"), ("image", "masks"), ("images", "gt"),
+    ("image", "gt"), ("Img", "GT"), ("img", "mask"), ("images", "labels"),
+    ("JPEGImages", "SegmentationClass"), ("RGB", "GT"), ("imgs", "masks"), ("inputs", "targets"),
+    ("im_aug", "gt_aug"), ("Train-Image", "Train-Mask"), ("Image-train", "Mask-train"),
+    ("images", "ground_truth_mask"), ("Images", "Ground Truth"), ("images", "GroundTruth"),
+    ("DUTS-TR-Image", "DUTS-TR-Mask"), ("DUTS-TE-Image", "DUTS-TE-Mask"), ("imgs", "gts"),
+    ("DUT-OMRON-image", "pixelwiseGT-new-PNG"), ("datasets/imgs/pascal", "datasets/masks/pascal"),
+    ("train_images", "train_masks"), ("im", "gt"), ("image", "alpha"), ("photos", "mattes"),
+    ("inputs", "annotations"), ("src", "mask"), ("img", "gt_masks"), ("image", "segmentations"),
+]  # fmt: skip
+
+
+def make(root, *folders):
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+    return root
+
+
+@pytest.mark.parametrize(("images", "masks"), LAYOUTS)
+@pytest.mark.parametrize("inside", [".", "DIS-TR"])
+def test_usual_names_are_found_in_a_folder_or_its_only_one(tmp_path, images, masks, inside):
+    root = make(tmp_path, f"{inside}/{images}", f"{inside}/{masks}", "notes")
+    layout = find_layout(root, leaf="config.data.root")
+    assert layout == (root / inside / images, root / inside / masks)
+    assert not layout.is_flat
+
+
+def test_links_to_folders_serve(tmp_path):
+    make(tmp_path, "real/one", "real/two")
+    (tmp_path / "images").symlink_to("real/one")
+    (tmp_path / "masks").symlink_to("real/two")
+    assert find_layout(tmp_path, leaf="x") == (tmp_path / "images", tmp_path / "masks")
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train/images", "train/masks", "val/images", "val/masks"),
+        ("images", "gt", "masks"),
+        ("train-image", "train-mask", "test-image", "test-mask"),
+    ],
+)
+def test_several_sets_are_all_named_with_the_leaves_that_choose(tmp_path, folders):
+    with pytest.raises(UserError) as error:
+        find_layout(make(tmp_path, *folders), leaf="config.data.root")
+    for folder in folders:
+        assert folder in str(error.value)
+    assert "config.data.images=" in str(error.value)
+    assert "config.data.masks=" in str(error.value)
+
+
+def test_the_user_names_the_two_folders(tmp_path):
+    make(tmp_path, "train/images", "train/masks", "val/images", "val/masks", "x")
+    layout = find_layout(tmp_path, leaf="x", images="train/images", masks="train/masks")
+    assert layout == (tmp_path / "train/images", tmp_path / "train/masks")
+    with pytest.raises(UserError, match="belong together"):
+        find_layout(tmp_path, leaf="x", images="train/images")
+    with pytest.raises(UserError, match=r"config\.data\.masks: there is no folder .*nowhere"):
+        find_layout(tmp_path, leaf="x", images="train/images", masks="nowhere")
+
+
+@pytest.mark.parametrize("mask", ["a.png", "a_mask.png", "a-mask.png", "a_gt.png"])
+def test_images_and_masks_in_one_folder(tmp_path, mask):
+    for name in ("a.jpg", mask):
+        (tmp_path / name).write_text("")
+    layout = find_layout(tmp_path, leaf="x")
+    assert layout.is_flat
+    images, masks = split_flat([tmp_path / "a.jpg", tmp_path / mask])
+    assert (images, masks) == ([tmp_path / "a.jpg"], [tmp_path / mask])
+
+
+def test_images_alone_are_no_set(tmp_path):
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match="no folder of images beside a folder of masks"):
+        find_layout(tmp_path, leaf="x")
+
+
+def test_what_is_there_instead_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"x = .*nowhere does not exist"):
+        find_layout(tmp_path / "nowhere", leaf="x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file"):
+        find_layout(tmp_path / "file", leaf="x")
+    make(tmp_path, "cats", "dogs")
+    with pytest.raises(UserError, match=r"folders: cats, dogs"):
+        find_layout(tmp_path, leaf="x")
+
+
+@pytest.mark.parametrize("name", ["edges", "depth", "results", "scribbles", "trimaps"])
+def test_other_folders_are_neither(name):
+    assert kind_of(name) == (None, ())

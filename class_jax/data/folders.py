@@ -1,117 +1,98 @@
-"""Folders as people have them: layouts of images and masks, and the image files below a folder."""
+"""Image files below a folder, and what is left out of it."""
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from class_jax.errors import UserError
+from class_jax.data.images import readable_suffixes
 
-IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"))
 JUNK_FOLDER = "__macosx"
-
-# (images, masks) as data sets unpack and as people lay them out; compared without case.
-LAYOUTS = (
-    ("duts-tr-image", "duts-tr-mask"),
-    ("duts-te-image", "duts-te-mask"),
-    ("images", "ground_truth_mask"),
-    ("images", "masks"),
-    ("images", "gts"),
-    ("image", "mask"),
-    ("imgs", "gts"),
-    ("imgs", "gt"),
-    ("im", "gt"),
-    ("dut-omron-image", "pixelwisegt-new-png"),
-    ("datasets/imgs/pascal", "datasets/masks/pascal"),
+FILMS = frozenset(
+    (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts")
+)
+RAW = frozenset(
+    (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".raf", ".orf", ".rw2", ".pef")
+)
+HEIF = frozenset((".heic", ".heif", ".hif"))
+OTHER_IMAGES = frozenset((".svg", ".jxl", ".eps", ".ai", ".xcf", ".pdf", ".npy"))
+ADVICE = (
+    (HEIF, "pip install pillow-heif"),
+    (FILMS, "a film"),
+    (RAW, "a raw photograph: export it as JPEG"),
+    (OTHER_IMAGES, "convert it to PNG or JPEG"),
 )
 
 
-def find_layout(root: Path, *, leaf: str) -> tuple[Path, Path]:
-    """The folders of images and of masks in `root`, or in its only sub-folder that has such.
+class Found(NamedTuple):
+    """The files below a folder."""
 
-    Args:
-      root: what the user named.
-      leaf: the flag or configuration leaf that named it, for messages.
+    images: list[Path]  # that can be read, by their suffixes; sorted
+    left_out: list[Path]  # that look like images or films, and cannot be read
+    problems: list[str]  # sub-folders that cannot be listed
 
-    Raises:
-      UserError: no such folder, no known layout in it, or several.
+
+def find_images(folder: Path) -> Found:
+    """Return the image files below a folder, sorted; links to folders are followed once.
+
+    A link to nowhere counts as an image, so that reading it names it. Hidden files, pipes and
+    what file managers leave behind do not count.
     """
-    if not root.exists():
-        raise UserError(f"{leaf} = {root}: there is no such folder.")
-    if not root.is_dir():
-        raise UserError(f"{leaf} = {root} is a file, and a folder of images and masks is needed.")
-    found = _layouts_in(root)
-    if not found:
-        found = [pair for folder in sorted(_folders(root)) for pair in _layouts_in(folder)]
-    if len(found) > 1:
-        listed = "; ".join(f"{images} with {masks}" for images, masks in found)
-        raise UserError(f"{leaf} = {root} holds several sets: {listed}. Name one of their folders.")
-    if not found:
-        inside = ", ".join(sorted(folder.name for folder in _folders(root))) or "none"
-        accepted = ", ".join(f"{images} + {masks}" for images, masks in LAYOUTS)
-        raise UserError(
-            f"{leaf} = {root} holds no folder of images beside a folder of masks "
-            f"(folders found: {inside}); accepted are {accepted}."
-        )
-    return found[0]
-
-
-def _layouts_in(root: Path) -> list[tuple[Path, Path]]:
-    pairs = ((_below(root, images), _below(root, masks)) for images, masks in LAYOUTS)
-    return [(images, masks) for images, masks in pairs if images and masks]
-
-
-def _below(root: Path, wanted: str) -> Path | None:
-    """The folder `wanted` below `root`, whatever the case of its letters."""
-    folder = root
-    for part in wanted.split("/"):
-        matches = sorted(each for each in _folders(folder) if each.name.lower() == part)
-        if not matches:
-            return None
-        folder = matches[0]
-    return folder
-
-
-def _folders(root: Path) -> list[Path]:
-    return [each for each in root.iterdir() if each.is_dir()]
-
-
-def images_by_stem(
-    folder: Path, problems: list[str], *, ignored: frozenset[str] = frozenset()
-) -> dict[str, Path]:
-    """The image files below a folder by their path without suffix; doubles become problems."""
-    found: dict[str, Path] = {}
-    for path in find_images(folder, problems):
-        if path.name in ignored:
-            continue
-        inside = path.relative_to(folder)
-        name = inside.with_suffix("").as_posix()
-        if name in found:
-            problems.append(f"{found[name]} and {path} have the same name {name}")
-        else:
-            found[name] = path
-    return found
-
-
-def find_images(folder: Path, problems: list[str]) -> list[Path]:
-    """The files below a folder that are images by their names, sorted; links to nowhere too.
-
-    Folders that cannot be listed become `problems`.
-    """
-    found = []
+    images, left_out, problems = [], [], []
 
     def note(error: OSError) -> None:
         problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
 
-    for parent, _, names in os.walk(folder, onerror=note):
+    seen = {os.path.realpath(folder)}
+    for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        # Each real folder once: links may form a loop.
+        folders[:] = [
+            name for name in folders if _is_new(os.path.realpath(f"{parent}/{name}"), seen)
+        ]
         for path in (Path(parent, name) for name in names):
-            wanted = path.suffix.lower() in IMAGE_SUFFIXES and not is_junk(path.relative_to(folder))
-            # Not a pipe or a socket of such a name: opening one would wait for ever.
-            if wanted and (path.is_file() or not path.exists()):
-                found.append(path)
-    return sorted(found)
+            if is_junk(path.relative_to(folder)) or not (path.is_file() or not path.exists()):
+                continue  # a pipe or socket would block whoever opens it
+            if path.suffix.lower() in readable_suffixes():
+                images.append(path)
+            elif path.suffix.lower() in FILMS | RAW | HEIF | OTHER_IMAGES:
+                left_out.append(path)
+    return Found(sorted(images), sorted(left_out), problems)
+
+
+def _is_new(folder: str, seen: set[str]) -> bool:
+    """Return whether a folder was not seen before, and remember it."""
+    if folder in seen:
+        return False
+    seen.add(folder)
+    return True
+
+
+def describe_left_out(paths: Iterable[Path]) -> list[str]:
+    """Return a line for each kind of file: "3 .heic left out: pip install pillow-heif"."""
+    counts = Counter(path.suffix.lower() for path in paths)
+    return [f"{count} {suffix} left out: {_advice(suffix)}" for suffix, count in counts.items()]
+
+
+def _advice(suffix: str) -> str:
+    return next((advice for kind, advice in ADVICE if suffix in kind), "not an image")
+
+
+def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Return files by their path below `folder` without suffix, and a line for each double."""
+    found: dict[str, Path] = {}
+    problems = []
+    for path in paths:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            problems.append(f"{found[name]} and {path} have the same name {name}")
+        else:
+            found[name] = path
+    return found, problems
 
 
 def file_fingerprint(path: Path) -> str:
-    """Changes when a file does: its path, time and size."""
+    """Return a text that changes when the file does: its path, time and size."""
     try:
         file = path.stat()
     except OSError:
@@ -120,5 +101,5 @@ def file_fingerprint(path: Path) -> str:
 
 
 def is_junk(path: Path) -> bool:
-    """Hidden files, "._*" and __MACOSX, which file managers leave in archives."""
+    """Return whether a path is hidden or in __MACOSX, as file managers leave files in archives."""
     return any(part.startswith(".") or part.lower() == JUNK_FOLDER for part in path.parts)

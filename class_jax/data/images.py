@@ -1,196 +1,276 @@
-"""Decoding: every kind of image file comes out as upright 8-bit RGB, every mask as 8-bit grey."""
+"""Image files: read as upright 8-bit RGB, saliency maps written as 8-bit grey."""
 
 import contextlib
-import math
+import functools
+import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from class_jax.data import masks
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
-# Pictures are decoded by many threads and processes at once; each shall use one core.
+# Images are decoded by many threads and processes at once, each on one core.
 cv2.setNumThreads(0)
 
-ORIGIN = "class_jax"  # name of a text in the PNG files of maps
-# JPEG stores a grey mask's colour channels apart, and rounds each: a few levels are no colour.
-GREY_TOLERANCE = 8
+FINGERPRINT = "class_jax"  # key of a text in the PNG files of maps
+# Formats that Pillow only identifies, hands to another program, or reads on one system alone.
+NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
+# An image of more pixels than MAX_PIXELS may be an attack on the memory ("decompression bomb").
+# Where only a small copy of it is needed, up to MOST_PIXELS are read.
+MAX_PIXELS, MOST_PIXELS = 178_956_970, 500_000_000
+LARGE = 64_000_000  # pixels that are shrunk before they are converted, to save memory
+ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
+NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
+
+_LIMIT = threading.Lock()  # held while Pillow's own limit is off
+
+UPRIGHT = "turned upright by EXIF"
+ON_WHITE = "transparent: laid on white, or on black if nearly white"
+FIRST_FRAME = "animated: the first frame is used"
+
+Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """The picture in a file: uint8 RGB [H, W, 3], turned upright as its EXIF data say.
+class Picture(NamedTuple):
+    """The pixels of an image, its own size, and how it was read."""
 
-    Grey, palette, CMYK, 1-bit and 16-bit pictures are converted; transparency is dropped, and the
-    colours under it are used as they are stored.
-
-    Raises:
-      UserError: no such file, not an image, or a damaged one.
-    """
-    with _opened(path) as picture:
-        if picture.mode.startswith(("I", "F")):
-            return np.repeat(_deep_grey(picture, path)[..., None], 3, axis=-1)
-        return np.asarray(picture.convert("RGB"))
+    pixels: np.ndarray  # uint8 [h, w, 3], RGB; smaller than the image if it was shrunk on reading
+    height: int
+    width: int
+    guesses: tuple[str, ...] = ()
 
 
-def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
-    """The mask in a file: uint8 [H, W], 0 background to 255 salient; soft values are kept.
+def read_image(source: Source) -> np.ndarray:
+    """Return an image as uint8 RGB [H, W, 3], upright as its EXIF data say.
 
-    Accepted are grey of 1, 8 or 16 bits, 0/1 as well as 0/255, RGB of equal channels, and palettes
-    (coloured ones only where the indices are 0 and 1, or 0 and 255).
-
-    Raises:
-      UserError: no such file, not an image, a damaged one, or one in colour.
-    """
-    with _opened(path) as picture:
-        grey = _palette_mask(picture, path) if picture.mode == "P" else _grey(picture, path)
-    return np.uint8(255) * grey if grey.max() == 1 else grey
-
-
-def read_map(path: str | os.PathLike[str]) -> np.ndarray:
-    """The saliency map in a file: uint8 [H, W], its levels as they are stored.
-
-    Accepted are grey of 1, 8 or 16 bits (16 are rounded to 8), RGB of equal channels, and palettes
-    of greys.
+    Grey, palette, CMYK, 1-bit and 16-bit images are converted; what is transparent lies on white.
 
     Raises:
-      UserError: no such file, not an image, a damaged one, or one in colour.
+      UserError: no such file, not an image, or a damaged or too large one.
     """
-    with _opened(path) as picture:
-        return _grey(picture, path)
+    return load_image(source).pixels
 
 
-def map_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
-    """A map in 0–1 as 8 bits, rounded.
+def load_image(
+    source: Source, *, side: int | None = None, most: int = MAX_PIXELS, upright: bool = True
+) -> Picture:
+    """Read an image, with how it was read, and at a reduced scale if that is enough.
+
+    Args:
+      source: path, bytes, open binary file or PIL image.
+      side: of the square that the image will be resized to; both sides of the result are at least
+        twice as long, or those of the image. None: its own size.
+      most: pixels of an image that is read.
+      upright: turn it as its EXIF data say.
 
     Raises:
-      UserError: a value is not finite or outside 0–1; `name` says whose map it is.
+      UserError: as `read_image`.
     """
-    # A diverged network's NaN would be cast to some level, and taken for a map.
+    with open_image(source, most=most, side=side) as image:
+        height, width = image.info["class_jax_size"]
+        guesses = []
+        if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9) and upright:
+            guesses.append(UPRIGHT)
+            if image.getexif()[ExifTags.Base.Orientation] >= 5:
+                height, width = width, height
+            ImageOps.exif_transpose(image, in_place=True)  # else it copies upright ones too
+        if image.format in ANIMATED and getattr(image, "is_animated", False):
+            guesses.append(FIRST_FRAME)
+        if side is not None and image.width * image.height > LARGE:
+            image = _reduce(image, 2 * side)  # noqa: PLW2901
+        pixels, guess = _to_rgb(image, str(_name(source)))
+        return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
+
+
+def read_mask(path: Source, *, salient: masks.Classes = ()) -> np.ndarray:
+    """Return the mask in a file, uint8 [H, W] from 0 to 255; see `masks.mask_of`."""
+    return load_mask(path, salient=salient).levels
+
+
+def load_mask(path: Source, *, salient: masks.Classes = ()) -> masks.Reading:
+    """Return the mask in a file and how it was read; see `masks.mask_of`."""
+    with open_image(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return masks.mask_of(image, str(_name(path)), salient=salient)
+
+
+def load_map(path: Source, *, highest: int | None = None) -> masks.Reading:
+    """Return the saliency map in a file and how it was read; see `masks.map_of`."""
+    with open_image(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return masks.map_of(image, str(_name(path)), highest=highest)
+
+
+@functools.cache
+def readable_suffixes() -> frozenset[str]:
+    """Return the suffixes, in lower case, of the image files that the installed Pillow reads."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif  # type: ignore[import-not-found]  # noqa: PLC0415 - optional
+
+        pillow_heif.register_heif_opener()
+    extensions = Image.registered_extensions()
+    known = {suffix for suffix, kind in extensions.items() if kind in set(_formats())}
+    return frozenset({*known, ".mpo"})  # MPO is opened as the JPEG that it begins with
+
+
+def _formats() -> list[str]:
+    Image.init()
+    return [kind for kind in Image.OPEN if kind not in NOT_READ]
+
+
+def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
+    """Return RGB [H, W, 3], and the guess that led to it if there was one."""
+    if image.mode.startswith(("I", "F")):
+        grey, guess = _deep_grey(image, name)
+        return np.repeat(grey[..., None], 3, axis=-1), guess
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        if rgba[..., 3].min() < 255:
+            return lay_on_white(rgba), ON_WHITE
+        return np.ascontiguousarray(rgba[..., :3]), None
+    return np.asarray(image.convert("RGB")), None
+
+
+def lay_on_white(rgba: np.ndarray) -> np.ndarray:
+    """Return uint8 RGBA [H, W, 4] over white, or over black if what is visible is nearly white."""
+    alpha = rgba[..., 3:] / np.float32(255)
+    visible = (alpha * rgba[..., :3]).sum() / max(3 * alpha.sum(), 1e-6)
+    paper = 0 if visible > NEARLY_WHITE else 255
+    return np.rint(alpha * rgba[..., :3] + (1 - alpha) * paper).astype(np.uint8)
+
+
+def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
+    """Scale more than 8 bits to 8, by the smallest power of two that holds all values."""
+    values = np.asarray(image)
+    if values.dtype.kind == "f":
+        if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
+            raise UserError(
+                f"{name} holds floats from {values.min():g} to {values.max():g}: expected 0 to 1."
+            )
+        return np.rint(values * 255).astype(np.uint8), None
+    if values.min() < 0 or values.max() > 65535:
+        raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
+    bits = max(8, int(values.max()).bit_length())
+    guess = None if bits == 16 else f"holds {bits} bits in 16, scaled to 8"
+    return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8), guess
+
+
+def _reduce(image: Image.Image, side: int) -> Image.Image:
+    """Average blocks of pixels of a very large image, so that both sides stay above `side`."""
+    factor = min(image.size) // side
+    if factor < 2 or image.mode.startswith(("I", "F")):
+        return image
+    if image.mode in ("1", "P", "PA"):
+        image = image.convert("L" if image.mode == "1" else "RGBA")
+    return image.reduce(factor)
+
+
+@contextlib.contextmanager
+def open_image(
+    source: Source, *, most: int = MAX_PIXELS, side: int | None = None
+) -> Iterator[Image.Image]:
+    """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
+
+    Raises:
+      UserError: no such file, not an image, a damaged one, or one of more than `most` pixels.
+    """
+    name = _name(source)
+    readable_suffixes()  # registers optional formats
+    try:
+        with warnings.catch_warnings(), _opened(source) as image:
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
+            if image.width * image.height > most:
+                raise UserError(
+                    f"{name} has {image.width}x{image.height} pixels: at most "
+                    f"{most // 1_000_000} million can be read."
+                )
+            image.info["class_jax_size"] = (image.height, image.width)
+            if side is not None and image.format == "JPEG":
+                image.draft("", (2 * side, 2 * side))
+            image.load()
+    except FileNotFoundError as error:
+        raise UserError(f"{name} does not exist.") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not an image that can be read.") from error
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+        raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
+    yield image
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[Image.Image]:
+    if isinstance(source, Image.Image):
+        yield source.copy()
+        return
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    # Pillow's own limit would refuse more than twice this number; ours is checked by the caller.
+    with _LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=_formats())
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
+def _name(source: Source) -> str | os.PathLike[str]:
+    """Return what to call a source in messages."""
+    if isinstance(source, (str, os.PathLike)):
+        return source
+    if isinstance(source, Image.Image):
+        return "the PIL image"
+    return getattr(source, "name", None) or "the image"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().rstrip(".")
+
+
+def to_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
+    """Return a map in 0-1 as uint8 levels, rounded.
+
+    Raises:
+      UserError: a value is not finite or outside 0-1; `name` says whose map it is.
+    """
+    # The NaN of a diverged network would be cast to some level, and pass for a map.
     if not (saliency.min() >= 0 and saliency.max() <= 1):
         raise UserError(
             f'the map of "{name}" holds values that are not finite or not in 0-1: '
-            "the network has diverged; use another --checkpoint."
+            "the network has diverged; use another checkpoint."
         )
     return np.rint(saliency * 255).astype(np.uint8)
 
 
-def write_map(path: str | os.PathLike[str], saliency: np.ndarray, *, origin: str = "") -> None:
-    """Write a map, uint8 [H, W], in the format of the path's suffix; whole or not at all.
+def write_map(path: Path, levels: np.ndarray, *, fingerprint: str = "") -> None:
+    """Write a map, uint8 [H, W], in the format of the path's suffix, atomically.
 
-    Folders are made as needed. `origin` is kept in PNG files for `read_fingerprint`.
-
-    Raises:
-      UserError: the file cannot be written.
+    PNG files keep `fingerprint` for `read_fingerprint`. UserError if the file cannot be written.
     """
-    path = Path(path)
     kind = Image.registered_extensions()[path.suffix.lower()]
     text = PngInfo()
-    text.add_text(ORIGIN, origin)
+    text.add_text(FINGERPRINT, fingerprint)
     with atomic_write(path) as partial:
-        # Each format takes what it knows of these.
-        Image.fromarray(saliency).save(partial, format=kind, quality=95, pnginfo=text)
+        # A format ignores the options that it does not know.
+        Image.fromarray(levels).save(partial, format=kind, quality=95, pnginfo=text)
 
 
-def read_fingerprint(path: str | os.PathLike[str]) -> str | None:
-    """What `write_map` was told of a map's origin; None where there is no such PNG file."""
+def read_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint in a PNG file that `write_map` wrote; None if it holds none."""
     try:
-        with Image.open(path) as picture:
-            return picture.info.get(ORIGIN)
+        with Image.open(path) as image:
+            return image.info.get(FINGERPRINT)
     except (OSError, Image.DecompressionBombError):
         return None
-
-
-def resize(array: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear resize of [H, W] or [H, W, C]: half-pixel centres, no antialias."""
-    return cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def resize_into(array: np.ndarray, result: np.ndarray) -> None:
-    """As `resize`, to the size of `result`, which is filled; [H, W] or [H, W, C] as `array`."""
-    height, width = result.shape[:2]
-    cv2.resize(array, (width, height), dst=result, interpolation=cv2.INTER_LINEAR)
-
-
-def resize_bicubic(levels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bicubic resize of uint8 [H, W] as MATLAB's imresize: a = −0.5, antialiased when shrinking."""
-    tall, wide = levels.shape
-    # Pillow weighs the pixels outside of `box` too: mirrored at the edges, as MATLAB has them.
-    below = 2 * math.ceil(max(1, tall / height)) + 1
-    beside = 2 * math.ceil(max(1, wide / width)) + 1
-    mirrored = np.pad(levels, ((below, below), (beside, beside)), mode="symmetric")
-    # As floats: of 8 bits it would round after each of the two axes.
-    resized = Image.fromarray(mirrored.astype(np.float32)).resize(
-        (width, height),
-        Image.Resampling.BICUBIC,
-        box=(beside, below, beside + wide, below + tall),
-    )
-    return np.rint(np.asarray(resized)).clip(0, 255).astype(np.uint8)
-
-
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The upright picture, decoded; what Pillow says of a bad file, in a sentence."""
-    try:
-        with warnings.catch_warnings():
-            # Large photographs are fine; what would fill the memory is an error all the same.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                picture.load()
-                ImageOps.exif_transpose(picture, in_place=True)  # else it copies upright ones too
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image that can be read.") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is too large: {error}.") from error
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
-        raise UserError(f"{path} cannot be read as an image: {error}.") from error
-    yield picture
-
-
-def _deep_grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
-    """Grey of more than 8 bits → uint8; Pillow's own conversion would clip instead of scale."""
-    values = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise UserError(f"{path} holds values outside 16 bits: save it with 8 or 16 bits.")
-    if values.max() <= 1:  # a 0/1 mask in a 16-bit file
-        return values.astype(np.uint8)
-    return np.rint(values / 257).astype(np.uint8)
-
-
-def _grey(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
-    """The grey of a grey picture, or the one channel of RGB whose channels are equal."""
-    if picture.mode.startswith(("I", "F")):
-        return _deep_grey(picture, path)
-    if picture.mode in ("1", "L", "LA"):
-        return np.asarray(picture.convert("L"))
-    colours = np.asarray(picture.convert("RGB"))
-    if (spread := _spread(colours)) > GREY_TOLERANCE:
-        raise UserError(
-            f"{path} is in colour, and masks and maps must be grey: its channels differ by up to "
-            f"{spread}."
-        )
-    return colours[..., 1]
-
-
-def _spread(colours: np.ndarray) -> int:
-    """By how much the channels of a pixel differ at most."""
-    red, green, blue = np.moveaxis(colours, -1, 0)  # a reduction over three would take longer
-    highest = np.maximum(np.maximum(red, green), blue)
-    return int((highest - np.minimum(np.minimum(red, green), blue)).max())
-
-
-def _palette_mask(picture: Image.Image, path: str | os.PathLike[str]) -> np.ndarray:
-    """A palette of greys gives its greys, a coloured one is a mask of its indices."""
-    indices = np.asarray(picture)
-    if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
-        colours = np.asarray(picture.convert("RGB"))
-        if _spread(colours) > GREY_TOLERANCE:
-            return np.where(indices > 0, np.uint8(255), np.uint8(0))
-    return _grey(picture, path)

@@ -22,6 +22,9 @@ SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is 
 GREY_TOLERANCE = 8
 
 
+Classes = Collection[int | str]  # class numbers, or "any"
+
+
 class Reading(NamedTuple):
     """A mask or map, and how it was read if that was a guess."""
 
@@ -29,7 +32,7 @@ class Reading(NamedTuple):
     guess: str | None = None  # ALPHA, SCALED, EIGHT_OF_SIXTEEN or CLASSES
 
 
-def mask_of(image: Image.Image, name: str, *, salient: Collection[int | str] = ()) -> Reading:
+def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
 
     Soft values are kept; 0/1 and two values of which the higher is at least 127 become 0/255.
@@ -129,7 +132,7 @@ def _class_numbers(image: Image.Image, name: str) -> np.ndarray:
     return np.asarray(image) if image.mode == "P" else _raw_grey(image, name)
 
 
-def _select_classes(classes: np.ndarray, salient: Collection[int | str]) -> np.ndarray:
+def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
     """Return 255 for the salient classes and 0 for others and for VOC's border."""
     if ANY in salient:
         chosen = (classes > 0) & (classes != VOC_BORDER)

@@ -1,99 +1,109 @@
 """Pairs of image and mask files: matched by name, checked by decoding."""
 
 import dataclasses
+import functools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
-from class_jax.data.folders import images_by_stem
+from class_jax.data.check import ImageFacts, MaskFacts, describe
+from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
+from class_jax.data.layouts import Layout, split_flat
+from class_jax.data.matching import match_names
 from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import BrokenFilesError, UserError
+from class_jax.text import list_lines
 
-NAMED_PROBLEMS = 10  # how many of them a message lists
+CHECK_SIDE = 352  # pixels; a check decodes large JPEGs at a scale of twice that
 
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """Pairs that can be used, and a sentence for each file that cannot."""
+    """Pairs that can be used, a line for each file that cannot, and lines about the others."""
 
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
-def match_pairs(
-    images: Path, masks: Path, *, ignored_masks: frozenset[str] = frozenset()
-) -> Findings:
-    """Pair the images and masks of two folders by their path below them, without suffix.
+def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) -> Findings:
+    """Pair the images and masks of a layout by their path below its folders, without suffix.
 
-    `ignored_masks` are file names in the folder of masks that are known to be wrong.
+    What all masks' names have in addition is ignored. `ignored_masks` are file names in the folder
+    of masks that are known to be wrong.
     """
-    problems: list[str] = []
-    image_files = images_by_stem(images, problems)
-    mask_files = images_by_stem(masks, problems, ignored=ignored_masks)
-    shared = sorted(image_files.keys() & mask_files.keys())
-    problems += [
-        f"image {image_files[name]} has no mask {masks / name}.*"
-        for name in sorted(image_files.keys() - mask_files.keys())
-    ]
-    problems += [
-        f"mask {mask_files[name]} has no image {images / name}.*"
-        for name in sorted(mask_files.keys() - image_files.keys())
-    ]
-    pairs = tuple(Pair(name, image_files[name], mask_files[name]) for name in shared)
-    return Findings(pairs, tuple(problems))
+    images, masks = _find_files(layout)
+    image_files, doubled = index_by_stem(images.images, layout.images)
+    wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
+    mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
+    matches = match_names(image_files, mask_files)
+    problems = dict.fromkeys((*images.problems, *masks.problems, *doubled, *doubled_masks))
+    lonely = [name for name in image_files if name not in matches]
+    problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in lonely)
+    extra = sorted(mask_files.keys() - matches.values())
+    problems |= dict.fromkeys(f"mask {mask_files[name]} has no image" for name in extra)
+    pairs = [Pair(name, image_files[name], mask_files[mask]) for name, mask in matches.items()]
+    left_out = describe_left_out({*images.left_out, *masks.left_out})
+    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(left_out))
 
 
-def check_pairs(findings: Findings) -> Findings:
-    """Read every pair, so that a broken file is found now and not hours later."""
-    source = PairSource(findings.pairs)
+def _find_files(layout: Layout) -> tuple[Found, Found]:
+    images = find_images(layout.images)
+    if not layout.is_flat:
+        return images, find_images(layout.masks)
+    return tuple(images._replace(images=part) for part in split_flat(images.images))  # type: ignore[return-value]
 
-    def problem(index: int) -> str | None:
-        try:
-            source[index]
-        except UserError as error:
-            return str(error)
-        return None
 
+def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Findings:
+    """Decode every pair, so that a broken file is found now and not hours later.
+
+    Args:
+      findings: whose pairs are checked.
+      source: reads these pairs.
+      name: of the data set, for the summary among the remarks.
+    """
     with ThreadPoolExecutor() as pool:
-        results = pool.map(problem, range(len(source)))
         bar = tqdm(
-            results,
+            pool.map(functools.partial(_inspect, source), range(len(source))),
             total=len(source),
             desc="checking images and masks",
             unit="pair",
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or not len(source),
         )
-        found = list(bar)
-    good = tuple(pair for pair, what in zip(findings.pairs, found, strict=True) if what is None)
-    return Findings(good, findings.problems + tuple(what for what in found if what is not None))
+        results = list(bar)
+    good = [pair for pair, facts in zip(findings.pairs, results, strict=True) if facts[0] is None]
+    broken = [problem for problem, _ in results if problem]
+    facts = [facts for _, facts in results if facts]
+    lines = []
+    if facts:
+        images, masks = zip(*facts, strict=True)
+        lines = describe(name, masks, images, unit="pairs")
+    return Findings(tuple(good), (*findings.problems, *broken), (*lines, *findings.remarks))
 
 
-def usable_pairs(findings: Findings, root: Path, *, skip_broken: bool) -> PairSource:
-    """The pairs as a source; with problems only if `skip_broken`, which prints how many.
+def _inspect(
+    source: PairSource, index: int
+) -> tuple[str | None, tuple[ImageFacts, MaskFacts] | None]:
+    """Return what is wrong with a pair, or its facts."""
+    try:
+        return None, source.inspect(index, side=CHECK_SIDE)
+    except UserError as error:
+        return str(error).rstrip("."), None
 
-    Raises:
-      BrokenFilesError: problems and not `skip_broken`, or no pair at all.
-    """
+
+def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> None:
+    """Raise BrokenFilesError if there are problems and not `skip_broken`, or no pair at all."""
     count = len(findings.problems)
-    listed = " ".join(_as_sentence(problem) for problem in findings.problems[:NAMED_PROBLEMS])
-    if count > NAMED_PROBLEMS:
-        listed += f" … and {count - NAMED_PROBLEMS} more."
+    listed = list_lines(findings.problems)
     if not findings.pairs:
         raise BrokenFilesError(
-            f"{root} holds no image with a mask that can be used. {listed}".strip(),
-            skippable=False,
+            f"{root} holds no image with a mask that can be used.{listed}", skippable=False
         )
     if count and not skip_broken:
         raise BrokenFilesError(
-            f"{root}: {count} files are broken or unpaired: {listed}",
-            skippable=True,
+            f"{root}: {count} files are broken or have no partner:{listed}", skippable=True
         )
     if count:
-        print(f"{root}: {count} broken or unpaired files left out: {listed}", file=sys.stderr)
-    return PairSource(findings.pairs)
-
-
-def _as_sentence(problem: str) -> str:
-    return problem if problem.endswith(".") else f"{problem}."
+        print(f"{root}: {count} files left out:{listed}", file=sys.stderr)

@@ -7,13 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
+import cv2
 import numpy as np
 
+from class_jax.data.check import ImageFacts, MaskFacts, mask_facts
 from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import read_image, read_mask
+from class_jax.data.images import UPRIGHT, Picture, load_image, load_mask
+from class_jax.data.masks import Classes, Reading
 from class_jax.errors import UserError
 
-MaskReader = Callable[[], np.ndarray]  # picklable; gives uint8 [H, W]
+SAME_ASPECT = 0.02  # relative difference of width / height that a mask may be fitted over
+AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
+FITTED = "masks resized to their images"
+
+MaskReader = Callable[[], Reading]  # picklable
 
 
 class Example(TypedDict):
@@ -21,7 +28,7 @@ class Example(TypedDict):
 
     name: str  # unique in its source: the file's stem, with its sub-folder if any
     image: np.ndarray  # uint8 [H, W, 3], upright RGB
-    mask: np.ndarray  # uint8 [H, W], 0–255, may be soft
+    mask: np.ndarray  # uint8 [H, W], 0-255, may be soft
 
 
 class Source(Protocol):
@@ -30,19 +37,22 @@ class Source(Protocol):
     names: Sequence[str]
 
     def __len__(self) -> int:
-        """How many examples there are."""
+        """Return the number of examples."""
         ...
 
-    def __getitem__(self, index: int) -> Example:
-        """Example `index`, decoded; UserError where a file cannot be read."""
+    def load(self, index: int, *, side: int | None = None) -> Example:
+        """Return example `index`, decoded; UserError if a file cannot be read.
+
+        With `side` it may have a reduced scale, if both sides stay twice as long.
+        """
         ...
 
     def mask_reader(self, index: int) -> MaskReader:
-        """What gives the mask of example `index`, in another process too; UserError as above."""
+        """Return a function that reads the mask of example `index`, in another process too."""
         ...
 
     def fingerprint(self, index: int) -> str:
-        """Changes when example `index` does."""
+        """Return a text that changes when example `index` does."""
         ...
 
 
@@ -57,41 +67,83 @@ class Pair(NamedTuple):
 class PairSource:
     """A Source over pairs of files, read in place."""
 
-    def __init__(self, pairs: Iterable[Pair]) -> None:
-        """Nothing is read before it is asked for."""
+    def __init__(
+        self, pairs: Iterable[Pair], *, salient: Classes = (), fit_masks: bool = False
+    ) -> None:
+        """Store the pairs; nothing is read yet.
+
+        Args:
+          pairs: the files.
+          salient: if masks hold class numbers, those that are salient, or "any".
+          fit_masks: resize masks of their images' aspect to their images.
+        """
         self.pairs = tuple(pairs)
         self.names: Sequence[str] = tuple(pair.name for pair in self.pairs)
+        self._salient, self._fit_masks = salient, fit_masks
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """Return the number of pairs."""
         return len(self.pairs)
 
-    def __getitem__(self, index: int) -> Example:
-        """Decode pair `index`; UserError where that fails or the sizes differ."""
-        pair = self.pairs[index]
-        image, mask = read_image(pair.image), read_mask(pair.mask)
-        if image.shape[:2] != mask.shape:
-            raise UserError(
-                f"mask {pair.mask} is {_size(mask)} but its image {pair.image} is {_size(image)}: "
-                "they must have the same size."
-            )
-        return {"name": pair.name, "image": image, "mask": mask}
+    def load(self, index: int, *, side: int | None = None) -> Example:
+        """Decode pair `index`; UserError if that fails or the sizes differ."""
+        picture, mask, _ = self._read(index, side)
+        levels = mask.levels
+        if levels.shape != picture.pixels.shape[:2]:  # the image was decoded at a reduced scale
+            height, width = picture.pixels.shape[:2]
+            levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
+        return {"name": self.pairs[index].name, "image": picture.pixels, "mask": levels}
+
+    def inspect(self, index: int, *, side: int) -> tuple[ImageFacts, MaskFacts]:
+        """Decode pair `index` and return its facts; UserError as `load`."""
+        picture, mask, guesses = self._read(index, side)
+        return ImageFacts(picture.height, picture.width, guesses), mask_facts(mask)
 
     def mask_reader(self, index: int) -> MaskReader:
-        """What reads the mask file."""
-        return functools.partial(read_mask, self.pairs[index].mask)
+        """Return a function that reads mask `index`."""
+        return functools.partial(load_mask, self.pairs[index].mask, salient=self._salient)
 
     def fingerprint(self, index: int) -> str:
-        """Paths, times and sizes of the two files."""
+        """Return paths, times and sizes of the two files."""
         return " ".join(map(file_fingerprint, self.pairs[index][1:]))
 
     def subset(self, indices: Iterable[int]) -> "PairSource":
-        """The source of some of the pairs, in the order given."""
-        return PairSource(self.pairs[index] for index in indices)
+        """Return the source of some of the pairs, in the order given."""
+        chosen = (self.pairs[index] for index in indices)
+        return PairSource(chosen, salient=self._salient, fit_masks=self._fit_masks)
+
+    def _read(self, index: int, side: int | None) -> tuple[Picture, Reading, tuple[str, ...]]:
+        """Return image and mask of equal size, and the guesses about the image."""
+        pair = self.pairs[index]
+        picture = load_image(pair.image, side=side)
+        mask = load_mask(pair.mask, salient=self._salient)
+        shape = mask.levels.shape
+        if shape == (picture.height, picture.width):
+            return picture, mask, picture.guesses
+        if UPRIGHT in picture.guesses and shape == (picture.width, picture.height):
+            stored = load_image(pair.image, side=side, upright=False)
+            return stored, mask, (*stored.guesses, AS_STORED)
+        if self._fit_masks and _has_aspect(shape, picture):
+            size = (picture.width, picture.height)
+            levels = cv2.resize(mask.levels, size, interpolation=cv2.INTER_NEAREST)
+            return picture, mask._replace(levels=levels), (*picture.guesses, FITTED)
+        hint = ""
+        if _has_aspect(shape, picture):
+            hint = "; config.data.fit_masks=true resizes such masks"
+        raise UserError(
+            f"mask {pair.mask} is {shape[1]}x{shape[0]}, image {pair.image} "
+            f"{picture.width}x{picture.height}: expected the same size{hint}."
+        )
+
+
+def _has_aspect(shape: tuple[int, ...], picture: Picture) -> bool:
+    """Return whether a mask's shape has the aspect of an image, within SAME_ASPECT."""
+    ratio = (shape[1] * picture.height) / (shape[0] * picture.width)
+    return abs(ratio - 1) <= SAME_ASPECT
 
 
 def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int], list[int]]:
-    """Indices to learn from and indices held out, by a hash of each name.
+    """Return the indices to train on and those held out, by a hash of the names.
 
     Adding files moves no other file from one part to the other. Where the hash would leave a part
     empty, the name of the smallest or largest hash alone goes there.
@@ -109,7 +161,3 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
     kept = [index for index, share in enumerate(shares) if share >= limit]
     held_out = [index for index, share in enumerate(shares) if share < limit]
     return kept, held_out
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"

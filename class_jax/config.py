@@ -26,7 +26,14 @@ FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay")
 FREE_BEFORE_TRAINING = ("model.dtype",)
 
 # Leaves that later versions added, with the value that means what earlier ones did.
-ADDED_LEAVES = {"train.accumulate": 1, "train.ema_decay": 0.0}
+ADDED_LEAVES = {
+    "train.accumulate": 1,
+    "train.ema_decay": 0.0,
+    "data.images": "",
+    "data.masks": "",
+    "data.salient": (),
+    "data.fit_masks": False,
+}
 # Leaves that only synthetic data has, with an example of each.
 SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
 
@@ -67,6 +74,9 @@ LIMITS = {
     "data.num_train": POSITIVE,
     "data.num_val": POSITIVE,
     "data.crop": BELOW_ONE,
+    "data.salient": Limit(
+        'class numbers, or "any"', lambda value: all(_is_class(item) for item in value)
+    ),
     "data.workers": NOT_NEGATIVE,
     "train.batch_size": POSITIVE,
     "train.epochs": POSITIVE,
@@ -90,6 +100,10 @@ LIMITS = {
     "eval.batch_size": POSITIVE,
     "eval.dtype": DTYPE,
 }
+
+
+def _is_class(value: Any) -> bool:
+    return value == "any" or (type(value) is int and value >= 0)
 
 
 def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
@@ -225,7 +239,8 @@ def _check_leaves(config: ConfigDict) -> None:
 def _is_like(value: Any, example: Any) -> bool:
     """Return whether a value has the type of an example; a whole number serves as a float."""
     if isinstance(example, tuple):
-        return isinstance(value, tuple) and all(_is_like(item, example[0]) for item in value)
+        kinds = example[:1]  # an empty example allows items of any type
+        return isinstance(value, tuple) and all(_is_like(item, *kinds) for item in value if kinds)
     return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 

@@ -40,6 +40,10 @@ def get_config() -> ConfigDict:
     config.data.train = "duts_tr"
     config.data.root = "~/tensorflow_datasets"
     config.data.val_root = ""  # for data.train = "folder": images to validate on
+    config.data.images = ""  # the folder of images below the root, if its name is unusual
+    config.data.masks = ""  # the folder of masks, likewise
+    config.data.salient = ()  # where masks hold class numbers: the salient ones, or "any"
+    config.data.fit_masks = False  # resize masks that miss their image's size by a little
     config.data.image_sizes = (224, 256, 288, 320, 352)  # one for each batch, drawn at random
     config.data.crop = 0.125  # up to this share of each side is cropped off
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from class_jax.data.sources import PairSource
 from class_jax.errors import UserError
-from class_jax.files import lock
+from class_jax.files import absolute, lock
 from datasets.base import SaliencyPairs
 from datasets.dut_omron.dut_omron import DutOmron
 from datasets.duts.duts import Duts
@@ -24,7 +24,7 @@ SETS: dict[str, tuple[type[SaliencyPairs], str]] = {
 
 
 def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
-    """A named set, prepared first where it is not yet.
+    """Return a named set; prepare it first if that was not done yet.
 
     Args:
       name: of SETS.
@@ -32,23 +32,23 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
       skip_broken: when preparing, leave broken or unpaired files out.
 
     Raises:
-      UserError: no such set, or it cannot be had; says which archive to put where.
+      UserError: no such set, or it cannot be fetched; says which archive to put where.
     """
     if name not in SETS:
         raise UserError(
             f'"{name}" is not a data set; known are {", ".join(SETS)}, "folder" and "synthetic".'
         )
     builder_class, config = SETS[name]
-    folder = Path(root).expanduser().absolute()
+    folder = absolute(root)
     try:
         builder = builder_class(root=folder, config=config, skip_broken=skip_broken)
-        stored = _stored(builder, skip_broken=skip_broken)
+        stored = _read_stored(builder, skip_broken=skip_broken)
         if stored:
-            return stored  # without a lock: the disk may be readable only
+            return stored  # without a lock: the disk may be read-only
         folder.mkdir(parents=True, exist_ok=True)
         # One process prepares; others that come meanwhile wait, and then find it done.
         with lock(folder / f".{name}.lock", wait=True):
-            return _stored(builder, skip_broken=skip_broken) or _prepared(builder)
+            return _read_stored(builder, skip_broken=skip_broken) or _prepare(builder)
     except OSError as error:
         raise UserError(
             f"config.data.root = {root}: {name} cannot be prepared there ({error})."
@@ -56,24 +56,24 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
 
 
 def pairs_of(name: str) -> int:
-    """How many pairs belong to a named set."""
+    """Return the number of pairs of a named set."""
     builder_class, config = SETS[name]
     return builder_class.builder_configs[config].pairs
 
 
-def _stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | None:
-    """What was prepared before, if it is whole, or need not be, and its files are still there."""
+def _read_stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | None:
+    """Return what was prepared before, unless it is incomplete or its files are gone."""
     if not Path(builder.data_dir).exists():
         return None
     source = builder.read()
     if not source.pairs or not source.pairs[0].image.exists():
         return None
-    whole = len(source) == builder.builder_config.pairs
-    return source if whole or skip_broken else None
+    is_complete = len(source) == builder.builder_config.pairs
+    return source if is_complete or skip_broken else None
 
 
-def _prepared(builder: SaliencyPairs) -> PairSource:
-    """Find, verify and store the pairs; what an earlier preparation stored is made anew."""
+def _prepare(builder: SaliencyPairs) -> PairSource:
+    """Find, check and store the pairs, replacing an earlier preparation."""
     shutil.rmtree(builder.data_dir, ignore_errors=True)
     builder.download_and_prepare()
     return builder.read()

@@ -1,18 +1,20 @@
 """The base of all named sets: a TFDS builder that pairs images and masks, without TensorFlow.
 
-The store holds, for each pair, its name and where its two files lie below the root. Images are
-not copied into it, and the root may be moved.
+The store holds the name of every pair and the paths of its two files below the root. Images are
+not copied, and the root may be moved.
 """
 
 import dataclasses
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from class_jax.data.pairs import Findings, check_pairs, match_pairs, usable_pairs
+from class_jax.data.layouts import Layout
+from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
 from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import UserError
 from datasets.download import Archive, download, unpack
@@ -22,9 +24,9 @@ SPLIT = "pairs"
 
 @dataclasses.dataclass(kw_only=True, eq=False)
 class SetConfig(tfds.core.BuilderConfig):
-    """One published set: its archives, where its files lie in them, and how many there are."""
+    """One published set: its archives, its folders in them, and its number of pairs."""
 
-    title: str  # a folder of this name is looked into too
+    title: str  # the name of a folder that may hold the set
     archives: tuple[Archive, ...]
     images: str  # folder of images in the unpacked archives
     masks: str
@@ -34,7 +36,7 @@ class SetConfig(tfds.core.BuilderConfig):
 
 
 class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
-    """Builder of a set of images with masks; subclasses say which, and whom to cite."""
+    """Builder of a set of images with masks; a subclass says which, and whom to cite."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Paths of images and masks, by stem."}
@@ -60,8 +62,10 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # it unpacks by TensorFlow
         folder = self.find_folder()
-        source = usable_pairs(self.verified(folder), folder, skip_broken=self._skip_broken)
-        return {SPLIT: self._generate_examples(source.pairs)}
+        findings = self.check(folder)
+        for line in check_usable(findings, folder, skip_broken=self._skip_broken):
+            print(line, file=sys.stderr)
+        return {SPLIT: self._generate_examples(findings.pairs)}
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
         for pair in pairs:
@@ -75,7 +79,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
             )
 
     def find_folder(self) -> Path:
-        """The folder that holds images and masks: unpacked by hand, by us, or only now."""
+        """Return the folder of images and masks, unpacked by hand, before, or now."""
         config = self.builder_config
         manual = self._root / "downloads" / "manual"
         unpacked = self._root / "downloads" / "extracted" / f"{self.name}_{config.name}"
@@ -83,23 +87,23 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         for folder in (*by_hand, unpacked):
             if (folder / config.images).is_dir() and (folder / config.masks).is_dir():
                 return folder
-        archives = [self._fetched(archive, manual) for archive in config.archives]
+        archives = [self._fetch(archive, manual) for archive in config.archives]
         unpack(archives, unpacked, only=(config.images, config.masks))
         if not (unpacked / config.images).is_dir() or not (unpacked / config.masks).is_dir():
             names = ", ".join(archive.name for archive in archives)
             shutil.rmtree(unpacked)
             raise UserError(
-                f"{names} in {manual} hold no folders {config.images} and {config.masks}: are they "
-                "other archives?"
+                f"{names} in {manual} hold no folders {config.images} and {config.masks}: expected "
+                "the archives of the official release."
             )
         return unpacked
 
-    def _fetched(self, archive: Archive, manual: Path) -> Path:
-        """An archive that was put there by hand, or downloaded."""
+    def _fetch(self, archive: Archive, manual: Path) -> Path:
+        """Return an archive that was put there by hand, or download it."""
         config = self.builder_config
         if not archive.url:
             raise UserError(
-                f"{config.title} is to be fetched by hand: get {archive.file} from "
+                f"{config.title} must be fetched by hand: get {archive.file} from "
                 f"{self.HOMEPAGE}, unpack it, and put its folders {config.images} and "
                 f"{config.masks} into {self._root / config.title}."
             )
@@ -109,22 +113,26 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
                 return place
         return download(archive, manual / config.title)
 
-    def verified(self, folder: Path) -> Findings:
-        """All pairs, decoded once; what is missing, surplus or broken as problems."""
+    def check(self, folder: Path) -> Findings:
+        """Pair and decode all files; what is missing, surplus or broken are problems."""
         config = self.builder_config
         masks = folder / config.masks
         right = {stem for stem in config.doubled_masks if (masks / f"{stem}.jpg").exists()}
         ignored = config.stray_masks | {f"{stem}.png" for stem in right}
         if present := sorted(name for name in ignored if (masks / name).exists()):
-            print(f"{folder}: known faults of this release ignored: {', '.join(present)}")
-        findings = match_pairs(folder / config.images, masks, ignored_masks=frozenset(ignored))
+            print(
+                f"{folder}: known faults of this release ignored: {', '.join(present)}",
+                file=sys.stderr,
+            )
+        layout = Layout(folder / config.images, masks)
+        findings = match_pairs(layout, ignored_masks=frozenset(ignored))
         if len(findings.pairs) != config.pairs:
-            count = f"{len(findings.pairs)} pairs were found, and {config.pairs} belong there"
-            findings = Findings(findings.pairs, (count, *findings.problems))
-        return check_pairs(findings)
+            count = f"{len(findings.pairs)} pairs were found, {config.pairs} were expected"
+            findings = dataclasses.replace(findings, problems=(count, *findings.problems))
+        return check_pairs(findings, PairSource(findings.pairs), name=config.title)
 
     def read(self) -> PairSource:
-        """The prepared pairs."""
+        """Return the prepared pairs."""
         records = self.as_data_source(split=SPLIT)
         rows = ({name: value.decode() for name, value in record.items()} for record in records)
         pairs = (

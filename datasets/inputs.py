@@ -1,4 +1,4 @@
-"""The image sources that a configuration names."""
+"""The sources of images that a configuration names."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,24 +6,34 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 import datasets
-from class_jax.data.folders import find_layout
-from class_jax.data.pairs import Findings, check_pairs, match_pairs, usable_pairs
+from class_jax.data.layouts import Layout, find_layout
+from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
 from class_jax.data.sources import PairSource, Source, hold_out
 from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.errors import UserError
+from class_jax.files import absolute
 
 HELD_OUT = "held_out"  # in config.eval.sets: the images that training validates on
 
 
 class TrainingSources(NamedTuple):
-    """What a run learns from, and what it is validated on, if anything."""
+    """Examples to train on and, if any, to validate on, and lines about them for the user."""
 
     train: Source
     held_out: Source | None
+    remarks: tuple[str, ...] = ()
+
+
+class EvaluationSource(NamedTuple):
+    """Examples to evaluate on, a line for each file that cannot be used, and remarks."""
+
+    source: Source
+    problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
-    """Open and verify the training set and the held-out images.
+    """Open and check the training set and the held-out images.
 
     Raises:
       UserError: nothing there, or broken or unpaired files and not `skip_broken`.
@@ -38,74 +48,90 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
     return TrainingSources(source, None)
 
 
-def evaluation_source(config: ConfigDict, name: str) -> tuple[Source, tuple[str, ...]]:
-    """One of `config.eval.sets`, and a sentence for each of its files that cannot be used.
+def evaluation_source(config: ConfigDict, name: str) -> EvaluationSource:
+    """Open one of `config.eval.sets`.
 
-    A folder's files are not verified before: evaluation names what it cannot read, and does the
-    rest.
+    Files of folders are not decoded yet: evaluation names what it cannot read and does the rest.
     """
     if name != HELD_OUT:
         return _named_set(name, config.data.root)
     if config.data.train == "synthetic":
-        return _synthetic(config, held_out=True), ()
+        return EvaluationSource(_synthetic(config, held_out=True))
     if config.data.train != "folder":
         raise UserError(
             f'config.eval.sets holds "{HELD_OUT}", but config.data.train = '
             f"{config.data.train} holds nothing out: name a data set instead."
         )
     if config.data.val_root:
-        return folder_source(config.data.val_root, leaf="config.data.val_root")
-    source, problems = folder_source(config.data.root, leaf="config.data.root")
-    return source.subset(hold_out(source.names)[1]), problems
+        return folder_source(config, config.data.val_root, leaf="config.data.val_root")
+    source, *rest = folder_source(config, config.data.root, leaf="config.data.root")
+    assert isinstance(source, PairSource)
+    return EvaluationSource(source.subset(hold_out(source.names)[1]), *rest)
 
 
-def _named_set(name: str, root: str) -> tuple[Source, tuple[str, ...]]:
+def folder_source(config: ConfigDict, root: str, *, leaf: str) -> EvaluationSource:
+    """Open a folder of images with masks, without decoding them."""
+    findings = match_pairs(_layout(config, root, leaf=leaf))
+    if not findings.pairs:
+        check_usable(findings, Path(root), skip_broken=True)
+    return EvaluationSource(_pairs(config, findings), findings.problems, findings.remarks)
+
+
+def check_folder(config: ConfigDict, root: str, *, leaf: str) -> Findings:
+    """Pair and decode the images and masks of a folder."""
+    findings = match_pairs(_layout(config, root, leaf=leaf))
+    return check_pairs(findings, _pairs(config, findings), name=Path(root).name or root)
+
+
+def _layout(config: ConfigDict, root: str, *, leaf: str) -> Layout:
+    """Find images and masks; the folders that the configuration names are used if they exist."""
+    if not root:
+        raise UserError(f"{leaf} is not set: {leaf}=PATH names a folder of images and masks.")
+    folder = absolute(root)
+    images, masks = config.data.images, config.data.masks
+    if leaf != "config.data.root" and not (folder / images).is_dir():
+        images = masks = ""  # another folder may have another layout
+    return find_layout(folder, leaf=leaf, images=images, masks=masks)
+
+
+def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
+    return PairSource(findings.pairs, salient=config.data.salient, fit_masks=config.data.fit_masks)
+
+
+def _named_set(name: str, root: str) -> EvaluationSource:
     source = datasets.open_set(name, root, skip_broken=True)
     missing = datasets.pairs_of(name) - len(source)
     problem = (
         f"{name}: {missing} of its {len(source) + missing} pairs are missing or broken; "
         "--mode prepare names them."
     )
-    return source, (problem,) if missing else ()
-
-
-def folder_source(root: str, *, leaf: str) -> tuple[PairSource, tuple[str, ...]]:
-    """A folder of images with masks, unverified, and what is unpaired in it."""
-    findings = _matched(root, leaf=leaf)
-    if not findings.pairs:
-        return usable_pairs(findings, Path(root), skip_broken=True), ()
-    return PairSource(findings.pairs), findings.problems
+    return EvaluationSource(source, (problem,) if missing else ())
 
 
 def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
     number = config.data.num_val if held_out else config.data.num_train
-    # Even seeds make training sets, odd ones what is held out: no run learns another's test.
+    # Training sets have even seeds and held-out ones odd: no run trains on another's test set.
     return SyntheticSource(
         number, seed=2 * config.seed + held_out, image_size=config.data.picture_size
     )
 
 
 def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
-    def verified(root: str, leaf: str) -> tuple[PairSource, Findings]:
-        matched = _matched(root, leaf=leaf)
-        return usable_pairs(check_pairs(matched), Path(root), skip_broken=skip_broken), matched
-
-    source, matched = verified(config.data.root, "config.data.root")
-    if config.data.val_root:
-        return TrainingSources(source, verified(config.data.val_root, "config.data.val_root")[0])
-    # Decided before broken pairs are left out, as evaluation does, which finds them only later.
-    names = [pair.name for pair in matched.pairs]
-    held_out = {names[index] for index in hold_out(names)[1]}
+    """Check the folders of training and validation; without the latter, hold a tenth out."""
+    root, val_root = config.data.root, config.data.val_root
+    findings = check_folder(config, root, leaf="config.data.root")
+    remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
+    source = _pairs(config, findings)
+    if val_root:
+        held_out = check_folder(config, val_root, leaf="config.data.val_root")
+        remarks += check_usable(held_out, Path(val_root), skip_broken=skip_broken)
+        return TrainingSources(source, _pairs(config, held_out), remarks)
+    # By all names, broken ones too: evaluation does so, and finds broken files only later.
+    chosen = {findings.names[index] for index in hold_out(findings.names)[1]}
     parts = [
-        source.subset(i for i, name in enumerate(source.names) if (name in held_out) == wanted)
+        source.subset(i for i, name in enumerate(source.names) if (name in chosen) == wanted)
         for wanted in (False, True)
     ]
     if not all(parts):
-        raise UserError(f"{config.data.root}: too few pairs can be used to hold one out.")
-    return TrainingSources(*parts)
-
-
-def _matched(root: str, *, leaf: str) -> Findings:
-    if not root:
-        raise UserError(f"{leaf} is not set: {leaf}=PATH names a folder of images and masks.")
-    return match_pairs(*find_layout(Path(root).expanduser(), leaf=leaf))
+        raise UserError(f"{root}: too few pairs can be used to hold one out.")
+    return TrainingSources(*parts, remarks)

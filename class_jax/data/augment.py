@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from class_jax.data.images import resize_into
+from class_jax.data.resize import resize
 from class_jax.data.sources import Example
 
 
@@ -15,30 +15,30 @@ def augment(
     image: np.ndarray,
     mask: np.ndarray,
 ) -> None:
-    """Random crop, horizontal flip with probability ½, bilinear resize.
+    """Crop, flip with probability ½, and resize an example into `image` and `mask`.
 
     Masks stay soft: they are not made binary again after resizing.
 
     Args:
       example: image and mask of one size.
-      rng: where the randomness comes from.
-      crop: the largest share of each side that is cropped off; 0 for none.
-      image: is filled with the result, uint8 [S, S, 3].
-      mask: is filled with the result, uint8 [S, S].
+      rng: source of randomness.
+      crop: largest share of a side that is cropped off; 0 for none.
+      image: filled with the result, uint8 [S, S, 3].
+      mask: filled with the result, uint8 [S, S].
     """
     height, width = example["mask"].shape
     rows, columns = random_span(height, rng, crop=crop), random_span(width, rng, crop=crop)
-    flipped = rng.random() < 0.5
-    for whole, result in ((example["image"], image), (example["mask"], mask)):
-        part = whole[rows, columns]
+    is_flipped = rng.random() < 0.5
+    for array, out in ((example["image"], image), (example["mask"], mask)):
+        part = array[rows, columns]
         # By OpenCV, because it reads no negative strides, which a slice would leave.
-        resize_into(cv2.flip(part, 1) if flipped else part, result)
+        resize(cv2.flip(part, 1) if is_flipped else part, *out.shape[:2], out=out)
 
 
 def random_span(side: int, rng: np.random.Generator, *, crop: float) -> slice:
-    """What is kept of a side: a whole number from 0 to side·crop of pixels is removed in all.
+    """Draw the part of a side that is kept: 0 to side·crop pixels are removed, uniformly.
 
-    How many is drawn uniformly, and so is how many of them go from the front.
+    How many of them are removed from the front is uniform too.
     """
     removed = int(rng.integers(0, int(side * crop) + 1))
     front = int(rng.integers(0, removed + 1))

@@ -1,134 +1,124 @@
-"""Batches for the devices; the only file that knows Grain.
+"""Batches for the devices; the only file that imports Grain.
 
-Everything about batch k follows from (seed, k): which images, in what order, how they are cropped
-and flipped, and the one size they are resized to. Workers, processes and devices only share the
-work, and a resumed run starts at its step without decoding what came before.
+Batch k follows from (seed, k) alone: which examples it holds, how they are augmented, and their one
+size. Workers, processes and devices only divide the work, and a resumed run starts at its step
+without decoding what came before.
 """
 
 import contextlib
-import functools
+import dataclasses
 import os
 import signal
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import grain
 import numpy as np
 from absl import flags
 
-from class_jax.data.augment import augment
-from class_jax.data.images import resize
 from class_jax.data.memory import keep_freed_memory
+from class_jax.data.resize import resize
 from class_jax.data.sources import Example, Source
 
 Batch = dict[str, np.ndarray]
-
-ENDLESS = 2**40  # batches in the stream; no run is that long
 THREADS = min(8, os.cpu_count() or 1)
 
 
+class Augment(Protocol):
+    """A function that fills `image` [S, S, 3] and `mask` [S, S], uint8, from an example."""
+
+    def __call__(
+        self, example: Example, rng: np.random.Generator, *, image: np.ndarray, mask: np.ndarray
+    ) -> None:
+        """Fill `image` and `mask`."""
+        ...
+
+
 def stream_rng(seed: int, stream: str, index: int) -> np.random.Generator:
-    """The random numbers of one purpose at one place: derived, never stored."""
+    """Return the random numbers of one purpose at one place: derived, never stored."""
     return np.random.default_rng([seed, zlib.crc32(stream.encode()), index])
 
 
-class TrainingStream:
-    """Batches of augmented examples by their number, cut from an endless stream of epochs.
-
-    Epochs are reshuffled and concatenated: an epoch's last partial batch is filled by the next
-    epoch's first images. Every image comes once an epoch, every batch is full, and no new shape
-    has to be compiled.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        *,
-        batch_size: int,
-        sizes: Sequence[int],
-        crop: float,
-        seed: int,
-        rows: range | None = None,
-    ) -> None:
-        """Batches of `source`.
-
-        Args:
-          source: what to learn from.
-          batch_size: of the whole batch.
-          sizes: sides in pixels, one of which is drawn for each batch.
-          crop: the largest share of each side that is cropped off.
-          seed: of all randomness here.
-          rows: of each batch, the rows to make, where other processes make the others; all by
-            default. The batch that they make up together does not depend on how it is divided.
-        """
-        self._source, self._batch_size, self._sizes = source, batch_size, tuple(sizes)
-        self._crop, self._seed = crop, seed
-        self._rows = range(batch_size) if rows is None else rows
-
-    def __len__(self) -> int:
-        """How many batches there are: more than any run needs."""
-        return ENDLESS
-
-    def __getitem__(self, step: int) -> Batch:
-        """The rows of batch `step`: images [b, S, S, 3] and masks [b, S, S], uint8."""
-        size = size_of_batch(step, self._sizes, seed=self._seed)
-        # Filled in place: stacking would copy every image once more.
-        batch = {
-            "image": np.empty((len(self._rows), size, size, 3), np.uint8),
-            "mask": np.empty((len(self._rows), size, size), np.uint8),
-        }
-        for image, mask, row in zip(batch["image"], batch["mask"], self._rows, strict=True):
-            place = step * self._batch_size + row
-            rng = stream_rng(self._seed, "augment", place)
-            augment(self._example(place), rng, crop=self._crop, image=image, mask=mask)
-        return batch
-
-    def _example(self, place: int) -> Example:
-        """What lies at a place of the stream."""
-        epoch, position = divmod(place, len(self._source))
-        index = _shuffled(self._seed, epoch, len(self._source))[position]
-        return self._source[int(index)]
-
-
-def size_of_batch(step: int, sizes: tuple[int, ...], *, seed: int) -> int:
-    """The side of all images in batch `step`, drawn from `sizes`."""
+def size_of_batch(step: int, sizes: Sequence[int], *, seed: int) -> int:
+    """Return the side of all images in batch `step`, drawn from `sizes`."""
     return sizes[int(stream_rng(seed, "size", step).integers(len(sizes)))]
-
-
-@functools.lru_cache(maxsize=2)  # the batch at the end of an epoch needs two
-def _shuffled(seed: int, epoch: int, length: int) -> np.ndarray:
-    return stream_rng(seed, "shuffle", epoch).permutation(length)
 
 
 @contextlib.contextmanager
 def train_batches(
-    stream: TrainingStream, *, start_step: int = 0, num_workers: int = 0
+    source: Source,
+    *,
+    batch_size: int,
+    sizes: Sequence[int],
+    augment: Augment,
+    seed: int,
+    rows: range | None = None,
+    start_step: int = 0,
+    num_workers: int = 0,
 ) -> Iterator[Iterator[Batch]]:
-    """The batches of a stream from batch `start_step` on, made ahead of time, without end.
+    """Yield an endless iterator of augmented batches; leaving the context ends its workers.
+
+    Every epoch has its own order. Epochs are joined and cut into batches, so that all batches are
+    full and no other shape must be compiled.
 
     Args:
-      stream: what makes them.
-      start_step: the first batch.
+      source: examples to train on.
+      batch_size: of the global batch.
+      sizes: sides in pixels, one of which is drawn for every batch.
+      augment: crops, flips and resizes an example.
+      seed: of all randomness here.
+      rows: of the global batch, those that this process makes; all by default.
+      start_step: number of the first batch.
       num_workers: processes that decode and augment; 0: threads of this process.
 
     Yields:
-      An iterator of batches. Leaving the context ends its workers.
+      Iterator of {"image": uint8 [rows, S, S, 3], "mask": uint8 [rows, S, S]}.
     """
-    iterator = iter(_parallel(grain.MapDataset.source(stream)[start_step:], num_workers))
+    rows = range(batch_size) if rows is None else rows
+    make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
+    indices = grain.MapDataset.range(len(source)).seed(seed % 2**32).shuffle().repeat()
+    batches = indices.batch(batch_size).map_with_index(make)
+    iterator = iter(_read_ahead(batches[start_step:], num_workers))
     try:
         yield iterator
     finally:
         iterator.close()
 
 
-def _parallel(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
-    """Read ahead, by threads or by processes; the order stays."""
+@dataclasses.dataclass(frozen=True)
+class _BatchMaker:
+    """Makes batch `step` from the indices of its examples; picklable, for worker processes."""
+
+    source: Source
+    batch_size: int
+    sizes: tuple[int, ...]
+    augment: Augment
+    seed: int
+    rows: range
+
+    def __call__(self, step: int, indices: np.ndarray) -> Batch:
+        """Return the rows of batch `step`, filled in place: stacking would copy every image."""
+        side = size_of_batch(step, self.sizes, seed=self.seed)
+        batch = {
+            "image": np.empty((len(self.rows), side, side, 3), np.uint8),
+            "mask": np.empty((len(self.rows), side, side), np.uint8),
+        }
+        for image, mask, row in zip(batch["image"], batch["mask"], self.rows, strict=True):
+            rng = stream_rng(self.seed, "augment", step * self.batch_size + row)
+            example = self.source.load(int(indices[row]), side=side)
+            self.augment(example, rng, image=image, mask=mask)
+        return batch
+
+
+def _read_ahead(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
+    """Make batches ahead of time by threads or worker processes; their order stays."""
     if num_workers == 0:
         keep_freed_memory()
         options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
         return batches.to_iter_dataset(options)
     if not flags.FLAGS.is_parsed():
-        # Grain hands its workers absl's flags, and main.py does not parse its own with absl.
+        # Grain hands absl's flags to its workers, and the command line does not use absl.
         flags.FLAGS.mark_as_parsed()
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     workers = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
@@ -136,7 +126,7 @@ def _parallel(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """In a worker: a terminal's Ctrl-C reaches all processes, and only the main one answers it."""
+    """Leave signals to the main process: a terminal's Ctrl-C reaches all processes."""
     del index, count
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -146,24 +136,25 @@ def _start_worker(index: int, count: int) -> None:
 def eval_batches(
     source: Source, *, batch_size: int, size: int, rows: range | None = None
 ) -> Iterator[Batch]:
-    """All examples in their order, each once; the last batch is padded by repeating.
+    """Yield all examples once, in order; the last batch is padded by repeating.
 
     Args:
-      source: the examples.
-      batch_size: of the whole batch.
+      source: examples.
+      batch_size: of the global batch.
       size: side that they are resized to, pixels.
-      rows: of each batch, those to make, where other processes make the others; all by default.
+      rows: of the global batch, those that this process makes; all by default.
 
     Yields:
-      {"image": uint8 [b, size, size, 3], "mask": uint8 [b, size, size], "valid": bool [b]}, valid
-      being False for padding.
+      {"image": uint8 [rows, size, size, 3], "mask": uint8 [rows, size, size], "valid": bool
+      [rows]}; valid is False for padding.
     """
     rows = range(batch_size) if rows is None else rows
     for start in range(0, len(source), batch_size):
         places = np.arange(start + rows.start, start + rows.stop)
-        examples = [source[min(int(place), len(source) - 1)] for place in places]
+        last = len(source) - 1
+        examples = [source.load(min(int(place), last), side=size) for place in places]
         yield {
-            "image": np.stack([resize(each["image"], size, size) for each in examples]),
-            "mask": np.stack([resize(each["mask"], size, size) for each in examples]),
+            "image": np.stack([resize(example["image"], size, size) for example in examples]),
+            "mask": np.stack([resize(example["mask"], size, size) for example in examples]),
             "valid": places < len(source),
         }

@@ -26,6 +26,7 @@ class Findings:
     pairs: tuple[Pair, ...]
     problems: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of all pairs that were found, broken ones too
 
 
 def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) -> Findings:
@@ -46,7 +47,8 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
     problems |= dict.fromkeys(f"mask {mask_files[name]} has no image" for name in extra)
     pairs = [Pair(name, image_files[name], mask_files[mask]) for name, mask in matches.items()]
     left_out = describe_left_out({*images.left_out, *masks.left_out})
-    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(left_out))
+    names = tuple(sorted(matches))
+    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(left_out), names)
 
 
 def _find_files(layout: Layout) -> tuple[Found, Found]:
@@ -80,7 +82,8 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
     if facts:
         images, masks = zip(*facts, strict=True)
         lines = describe(name, masks, images, unit="pairs")
-    return Findings(tuple(good), (*findings.problems, *broken), (*lines, *findings.remarks))
+    problems, remarks = (*findings.problems, *broken), (*lines, *findings.remarks)
+    return Findings(tuple(good), problems, remarks, findings.names)
 
 
 def _inspect(
@@ -93,8 +96,12 @@ def _inspect(
         return str(error).rstrip("."), None
 
 
-def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> None:
-    """Raise BrokenFilesError if there are problems and not `skip_broken`, or no pair at all."""
+def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[str, ...]:
+    """Return the remarks, with what is left out if `skip_broken`.
+
+    Raises:
+      BrokenFilesError: there are problems and not `skip_broken`, or no pair at all.
+    """
     count = len(findings.problems)
     listed = list_lines(findings.problems)
     if not findings.pairs:
@@ -105,5 +112,6 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> None:
         raise BrokenFilesError(
             f"{root}: {count} files are broken or have no partner:{listed}", skippable=True
         )
-    if count:
-        print(f"{root}: {count} files left out:{listed}", file=sys.stderr)
+    if not count:
+        return findings.remarks
+    return (*findings.remarks, f"{root}: {count} files are left out:{listed}")

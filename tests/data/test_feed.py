@@ -1,5 +1,6 @@
 """The same batches for any workers, processes and start; every image once an epoch."""
 
+import functools
 import itertools
 import os
 import subprocess
@@ -7,17 +8,19 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from class_jax.data.feed import TrainingStream, eval_batches, size_of_batch, train_batches
+from class_jax.data.augment import augment
+from class_jax.data.feed import eval_batches, size_of_batch, train_batches
 from class_jax.errors import UserError
 
 SIZES = (32, 48)
 
 
 class NumberedSource:
-    """Picture i is of colour 10·i everywhere, so that a batch tells what is in it."""
+    """Image i is of colour 10·i everywhere, so that a batch tells what is in it."""
 
     def __init__(self, length):
         self.names = [str(index) for index in range(length)]
@@ -25,25 +28,23 @@ class NumberedSource:
     def __len__(self):
         return len(self.names)
 
-    def __getitem__(self, index):
+    def load(self, index, *, side=None):
         image = np.full((40, 50, 3), 10 * index, np.uint8)
         image[:, 25:, 1] = 255 - 10 * index  # so that a flip shows
         return {"name": self.names[index], "image": image, "mask": image[..., 1]}
 
 
 class BrokenSource(NumberedSource):
-    def __getitem__(self, index):
+    def load(self, index, *, side=None):
         if index == 3:
             raise UserError("3.jpg is gone.")
-        return super().__getitem__(index)
+        return super().load(index)
 
 
 def batches(count, *, length=10, batch_size=4, source=NumberedSource, **options):
-    seed, rows = options.pop("seed", 1), options.pop("rows", None)
-    stream = TrainingStream(
-        source(length), batch_size=batch_size, sizes=SIZES, crop=0.125, seed=seed, rows=rows
-    )
-    with train_batches(stream, **options) as found:
+    options = {"seed": 1, "augment": functools.partial(augment, crop=0.125), **options}
+    feed = train_batches(source(length), batch_size=batch_size, sizes=SIZES, **options)
+    with feed as found:
         return list(itertools.islice(found, count))
 
 
@@ -100,15 +101,17 @@ def test_processes_make_up_the_same_batches_together(share):
 
 
 WORKERS = """
-import itertools
-from class_jax.data.feed import TrainingStream, train_batches
+import functools, itertools
+from class_jax.data.augment import augment
+from class_jax.data.feed import train_batches
 from class_jax.data.synthetic.source import SyntheticSource
 if __name__ == "__main__":
     results = []
     for workers in (0, 2):
         source = SyntheticSource(6, seed=0, image_size=(40, 40))
-        stream = TrainingStream(source, batch_size=4, sizes=(32, 48), crop=0.1, seed=1)
-        with train_batches(stream, num_workers=workers) as found:
+        feed = train_batches(source, batch_size=4, sizes=(32, 48), seed=1, num_workers=workers,
+                             augment=functools.partial(augment, crop=0.1))
+        with feed as found:
             results.append([batch["image"].tobytes() for batch in itertools.islice(found, 5)])
     assert results[0] == results[1]
 """
@@ -131,6 +134,17 @@ def test_worker_processes_change_nothing(tmp_path):
 def test_a_file_that_vanishes_is_a_clear_error():
     with pytest.raises(UserError, match=r"3\.jpg is gone"):
         batches(4, source=BrokenSource)
+
+
+def test_any_function_augments():
+    def invert(example, rng, *, image, mask):
+        image[...] = 255 - cv2.resize(example["image"], image.shape[:2])
+        mask[...] = cv2.resize(example["mask"], mask.shape)
+
+    (batch,) = batches(1, augment=invert)
+    assert sorted(set(255 - batch["image"][:, 0, 0, 0])) == sorted(
+        10 * index for index in indices(batches(1)[0])
+    )
 
 
 def test_evaluation_keeps_order_and_marks_padding():

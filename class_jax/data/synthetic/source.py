@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from class_jax.data.masks import Reading
 from class_jax.data.sources import Example, MaskReader
 from class_jax.data.synthetic.scenes import Patch, Scene, SceneObject, draw_scene
 from class_jax.data.synthetic.shapes import rasterise, union
@@ -54,8 +55,9 @@ class SyntheticSource:
         """Return the number of images."""
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Example:
-        """Return image `index`; IndexError beyond the end."""
+    def load(self, index: int, *, side: int | None = None) -> Example:
+        """Return example `index`; IndexError beyond the end."""
+        del side
         name = self.names[index]
         rng = np.random.default_rng([self._seed, STREAM, int(name)])
         scene = draw_scene(rng, self._height, self._width)
@@ -63,16 +65,16 @@ class SyntheticSource:
         return {"name": name, "image": image, "mask": mask}
 
     def mask_reader(self, index: int) -> MaskReader:
-        """What draws the image and its mask."""
-        return functools.partial(_mask_of, self, index)
+        """Return a function that draws image `index` and returns its mask."""
+        return functools.partial(_read_mask, self, index)
 
     def fingerprint(self, index: int) -> str:
-        """All that an image depends on."""
+        """Return all that an image depends on."""
         return f"synthetic {self._seed} {index} {self._height} {self._width}"
 
 
-def _mask_of(source: SyntheticSource, index: int) -> np.ndarray:
-    return source[index]["mask"]
+def _read_mask(source: SyntheticSource, index: int) -> Reading:
+    return Reading(source.load(index)["mask"])
 
 
 def render_scene(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

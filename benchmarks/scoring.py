@@ -21,8 +21,7 @@ import py_sod_metrics
 from benchmarks.record import Row, cpu, record
 from class_jax.data.images import read_mask
 from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.scores import Ledger
-from class_jax.evaluation.scoring import Scorer, Task
+from class_jax.evaluation.scoring import MapSet, Scorer, Task
 
 IMAGES, HEIGHT, WIDTH = 2000, 300, 400
 DIFFERENT = 200  # pairs that are drawn; the others are the same ones again
@@ -31,7 +30,7 @@ TOLERANCE = 1e-12
 
 
 def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Files of maps and masks: an ellipse, and what a network might make of it."""
+    """Write files of maps and masks: an ellipse, and a blurred and noisy one."""
     pairs = []
     for index in range(DIFFERENT):
         rng = np.random.default_rng(index)
@@ -42,27 +41,27 @@ def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
         soft = cv2.GaussianBlur(mask, (0, 0), 6).astype(int)
         levels = np.clip(soft + rng.integers(-30, 30, mask.shape), 0, 255).astype(np.uint8)
         paths = folder / f"map{index}.png", folder / f"mask{index}.png"
-        for path, picture in zip(paths, (levels, mask), strict=True):
-            cv2.imwrite(str(path), picture)
+        for path, array in zip(paths, (levels, mask), strict=True):
+            cv2.imwrite(str(path), array)
         pairs.append(paths)
     return pairs
 
 
-def ours(pairs: list[tuple[Path, Path]], images: int, folder: Path) -> Figures:
-    """As mode score does it."""
+def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
+    """Score as mode score does."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
-        Task(str(index), map_path, functools.partial(read_mask, mask_path), stamp="")
+        Task(str(index), map_path, functools.partial(read_mask, mask_path))
         for index, (map_path, mask_path) in enumerate(files)
     ]
-    with Ledger(folder, ["pysod"]) as ledger, Scorer(["pysod"], ledger) as scorer:
-        (scores,) = scorer.score("drawn", "drawn", tasks).scores()
+    with Scorer(["pysod"]) as scorer:
+        (scores,) = scorer.score(MapSet("drawn", "drawn", tasks))
     assert scores.total.images == images
     return scores.total.figures()
 
 
 def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
-    """As PySODMetrics' own examples do it."""
+    """Score as PySODMetrics' own examples do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         f_measure = py_sod_metrics.Fmeasure()
@@ -90,7 +89,7 @@ def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
 
 
 def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
-    """MiB that a process of its own and the largest of its workers took at most."""
+    """Return the peak memory of a new process plus that of its largest worker, MiB."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_peak, args=(sender, pairs, images))
@@ -101,8 +100,7 @@ def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
 
 
 def _send_peak(sender: Connection, pairs: list[tuple[Path, Path]], images: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        ours(pairs, images, Path(folder))
+    ours(pairs, images)
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     sender.send(sum(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024)
 
@@ -110,12 +108,11 @@ def _send_peak(sender: Connection, pairs: list[tuple[Path, Path]], images: int) 
 def main() -> None:
     """Measure, compare, and write the rows."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        pairs = draw_pairs(folder)
+        pairs = draw_pairs(Path(scratch))
         start = time.perf_counter()
         plain = peer(pairs, IMAGES)
         between = time.perf_counter()
-        figures = ours(pairs, IMAGES, folder)
+        figures = ours(pairs, IMAGES)
         seconds = (time.perf_counter() - between, between - start)
         difference = max(abs(figures[name] - plain[name]) for name in figures)
         few, many = (peak_memory(pairs, images) for images in (FEW, MANY))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scoring
 
-Takes about five minutes on two cores. Fails where the figures of the two differ by 1e-12.
+Takes about two minutes on two cores. Fails if the figures of the two differ by 1e-12.
 """
 
 import functools
@@ -30,7 +30,7 @@ TOLERANCE = 1e-12
 
 
 def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Write files of maps and masks: an ellipse, and a blurred and noisy one."""
+    """Write maps and masks: an ellipse, and a map that a network might make of it."""
     pairs = []
     for index in range(DIFFERENT):
         rng = np.random.default_rng(index)
@@ -41,14 +41,14 @@ def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
         soft = cv2.GaussianBlur(mask, (0, 0), 6).astype(int)
         levels = np.clip(soft + rng.integers(-30, 30, mask.shape), 0, 255).astype(np.uint8)
         paths = folder / f"map{index}.png", folder / f"mask{index}.png"
-        for path, array in zip(paths, (levels, mask), strict=True):
-            cv2.imwrite(str(path), array)
+        for path, picture in zip(paths, (levels, mask), strict=True):
+            cv2.imwrite(str(path), picture)
         pairs.append(paths)
     return pairs
 
 
 def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
-    """Score as mode score does."""
+    """Score as `--mode score` does."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
         Task(str(index), map_path, functools.partial(read_mask, mask_path))
@@ -61,7 +61,7 @@ def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
 
 
 def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
-    """Score as PySODMetrics' own examples do."""
+    """Score as the examples of PySODMetrics do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         f_measure = py_sod_metrics.Fmeasure()
@@ -89,7 +89,7 @@ def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
 
 
 def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
-    """Return the peak memory of a new process plus that of its largest worker, MiB."""
+    """Return the peak MiB of a process that scores and of the largest of its workers."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_peak, args=(sender, pairs, images))
@@ -106,7 +106,7 @@ def _send_peak(sender: Connection, pairs: list[tuple[Path, Path]], images: int) 
 
 
 def main() -> None:
-    """Measure, compare, and write the rows."""
+    """Measure, compare and write the rows."""
     with tempfile.TemporaryDirectory() as scratch:
         pairs = draw_pairs(Path(scratch))
         start = time.perf_counter()
@@ -116,7 +116,7 @@ def main() -> None:
         seconds = (time.perf_counter() - between, between - start)
         difference = max(abs(figures[name] - plain[name]) for name in figures)
         few, many = (peak_memory(pairs, images) for images in (FEW, MANY))
-    speed, plain_speed = (IMAGES / each for each in seconds)
+    speed, plain_speed = (IMAGES / time for time in seconds)
     title = f"scoring, {IMAGES} maps of {WIDTH}x{HEIGHT}, start included"
     rows = [
         Row(title, cpu(), "images/s", speed, plain_speed, speed / plain_speed),

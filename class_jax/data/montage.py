@@ -12,7 +12,9 @@ Row = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 
 
 def draw_montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
-    """Draw rows of image | mask | map, fitted into square cells with their aspect kept.
+    """Draw rows of image | mask | map, each fitted into a square cell.
+
+    The aspect ratio is kept.
 
     Args:
       rows: image, uint8 [H, W, 3] or None, mask and map, uint8 [H, W]; of any sizes.

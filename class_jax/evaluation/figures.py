@@ -60,7 +60,7 @@ def write_curves(folder: Path, scores: Sequence[SetScores]) -> None:
 
 
 def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
-    """Draw curves with a panel for each set and protocol and a line for each method.
+    """Draw a panel for each set and protocol, with a line for each method.
 
     Args:
       scores: of methods on sets.
@@ -88,7 +88,7 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
 
 
 def _frame_panel(axes: Axes, kind: str) -> None:
-    """Label the axes and set their limits."""
+    """Name the axes and set their limits."""
     if kind == "pr":
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), xticks=np.linspace(0, 1, 6))
     else:
@@ -122,7 +122,7 @@ def _draw_legend(figure: Figure, panels: Iterable[Axes]) -> None:
 
 
 def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
-    """Return name → "best", "median" or "worst" by MAE; fewer than three for one or two images."""
+    """Return name → "best", "median" or "worst" by MAE, for up to three images."""
     ranked = sorted(per_image, key=lambda name: (per_image[name]["MAE"], name))
     last = len(ranked) - 1
     picked: dict[str, str] = {}
@@ -134,10 +134,10 @@ def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
 def write_examples(
     path: Path, scores: Sequence[SetScores], tasks: Sequence[Sequence[Task]]
 ) -> None:
-    """Write a PNG sheet of the best, the median and the worst map of each method on each set.
+    """Write a sheet of the best, the median and the worst map of every score.
 
     Args:
-      path: the sheet, written atomically.
+      path: the PNG file, written atomically.
       scores: of methods on sets.
       tasks: for each of the scores, the maps that were measured.
 
@@ -174,7 +174,7 @@ def _column(index: int) -> int:
 
 
 def _draw_text(words: Mapping[int, str]) -> np.ndarray:
-    """Draw a line of words at the given left edges: uint8 [STRIP, width of the montage, 3]."""
+    """Draw words at the given left edges, uint8 [STRIP, width of a montage, 3]."""
     strip = Image.new("RGB", (_column(3), STRIP), (PAPER,) * 3)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(size=STRIP * 0.65)

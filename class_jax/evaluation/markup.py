@@ -80,14 +80,14 @@ def _is_text(column: str) -> bool:
 
 
 def _escape_markdown(text: str) -> str:
-    """Escape Markdown's signs, which names of folders may hold."""
+    """Replace Markdown's signs, which names of folders may hold, by escapes."""
     return "".join(
         f"\\{letter}" if letter in "\\|*_`<>[]$~#" else letter for letter in printable(text)
     )
 
 
 def _escape_latex(text: str) -> str:
-    """Escape LaTeX's signs, which names of folders may hold."""
+    """Replace LaTeX's signs, which names of folders may hold, by escapes."""
     # A row that starts with [ or * would be read as an option of the line before.
     start = "{}" if text.startswith(("[", "*")) else ""
     return start + "".join(_LATEX_SIGNS.get(letter, letter) for letter in printable(text))

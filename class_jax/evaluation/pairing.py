@@ -104,7 +104,7 @@ def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
 
 
 def _list_suffixes(stems: Collection[str]) -> list[str]:
-    """Return the suffixes to try: the known ones, and those that all of the stems share.
+    """Return the suffixes to try: the known ones, and those that all stems share.
 
     The shortest comes first, so that as much as possible of a name is kept.
     """
@@ -154,7 +154,7 @@ def _check_folder(folder: Path, content: str) -> None:
 
 
 def _name_set(masks: Path) -> str:
-    """Return the folder's name, or its parent's if it is called like any folder of masks."""
+    """Return the folder's name, or its parent's if many sets call a folder so."""
     masks = absolute(masks)
     if masks.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
         return "PASCAL-S"

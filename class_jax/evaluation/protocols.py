@@ -62,7 +62,7 @@ class Measurement:
 
     def __add__(self, other: "Measurement") -> "Measurement":
         """Return the sums over both sets of images."""
-        names = [field.name for field in dataclasses.fields(self)]
+        names = (field.name for field in dataclasses.fields(self))
         return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def mean_f_curve(self) -> np.ndarray:
@@ -70,7 +70,7 @@ class Measurement:
         return self.f_curve / self.images
 
     def figures(self) -> Figures:
-        """Return the nine figures, averaged over the images; at least one image is needed.
+        """Return the nine figures, averaged over the images (at least one).
 
         maxF is the largest value of `mean_f_curve`, meanF its mean over the thresholds; E likewise.
         """
@@ -88,7 +88,7 @@ class Measurement:
         }
 
     def curves(self) -> dict[str, np.ndarray]:
-        """Return the averaged curves "F", "E", "precision" and "recall": float64 [256] each."""
+        """Return the averaged curves F, E, precision and recall, float64 [256]."""
         return {
             "F": self.mean_f_curve(),
             "E": self.e_curve / self.images,
@@ -98,10 +98,10 @@ class Measurement:
 
 
 class MatlabMeasurement(Measurement):
-    """Sums of the protocol `matlab`, whose F is that of averaged precision and recall."""
+    """Sums for `matlab`, whose F is that of averaged precision and recall."""
 
     def mean_f_curve(self) -> np.ndarray:
-        """Return F = (1 + β²)·P·R / (β²·P + R) of mean precision P and recall R, β² = 0.3."""
+        """Return F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3."""
         precision, recall = self.precision_curve / self.images, self.recall_curve / self.images
         both = BETA2 * precision + recall
         return np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
@@ -165,7 +165,7 @@ def _measure_matlab(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
 
 
 def _measure_common(stretched: np.ndarray, salient: np.ndarray) -> dict[str, Any]:
-    """Return the sums that both protocols compute alike; the map is in 0–1, the mask boolean."""
+    """Return the sums that both protocols share, of a map in 0–1 and a boolean mask."""
     f_measure = _run_metric(_make_f_measure(), stretched, salient)
     return {
         "images": 1,
@@ -179,7 +179,7 @@ def _measure_common(stretched: np.ndarray, salient: np.ndarray) -> dict[str, Any
 
 
 def _stretch(levels: np.ndarray) -> np.ndarray:
-    """Stretch uint8 to float64 in 0–1 as mat2gray; a constant image is clamped to 0 or 1."""
+    """Stretch uint8 to 0–1 as mat2gray; a constant image is clamped to 0 or 1."""
     low, high = int(levels.min()), int(levels.max())
     if low == high:
         return np.minimum(levels, 1).astype(np.float64)
@@ -198,7 +198,7 @@ def _measure_s(stretched: np.ndarray, salient: np.ndarray, *, clip: bool = True)
 
 
 def _run_metric(metric: Any, stretched: np.ndarray, salient: np.ndarray) -> dict:
-    """Return the results of a new metric on one image; an old one would list every image."""
+    """Run a new metric on one image; one that is kept would store every image."""
     metric.step(stretched, salient, normalize=False)
     return metric.get_results()
 

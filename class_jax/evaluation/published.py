@@ -77,7 +77,7 @@ TEST_SETS = (
 
 
 def find_test_set(name: str) -> TestSet | None:
-    """Return the test set called "duts_te", "DUTS-TE" or "DutsTE", or None for another name."""
+    """Return the test set of a name such as "duts_te" or "DUTS-TE", or None."""
     wanted = _keep_letters(name)
     return next((known for known in TEST_SETS if _keep_letters(known.title) == wanted), None)
 

@@ -61,7 +61,7 @@ class SetScores:
 
 
 class Scorer:
-    """Scores sets of maps by protocols; its processes are kept from one set to the next."""
+    """A pool of processes that scores sets of maps by protocols."""
 
     def __init__(self, protocols: Sequence[str], *, processes: int | None = None) -> None:
         """Store the settings; no process is started yet.
@@ -84,7 +84,7 @@ class Scorer:
             self._pool.shutdown(cancel_futures=True)
 
     def score(self, maps: MapSet) -> list[SetScores]:
-        """Measure the maps of a method on a set; return its scores, one for each protocol.
+        """Measure the maps of a method on a set; return the scores by protocol.
 
         Measurements are added in the order of the tasks, so the scores are the same to the last
         bit for any number of processes.
@@ -136,7 +136,7 @@ class Scorer:
 
 
 def measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) -> Outcome:
-    """Measure a map by each protocol, or return the sentence that says why it cannot be."""
+    """Measure a map by each protocol, or return the reason why that fails."""
     try:
         levels, truth = read_map(map_path), mask()
     except UserError as error:
@@ -145,7 +145,7 @@ def measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) ->
 
 
 def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:
-    """Start all processes of a pool, with Ctrl-C held back: it is for this process to answer."""
+    """Start all processes of a pool, and keep Ctrl-C from them."""
     with _hold_interrupts():
         for _ in range(processes):
             pool.submit(os.getpid)  # starts one more process while none is idle
@@ -153,8 +153,8 @@ def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:
 
 @contextlib.contextmanager
 def _hold_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; processes that start meanwhile inherit that."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows they see it until they ignore it
+    """Hold Ctrl-C back for a moment; processes that start meanwhile never get it."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

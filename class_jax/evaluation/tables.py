@@ -69,7 +69,7 @@ def _label(row: SetScores) -> tuple[str, str, str, str]:
 
 
 def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Align names to the left and numbers to the right."""
+    """Pad cells so that names align left and numbers right."""
     names = ("set", "method", "protocol")
     return "  ".join(
         cell.ljust(width) if column in names else cell.rjust(width)
@@ -87,7 +87,7 @@ def _build_tables(scores: Sequence[SetScores]) -> Iterator[Table]:
 
 
 def _build_results(protocol: str, scores: Sequence[SetScores]) -> Table:
-    """Build a row for each set and method; the best of several methods on a set is in bold."""
+    """Build a row for each set and method, the best method of a set in bold."""
     rows: list[list[str]] = []
     bold: set[tuple[int, int]] = set()
     for set_name in dict.fromkeys(row.set_name for row in scores):
@@ -105,7 +105,7 @@ def _build_results(protocol: str, scores: Sequence[SetScores]) -> Table:
 
 
 def _build_comparison(protocol: str, scores: Sequence[SetScores]) -> Table:
-    """Build a row for each method, measured or published, with Table 1's columns for each set."""
+    """Build a row for each method, measured or published, as the paper's Table 1."""
     sets = {row.set_name: test_set for row in scores if (test_set := find_test_set(row.set_name))}
     values: dict[str, list[float | None]] = {}
     for position, (set_name, test_set) in enumerate(sets.items()):
@@ -135,12 +135,12 @@ def _build_comparison(protocol: str, scores: Sequence[SetScores]) -> Table:
 
 
 def _note_other_count(row: SetScores, sets: dict[str, TestSet]) -> str:
-    """Return a remark if another number of images was scored than the published set has."""
+    """Return a remark if the number of images is not that of the published set."""
     test_set = sets.get(row.set_name)
     if test_set is None or row.total.images == test_set.images:
         return ""
     return (
-        f" {row.method} on {test_set.title}: {row.total.images} images, where the set has "
+        f" {row.method} on {test_set.title}: {row.total.images} images, and the set has "
         f"{test_set.images}."
     )
 
@@ -148,7 +148,7 @@ def _note_other_count(row: SetScores, sets: dict[str, TestSet]) -> str:
 def _find_best(
     rows: Sequence[Sequence[float | None]], columns: Sequence[str], *, digits: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield (row, column) of the best values of each column; several if they print alike."""
+    """Yield (row, column) of the best values, all of them that print alike."""
     for column, name in enumerate(columns):
         rounded = {
             index: round(value, digits)

@@ -80,7 +80,7 @@ def plan_image_maps(path: Path, output: Path) -> tuple[list[MapJob], list[str]]:
 
 
 def plan_source_maps(source: Source, folder: Path) -> list[MapJob]:
-    """Plan the maps of a set's images: `<name>.png` below `folder`, in the order of the set."""
+    """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
     return [
         MapJob(
             folder / f"{name}.png",
@@ -94,7 +94,7 @@ def plan_source_maps(source: Source, folder: Path) -> list[MapJob]:
 def make_maps(
     jobs: Sequence[MapJob], predictor: Predictor, *, overwrite: bool, title: str
 ) -> MapResults:
-    """Make the maps that are not there yet; a job that fails does not stop the others.
+    """Make the maps that are missing; one that fails does not stop the others.
 
     Args:
       jobs: the maps to make.
@@ -131,7 +131,7 @@ def make_maps(
 
 
 def check_output(folder: Path) -> None:
-    """Raise UserError if a folder for output is a file, lies in one, or cannot be written to."""
+    """Raise UserError if the folder is a file, in a file, or not writable."""
     existing = folder
     while not existing.exists():
         existing = existing.parent
@@ -172,7 +172,7 @@ def _read_example(source: Source, index: int) -> np.ndarray:
 
 
 def _is_image_file(path: Path) -> bool:
-    """Return whether a path for output names an image, and is not a folder of such a name."""
+    """Return whether a path names an image and is not a folder."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 

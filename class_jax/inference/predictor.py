@@ -101,7 +101,7 @@ class Predictor:
         """Load as `load`, with the `eval` section of the given configuration."""
         settings = config.eval
         network = build_network(config.model, dtype=settings.dtype)
-        mesh = local_mesh()  # each of several processes makes maps of its own
+        mesh = local_mesh()  # several processes make maps of their own
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(
@@ -118,7 +118,7 @@ class Predictor:
         )
 
     def fingerprint(self, image: str) -> str:
-        """Return the fingerprint of this network's map of an image, from the image's own."""
+        """Return the fingerprint of the map of an image with this fingerprint."""
         return hashlib.sha256(os.fsencode(f"{self._fingerprint} {image}")).hexdigest()[:32]
 
     @overload
@@ -128,7 +128,7 @@ class Predictor:
     def predict(self, images: Sequence[AnyImage]) -> list[np.ndarray]: ...
 
     def predict(self, images: AnyImage | Sequence[AnyImage]) -> np.ndarray | list[np.ndarray]:
-        """Predict the saliency maps of images at their own sizes.
+        """Compute the saliency maps of images at their own sizes.
 
         Args:
           images: uint8 RGB [H, W, 3] or the path of an image file, or a sequence of those, of any
@@ -150,7 +150,7 @@ class Predictor:
         return maps
 
     def prepare(self, image: AnyImage) -> PreparedImage:
-        """Read an image and resize it for the network, so that a batch of them fits in memory.
+        """Read an image and resize it for the network; a batch of them is small.
 
         Raises:
           ValueError, UserError: as `predict`.
@@ -164,7 +164,7 @@ class Predictor:
         return PreparedImage(resize(pixels, side, side), pixels.shape[0], pixels.shape[1])
 
     def maps(self, batch: Sequence[PreparedImage]) -> Iterator[np.ndarray]:
-        """Yield the maps of at most `batch_size` prepared images at the images' own sizes."""
+        """Yield the maps of up to `batch_size` images at their own sizes."""
         inputs = np.stack([image.pixels for image in batch])
         self._padded_size = max(self._padded_size, round_up_batch(len(batch), self._mesh))
         missing = self._padded_size - len(batch)
@@ -177,7 +177,7 @@ class Predictor:
 
 
 def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize logits [h, w] bilinearly, then apply the sigmoid, as the authors' test script."""
+    """Resize logits [h, w], then apply the sigmoid, as the authors' test script."""
     resized = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
     # By tanh: exp overflows for large negative logits.
     return (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)

@@ -55,7 +55,7 @@ def load_predictor(config: ConfigDict, workdir: Workdir, checkpoint: str) -> Pre
 def make_shared_maps(
     jobs: Sequence[MapJob], predictor: Predictor, *, overwrite: bool, title: str
 ) -> MapResults:
-    """Make maps, a share of them in each process; return the results of all processes."""
+    """Make maps, a share in each process; return the results of all."""
     own = [jobs[index] for index in parallel.local_indices(len(jobs))]
     results = parallel.run_on_all(
         lambda: make_maps(own, predictor, overwrite=overwrite, title=title)

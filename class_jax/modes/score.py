@@ -21,7 +21,9 @@ from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Score methods' maps against masks; return the exit status, 1 if some could not be read.
+    """Score methods' maps against masks; return the exit status.
+
+    It is 1 if some files could not be read.
 
     Raises:
       UserError: nothing to score, nowhere to write, or masks without a map.
@@ -110,7 +112,7 @@ def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
 
 
 def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing: bool) -> None:
-    """Name what has no partner; UserError if masks have no map and that is not allowed."""
+    """Name files without a partner; UserError if masks lack maps unless allowed."""
     for maps in methods:
         if maps.surplus:
             print(

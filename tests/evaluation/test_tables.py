@@ -71,7 +71,7 @@ def test_published_rows_beside_ours(tmp_path):
     banet = next(row for row in table if row[0].startswith("BANet"))
     assert banet[4] == banet[8] == "–"
     text = (tmp_path / "results.md").read_text()
-    assert "CLASS on ECSSD: 10 images, where the set has 1000." in text
+    assert "CLASS on ECSSD: 10 images, and the set has 1000." in text
     assert "on DUTS-TE" not in text
     assert r"& \multicolumn{4}{c}{DUTS-TE}" in (tmp_path / "results.tex").read_text()
 

@@ -45,7 +45,7 @@ BOUNDARIES = {
     "huggingface_hub": {"class_jax/weights/files.py"},
     "orbax": {"class_jax/checkpoints.py"},
     "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
-    "matplotlib": {"class_jax/evaluation/curves.py"},
+    "matplotlib": {"class_jax/evaluation/figures.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
     "filelock": {"class_jax/files.py"},

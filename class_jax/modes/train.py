@@ -14,7 +14,7 @@ from class_jax import parallel
 from class_jax.checkpoints import Checkpoints
 from class_jax.config import check_resumable
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
-from class_jax.data.montage import montage
+from class_jax.data.montage import draw_montage
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
@@ -244,6 +244,6 @@ def _validation(
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
         # The first process, which logs them, has rows of images; others may have none but padding.
         shown = max(1, min(PICTURES, int(first["valid"].sum())))
-        return scores, montage(rows[:shown])
+        return scores, draw_montage(rows[:shown])
 
     return run_validation

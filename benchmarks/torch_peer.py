@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from class_jax.models.network import Variables
-from class_jax.weights.load import LEAVES
+from class_jax.weights.names import LEAVES
 
 # Ours → PyTorch's, for the last part of a variable's name.
 NAMES = {**LEAVES, "alpha": "alpha", "beta": "beta"}
 
 
 def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    """Padded by half its size."""
+    """Create a convolution padded by half its size."""
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)
 
 
 def upsample(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear."""
+    """Resize bilinearly."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
@@ -33,32 +33,32 @@ class ConvBnRelu(nn.Module):
     """Convolution, batch norm, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
-        """A block of `outputs` channels."""
+        """Create a block of `outputs` channels."""
         super().__init__()
         self.conv = conv(inputs, outputs, size)
         self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         return F.relu(self.bn(self.conv(x)))
 
 
 class Bottleneck(nn.Module):
-    """As torchvision's."""
+    """A bottleneck block as in torchvision."""
 
     def __init__(self, inputs: int, width: int, *, stride: int) -> None:
-        """A block of 4·`width` channels."""
+        """Create a block of 4·`width` channels."""
         super().__init__()
         self.conv1, self.bn1 = conv(inputs, width, 1), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = conv(width, width, 3, stride=stride), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
         self.downsample = nn.Sequential()
         if stride != 1 or inputs != 4 * width:
-            self.downsample.append(conv(inputs, 4 * width, 1, stride=stride))
-            self.downsample.append(nn.BatchNorm2d(4 * width))
+            self.downsample.add_module("conv", conv(inputs, 4 * width, 1, stride=stride))
+            self.downsample.add_module("bn", nn.BatchNorm2d(4 * width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         y = F.relu(self.bn1(self.conv1(x)))
         y = F.relu(self.bn2(self.conv2(y)))
         return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
@@ -68,7 +68,7 @@ class ResNet(nn.Module):
     """Levels 2–5."""
 
     def __init__(self, stage_sizes: Sequence[int], width: int) -> None:
-        """ResNet-50 is (3, 4, 6, 3) and 64."""
+        """Create the stages; ResNet-50 is (3, 4, 6, 3) and 64."""
         super().__init__()
         self.conv1, self.bn1 = conv(3, width, 7, stride=2), nn.BatchNorm2d(width)
         inputs = width
@@ -81,7 +81,7 @@ class ResNet(nn.Module):
             setattr(self, f"layer{index + 1}", nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Apply it."""
+        """Apply the layers."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, stride=2, padding=1)
         levels = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -94,13 +94,13 @@ class Bridge(nn.Module):
     """1×1 and 3×3."""
 
     def __init__(self, inputs: int, features: int) -> None:
-        """To `features` channels."""
+        """Create both for `features` channels."""
         super().__init__()
         self.compress = ConvBnRelu(inputs, features, 1)
-        self.transfer = nn.Sequential(ConvBnRelu(features, features, 3))
+        self.transfer = ConvBnRelu(features, features, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         return self.transfer(self.compress(x))
 
 
@@ -108,13 +108,13 @@ class PositionAttention(nn.Module):
     """Eq. 1 to 3."""
 
     def __init__(self, features: int) -> None:
-        """Of `features` channels."""
+        """Create the layers for `features` channels."""
         super().__init__()
         self.query, self.key, self.value = (conv(features, features, 1, bias=True) for _ in "qkv")
         self.alpha = nn.Parameter(torch.zeros(()))
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         query, key = self.query(high).flatten(2), self.key(low).flatten(2)
         weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
         gathered = self.value(low).flatten(2) @ weights.transpose(1, 2)
@@ -130,7 +130,7 @@ class ChannelAttention(nn.Module):
         self.beta = nn.Parameter(torch.zeros(()))
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         resized = upsample(high, low.shape[2:]).flatten(2)
         weights = torch.softmax(low.flatten(2) @ resized.transpose(1, 2), dim=-1)
         return self.beta * (weights @ resized).view_as(low) + low
@@ -140,7 +140,7 @@ class ConvPair(nn.Module):
     """Two 3×3 blocks."""
 
     def __init__(self, features: int) -> None:
-        """Of `features` channels."""
+        """Create the layers for `features` channels."""
         super().__init__()
         self.first, self.second = (ConvBnRelu(features, features, 3) for _ in "12")
 
@@ -153,14 +153,14 @@ class Fusion(nn.Module):
     """FFM, Fig. 3."""
 
     def __init__(self, features: int) -> None:
-        """Of `features` channels."""
+        """Create the layers for `features` channels."""
         super().__init__()
         self.reduce = ConvBnRelu(3 * features, features, 1)
         self.refine = ConvPair(features)
         self.weight = conv(features, 1, 1, bias=True)
 
     def forward(self, low: Tensor, high: Tensor, previous: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         r = self.reduce(torch.cat([low, high, previous], dim=1))
         x = self.refine(r)
         return torch.sigmoid(self.weight(x)) * x + r
@@ -170,16 +170,15 @@ class Stage(nn.Module):
     """Attentions and fusion."""
 
     def __init__(self, features: int) -> None:
-        """Of `features` channels."""
+        """Create the layers for `features` channels."""
         super().__init__()
-        self.position = nn.ModuleList([PositionAttention(features)])
-        self.channel = nn.ModuleList([ChannelAttention()])
+        self.position, self.channel = PositionAttention(features), ChannelAttention()
         self.fusion = Fusion(features)
 
     def forward(self, high: Tensor, low: Tensor, previous: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         size = low.shape[2:]
-        high_out, low_out = self.position[0](high, low), self.channel[0](high, low)
+        high_out, low_out = self.position(high, low), self.channel(high, low)
         return self.fusion(low_out, upsample(high_out, size), upsample(previous, size))
 
 
@@ -187,7 +186,7 @@ class TorchClass(nn.Module):
     """Images [B, 3, H, W] in, logits [4, B, H, W] out, the finest first."""
 
     def __init__(self, stage_sizes: Sequence[int], width: int, features: int) -> None:
-        """As our network's settings."""
+        """Create the network of the same settings as ours."""
         super().__init__()
         self.encoder = ResNet(stage_sizes, width)
         self.bridges = nn.ModuleList([Bridge(4 * width << i, features) for i in range(4)])
@@ -195,7 +194,7 @@ class TorchClass(nn.Module):
         self.heads = nn.ModuleList([conv(features, 1, 3, bias=True) for _ in range(4)])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Apply it."""
+        """Apply the layers."""
         levels = self.encoder(images)
         *low_levels, high = (b(level) for b, level in zip(self.bridges, levels, strict=True))
         decoded = [high]
@@ -209,7 +208,7 @@ class TorchClass(nn.Module):
 
 
 def load(peer: TorchClass, variables: Variables) -> TorchClass:
-    """Our network's values, renamed; strict both ways."""
+    """Load the values of our network under their new names; strict both ways."""
     state = {}
     for tree in variables:
         for path, value in jax.tree_util.tree_leaves_with_path(tree):

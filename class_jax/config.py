@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
+from class_jax.models.backbones import BACKBONES
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
@@ -57,7 +58,6 @@ BELOW_ONE = Limit("from 0 to below 1", lambda value: 0 <= value < 1)
 DTYPE = _one_of("float32", "bfloat16")
 LIMITS = {
     "seed": NOT_NEGATIVE,
-    "model.backbone": _one_of("resnet", "vgg"),
     "model.stage_sizes": Limit("numbers above 0", lambda value: value and min(value) > 0),
     "model.width": POSITIVE,
     "model.features": POSITIVE,
@@ -197,7 +197,11 @@ def check_limits(config: ConfigDict) -> None:
         if name in leaves and not limit.allows(leaves[name]):
             raise UserError(f"config.{name} = {leaves[name]!r}: expected {limit.words}.")
     model = config.model
-    stages = {"resnet": 4, "vgg": 5}[model.backbone]
+    if model.backbone not in BACKBONES:
+        raise UserError(
+            f'config.model.backbone = "{model.backbone}": expected one of {", ".join(BACKBONES)}.'
+        )
+    stages = BACKBONES[model.backbone].NUM_STAGES
     if len(model.stage_sizes) != stages:
         raise UserError(
             f"config.model.stage_sizes = {model.stage_sizes!r}: a {model.backbone} has {stages} "

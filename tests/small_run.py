@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from class_jax.losses import class_loss
-from class_jax.models.classnet import Decoder
+from class_jax.models.classnet import DecoderSettings
 from class_jax.models.network import Network
 from class_jax.sharding import mesh_over, replicated_sharding
 from class_jax.training.optimizer import sgd, triangle
@@ -20,7 +20,7 @@ SMALL_MODEL = {
     "backbone": "resnet",
     "stage_sizes": (1, 1, 1, 1),
     "width": 4,
-    **dataclasses.asdict(Decoder(features=8)),
+    **dataclasses.asdict(DecoderSettings(features=8)),
 }
 
 

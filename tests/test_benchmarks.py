@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import profile, record
 from benchmarks.record import Row
-from class_jax.models.network import Variables
+from class_jax.models.network import Variables, normalize
 
 
 def test_the_pytorch_network_computes_what_ours_does(small_network):
@@ -23,10 +23,10 @@ def test_the_pytorch_network_computes_what_ours_does(small_network):
 
     shapes = small_network.shapes
     variables = Variables(*(jax.tree_util.tree_map_with_path(drawn, tree) for tree in shapes))
-    images = rng.standard_normal((2, 64, 96, 3), np.float32)
+    images = rng.integers(0, 256, (2, 64, 96, 3)).astype(np.float32)
     peer = load(TorchClass((1, 1, 1, 1), 4, 8), variables).eval()
     with torch.inference_mode():
-        expected = peer(torch.tensor(images).permute(0, 3, 1, 2)).numpy()
+        expected = peer(torch.tensor(np.asarray(normalize(images))).permute(0, 3, 1, 2)).numpy()
     logits = np.asarray(small_network.apply(variables, images))
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     del variables.params["heads"]

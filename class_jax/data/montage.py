@@ -6,16 +6,18 @@ import cv2
 import numpy as np
 
 GAP = 4  # pixels between cells and around them
-BACKGROUND = 200  # neither a mask's black nor its white, so that the edges of both are seen
+BACKGROUND = 200  # unlike a mask's black and white, so that its edges are seen
 
 Row = tuple[np.ndarray | None, np.ndarray, np.ndarray]
 
 
-def montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
-    """Draw rows of image | mask | map, each fitted into a square cell with its shape kept.
+def draw_montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
+    """Draw rows of image | mask | map, each fitted into a square cell.
+
+    The aspect ratio is kept.
 
     Args:
-      rows: of image, uint8 [H, W, 3] or None, mask and map, uint8 [H, W]; of any sizes.
+      rows: image, uint8 [H, W, 3] or None, mask and map, uint8 [H, W]; of any sizes.
       cell: side of a cell, pixels.
 
     Returns:
@@ -29,10 +31,10 @@ def montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
     pitch = cell + GAP
     sheet = np.full((GAP + len(rows) * pitch, GAP + 3 * pitch, 3), BACKGROUND, np.uint8)
     for index, row in enumerate(rows):
-        for column, picture in enumerate(row):
-            if picture is None:
+        for column, array in enumerate(row):
+            if array is None:
                 continue
-            fitted = _fit(picture, cell)
+            fitted = _fit(array, cell)
             height, width = fitted.shape[:2]
             top = GAP + index * pitch + (cell - height) // 2
             left = GAP + column * pitch + (cell - width) // 2
@@ -40,11 +42,11 @@ def montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
     return sheet
 
 
-def _fit(picture: np.ndarray, cell: int) -> np.ndarray:
-    """RGB whose longer side is `cell`."""
-    scale = cell / max(picture.shape[:2])
-    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+def _fit(array: np.ndarray, cell: int) -> np.ndarray:
+    """Resize to RGB whose longer side is `cell`."""
+    scale = cell / max(array.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in array.shape[:2])
     # Areas are averaged when shrinking: bilinear sampling would drop thin structures of a mask.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    fitted = cv2.resize(picture, (width, height), interpolation=method)
+    fitted = cv2.resize(array, (width, height), interpolation=method)
     return fitted if fitted.ndim == 3 else np.repeat(fitted[..., None], 3, axis=-1)

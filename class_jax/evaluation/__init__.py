@@ -1,1 +1,1 @@
-"""Measuring maps by named protocols, and reporting the scores."""
+"""Measure saliency maps by named protocols, and report the scores."""

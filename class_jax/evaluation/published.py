@@ -1,8 +1,8 @@
-"""Published scores of ResNet-50 networks, to stand beside measured ones.
+"""Published scores of ResNet-50 networks, to print beside measured ones.
 
-Adaptive F, S, MAE and adaptive E, by the protocol `matlab` and to three decimals, as printed: F, S
-and MAE of CLASS, EGNet and BANet in the CLASS paper's Table 1; F3Net, MINet and every E in a figure
-of the authors' release.
+Adaptive F, S, MAE and adaptive E by the protocol `matlab`, to three decimals as printed. From the
+CLASS paper's Table 1: F, S and MAE of CLASS, EGNet and BANet. From a figure in the authors'
+release: all figures of F3Net and MINet, and E of all methods.
 """
 
 from typing import NamedTuple
@@ -22,6 +22,7 @@ METHODS = ("CLASS", "MINet", "F3Net", "EGNet", "BANet")
 
 
 def _test_set(title: str, images: int, *scores: tuple[float | None, ...]) -> TestSet:
+    """Return the test set with the scores of METHODS, in their order."""
     names = (f"{method} (published)" for method in METHODS)
     return TestSet(title, images, dict(zip(names, scores, strict=True)))
 
@@ -75,17 +76,18 @@ TEST_SETS = (
 )
 
 
-def published_set(name: str) -> TestSet | None:
-    """The test set of a name such as "duts_te", "DUTS-TE" or "DutsTE"; None for any other."""
-    wanted = _letters(name)
-    return next((each for each in TEST_SETS if _letters(each.title) == wanted), None)
+def find_test_set(name: str) -> TestSet | None:
+    """Return the test set of a name such as "duts_te" or "DUTS-TE", or None."""
+    wanted = _keep_letters(name)
+    return next((known for known in TEST_SETS if _keep_letters(known.title) == wanted), None)
 
 
-def title_of(name: str) -> str:
-    """A set's name as papers print it."""
-    published = published_set(name)
-    return published.title if published else name
+def get_title(name: str) -> str:
+    """Return a set's name as papers print it."""
+    known = find_test_set(name)
+    return known.title if known else name
 
 
-def _letters(name: str) -> str:
+def _keep_letters(name: str) -> str:
+    """Return the letters and digits of a name in lower case."""
     return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,142 +1,142 @@
-"""Measuring the maps of a set: streamed once each, in order, spread over processes."""
+"""Measure the maps of a set by several processes and sum their figures in the set's order."""
 
+import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import numpy as np
 from tqdm import tqdm
 
 from class_jax.data.images import read_map
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import MaskReader
 from class_jax.errors import UserError
-from class_jax.evaluation.protocols import measure
-from class_jax.evaluation.scores import Entry, Ledger, Outcome
+from class_jax.evaluation.protocols import MEASUREMENTS, Figures, Measurement, measure
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
-AHEAD = 8  # images in hand for each process: enough to keep it busy, few enough for any memory
+AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
+
+# The measurement of one map by each protocol, or why it cannot be measured.
+Outcome = dict[str, Measurement] | str
 
 
 class Task(NamedTuple):
-    """An image to be scored."""
+    """A map to measure, its mask and, if it is known, its image."""
 
     name: str
     map: Path
     mask: MaskReader
-    stamp: str  # changes where map or mask do
+    image: Callable[[], np.ndarray] | None = None  # gives uint8 [H, W, 3]
 
 
-# A task whose map is there now, or the reason why there will be none.
-Ready = tuple[Task, str | None]
+class MapSet(NamedTuple):
+    """The maps of a method on a set."""
+
+    set_name: str
+    method: str
+    tasks: Sequence[Task]
+    failed: Mapping[str, str] = {}  # name → why an image of the set has no map
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SetScores:
+    """The scores of a method on a set by one protocol."""
+
+    set_name: str
+    method: str
+    protocol: str
+    total: Measurement  # over all images that were measured
+    per_image: dict[str, Figures]  # by name, in the set's order
+    failed: dict[str, str]  # name → why an image was not measured
 
 
 class Scorer:
-    """Measures sets of maps by protocols, keeping its processes from one set to the next.
+    """A pool of processes that scores sets of maps by protocols."""
 
-    Used as a context, which ends the processes.
-    """
+    def __init__(self, protocols: Sequence[str], *, processes: int | None = None) -> None:
+        """Store the settings; no process is started yet.
 
-    def __init__(self, protocols: Sequence[str], ledger: Ledger) -> None:
-        """`protocols`: of PROTOCOLS; `ledger`: where scores are kept as they come."""
+        Args:
+          protocols: some of PROTOCOLS.
+          processes: how many measure at once; None: one for a few images, otherwise one per core.
+        """
         self._protocols = tuple(protocols)
-        self._ledger = ledger
-        self._processes = _cores()
+        self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        """The scorer itself."""
+        """Return the scorer."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End the processes; what they have not begun is dropped."""
+        """End the processes and drop the work that they have not begun."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def score(
-        self,
-        set_name: str,
-        method: str,
-        tasks: Sequence[Task],
-        ready: Iterable[Ready] | None = None,
-    ) -> Entry:
-        """Measure the maps of a method on a set; those that an interrupted command left are kept.
+    def score(self, maps: MapSet) -> list[SetScores]:
+        """Measure the maps of a method on a set; return the scores by protocol.
 
-        Sums are taken in the order of the tasks, so that figures do not depend on the number of
-        processes.
-
-        Args:
-          set_name: for tables.
-          method: for tables.
-          tasks: all images of the set.
-          ready: the same tasks, each once its map is there; by default all maps are.
+        Measurements are added in the order of the tasks, so the scores are the same to the last
+        bit for any number of processes.
 
         Raises:
-          UserError: nothing could be measured.
+          UserError: no map could be measured.
         """
-        entry = self._ledger.entry(set_name, method, [task.stamp for task in tasks])
-        done = len(entry.rows)
-        if done:
-            print(f"{set_name}, {method}: {done} images were scored before", file=sys.stderr)
-        with _progress_bar(f"{set_name}, {method}", len(tasks), done) as bar:
-            todo = self._skipped(ready or ((task, None) for task in tasks), done)
-            for task, outcome in self._measured(todo, len(tasks) - done):
-                entry.add(task.name, task.stamp, outcome)
-                bar.update()
-                self._ledger.save_now_and_then()
-        if len(entry.failed) == len(entry.rows):
-            raise UserError(_nothing_measured(f"{set_name}, {method}", entry.failed))
-        return entry
+        totals = {protocol: MEASUREMENTS[protocol].zero() for protocol in self._protocols}
+        per_image: dict[str, dict[str, Figures]] = {protocol: {} for protocol in self._protocols}
+        failed = dict(maps.failed)
+        title = f"{maps.set_name}, {maps.method}"
+        outcomes = _show_progress(self._measure(maps.tasks), title, len(maps.tasks))
+        for task, outcome in zip(maps.tasks, outcomes, strict=True):
+            if isinstance(outcome, str):
+                failed[task.name] = outcome
+                continue
+            for protocol, measurement in outcome.items():
+                totals[protocol] += measurement
+                per_image[protocol][task.name] = measurement.figures()
+        if len(failed) == len(maps.tasks) + len(maps.failed):
+            raise UserError(_explain_nothing(title, failed))
+        return [
+            SetScores(maps.set_name, maps.method, protocol, total, per_image[protocol], failed)
+            for protocol, total in totals.items()
+        ]
 
-    @staticmethod
-    def _skipped(ready: Iterable[Ready], done: int) -> Iterator[Ready]:
-        """All but the first `done`, whose maps are made all the same."""
-        for index, each in enumerate(ready):
-            if index >= done:
-                yield each
-
-    def _measured(self, ready: Iterable[Ready], count: int) -> Iterator[tuple[Task, Outcome]]:
-        """Outcomes in order; no more than AHEAD images a process are in hand."""
-        if count <= FEW or self._processes == 1:
-            for task, problem in ready:
-                yield task, problem or _measure_files(task.map, task.mask, self._protocols)
+    def _measure(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Yield the outcomes in the order of the tasks."""
+        processes = self._processes or (1 if len(tasks) <= FEW else _count_cores())
+        if processes == 1:
+            yield from (measure_files(task.map, task.mask, self._protocols) for task in tasks)
             return
-        in_hand: deque[tuple[Task, str | Future[Outcome]]] = deque()
-        for task, problem in ready:
-            in_hand.append((task, problem or self._submit(task)))
-            if len(in_hand) > AHEAD * self._processes:
-                yield _finished(*in_hand.popleft())
-        while in_hand:
-            yield _finished(*in_hand.popleft())
-
-    def _submit(self, task: Task) -> Future[Outcome]:
-        # Spawned: JAX has threads, which a forked process would lack.
-        self._pool = self._pool or ProcessPoolExecutor(
-            self._processes,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_process,
-        )
-        # A process that is started here inherits what is blocked: Ctrl-C is this one's affair.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return self._pool.submit(_measure_files, task.map, task.mask, self._protocols)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                processes,
+                # Not forked: JAX has threads, which a forked process would lack.
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_initialize_process,
+            )
+            _start_processes(self._pool, processes)
+        in_flight: deque[Future[Outcome]] = deque()
+        for task in tasks:
+            if len(in_flight) == AHEAD * processes:
+                yield in_flight.popleft().result()
+            job = self._pool.submit(measure_files, task.map, task.mask, self._protocols)
+            in_flight.append(job)
+        while in_flight:
+            yield in_flight.popleft().result()
 
 
-def _finished(task: Task, outcome: str | Future[Outcome]) -> tuple[Task, Outcome]:
-    return task, outcome if isinstance(outcome, str) else outcome.result()
-
-
-def _measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) -> Outcome:
-    """What a map scores by each protocol, or the sentence that says why it cannot be measured."""
+def measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) -> Outcome:
+    """Measure a map by each protocol, or return the reason why that fails."""
     try:
         levels, truth = read_map(map_path), mask()
     except UserError as error:
@@ -144,13 +144,34 @@ def _measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) -
     return {protocol: measure(levels, truth, protocol) for protocol in protocols}
 
 
-def _start_process() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when that is gone."""
+def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:
+    """Start all processes of a pool, and keep Ctrl-C from them."""
+    with _hold_interrupts():
+        for _ in range(processes):
+            pool.submit(os.getpid)  # starts one more process while none is idle
+
+
+@contextlib.contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; processes that start meanwhile never get it."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _initialize_process() -> None:
+    """Ignore Ctrl-C, and end when the process that started this one has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def follow() -> None:
+        """Wait for the parent's end."""
         parent.join()
         os._exit(1)
 
@@ -158,25 +179,25 @@ def _start_process() -> None:
     keep_freed_memory()
 
 
-def _cores() -> int:
+def _count_cores() -> int:
+    """Return how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         return os.cpu_count() or 1
 
 
-def _progress_bar(title: str, total: int, done: int) -> tqdm:
-    return tqdm(
-        total=total,
-        initial=done,
-        desc=printable(title),
-        unit="image",
-        mininterval=0.5 if sys.stderr.isatty() else 10.0,
+def _show_progress(outcomes: Iterator[Outcome], title: str, total: int) -> Iterator[Outcome]:
+    """Yield the outcomes beside a progress bar."""
+    interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds
+    return iter(
+        tqdm(outcomes, total=total, desc=printable(title), unit="image", mininterval=interval)
     )
 
 
-def _nothing_measured(what: str, failed: dict[str, str]) -> str:
+def _explain_nothing(title: str, failed: Mapping[str, str]) -> str:
+    """Return the sentence for a set of which no map was measured."""
     if not failed:
-        return f"{what}: the set holds no image, and there is nothing to score."
+        return f"{title}: the set holds no image, and there is nothing to score."
     first = next(iter(failed.values()))
-    return f"{what}: none of the {len(failed)} images could be done; the first: {first}"
+    return f"{title}: none of the {len(failed)} images could be done; the first: {first}"

@@ -1,1 +1,1 @@
-"""Using a trained network: saliency maps for images."""
+"""Use a trained network: predict the saliency maps of images."""

@@ -1,4 +1,4 @@
-"""Saliency maps for images of any size, from the checkpoint of a run."""
+"""Predict saliency maps for images of any size with the network of a run."""
 
 import hashlib
 import os
@@ -24,11 +24,11 @@ from class_jax.sharding import (
 )
 from class_jax.workdir import Workdir
 
-Picture = np.ndarray | str | os.PathLike[str]
+AnyImage = np.ndarray | str | os.PathLike[str]  # pixels, or the path of a file
 
 
-class Prepared(NamedTuple):
-    """An image as the network takes it, and its own size."""
+class PreparedImage(NamedTuple):
+    """An image resized for the network, and its own size."""
 
     pixels: np.ndarray  # uint8 [side, side, 3]
     height: int
@@ -36,10 +36,10 @@ class Prepared(NamedTuple):
 
 
 class Predictor:
-    """A trained network, ready for images.
+    """A trained network that predicts saliency maps.
 
     Images are resized to the network's square size, as in training; the logits are resized back
-    to each image's own size, and only then turned into a map.
+    to each image's own size, and the sigmoid is applied last.
     """
 
     def __init__(
@@ -47,31 +47,31 @@ class Predictor:
         network: Network,
         variables: Variables,
         *,
-        image_size: int,
-        batch_size: int,
+        settings: ConfigDict,
         mesh: Mesh,
         checkpoint: str = "",
-        stamp: str = "",
+        fingerprint: str = "",
     ) -> None:
         """Put the variables on the devices; nothing is compiled before the first image.
 
         Args:
           network: the network.
           variables: its values.
-          image_size: side of the square that the network works at, pixels.
-          batch_size: most images at once; rounded up to a multiple of the devices.
+          settings: `image_size`, the side of the square that the network works at, in pixels, and
+            `batch_size`, the most images at once, rounded up to a multiple of the devices.
           mesh: the devices.
-          checkpoint: where the values come from, for people.
-          stamp: all that maps depend on besides the image, for `origin`.
+          checkpoint: a description of the checkpoint for users.
+          fingerprint: changes with everything that maps depend on besides the image.
         """
-        self.checkpoint, self.stamp = checkpoint, stamp
-        self.image_size = image_size
+        self.checkpoint = checkpoint
+        self.image_size = settings.image_size
         devices = list(mesh.devices.flat)
         self.device = f"{len(devices)} × {devices[0].device_kind}"
-        self.batch_size = round_up_batch(batch_size, mesh)
+        self.batch_size = round_up_batch(settings.batch_size, mesh)
+        self._fingerprint = fingerprint
         self._mesh = mesh
         self._variables = jax.device_put(variables, replicated_sharding(mesh))
-        self._padded_to = mesh.size  # grows to what was needed: few compilations
+        self._padded_size = mesh.size  # only grows, so that few sizes are compiled
         replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
         self._finest_logits = jax.jit(
             lambda variables, images: network.apply(variables, images)[0],
@@ -81,10 +81,10 @@ class Predictor:
 
     @classmethod
     def load(cls, workdir: str | os.PathLike[str], *, checkpoint: str = "best") -> Self:
-        """The network of a run, with the values of one of its checkpoints.
+        """Load the network of a run with the values of one of its checkpoints.
 
         Args:
-          workdir: folder that training wrote.
+          workdir: the folder of the run.
           checkpoint: "best", "latest" or a step number.
 
         Raises:
@@ -98,44 +98,44 @@ class Predictor:
 
     @classmethod
     def from_run(cls, config: ConfigDict, workdir: Workdir, *, checkpoint: str) -> Self:
-        """As `load`, by a configuration that may differ from the saved one in its `eval` leaves."""
-        network = build_network(config.model, dtype=config.eval.dtype)
-        mesh = local_mesh()  # where there are other processes, each makes maps of its own
+        """Load as `load`, with the `eval` section of the given configuration."""
+        settings = config.eval
+        network = build_network(config.model, dtype=settings.dtype)
+        mesh = local_mesh()  # several processes make maps of their own
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
             step, remark = checkpoints.find(checkpoint)
             variables = checkpoints.restore_variables(
                 step, network.shapes, replicated_sharding(mesh)
             )
-            stamp = f"{checkpoints.stamp(step)} {config.eval.image_size} {config.eval.dtype}"
+            fingerprint = f"{checkpoints.stamp(step)} {settings.image_size} {settings.dtype}"
         return cls(
             network,
             variables,
-            image_size=config.eval.image_size,
-            batch_size=config.eval.batch_size,
+            settings=settings,
             mesh=mesh,
             checkpoint=f"step {step} ({remark})",
-            stamp=stamp,
+            fingerprint=fingerprint,
         )
 
-    def origin(self, image: str) -> str:
-        """Tells this network's map of an image from any other map, given the image's identity."""
-        return hashlib.sha256(os.fsencode(f"{self.stamp} {image}")).hexdigest()[:32]
+    def fingerprint(self, image: str) -> str:
+        """Return the fingerprint of the map of an image with this fingerprint."""
+        return hashlib.sha256(os.fsencode(f"{self._fingerprint} {image}")).hexdigest()[:32]
 
     @overload
-    def predict(self, images: Picture) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
+    def predict(self, images: AnyImage) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
 
     @overload
-    def predict(self, images: Sequence[Picture]) -> list[np.ndarray]: ...
+    def predict(self, images: Sequence[AnyImage]) -> list[np.ndarray]: ...
 
-    def predict(self, images: Picture | Sequence[Picture]) -> np.ndarray | list[np.ndarray]:
-        """Saliency maps, float32 [H, W] in 0–1, at each image's own size.
+    def predict(self, images: AnyImage | Sequence[AnyImage]) -> np.ndarray | list[np.ndarray]:
+        """Compute the saliency maps of images at their own sizes.
 
         Args:
-          images: uint8 RGB [H, W, 3] or the path of an image file, or a sequence of such, each of
-            any size.
+          images: uint8 RGB [H, W, 3] or the path of an image file, or a sequence of those, of any
+            sizes.
 
         Returns:
-          A map for an image, a list of maps for a sequence.
+          A map, float32 [H, W] in 0–1; a list of maps for a sequence.
 
         Raises:
           ValueError: an array is not uint8 [H, W, 3].
@@ -149,8 +149,8 @@ class Predictor:
             maps += self.maps([self.prepare(image) for image in batch])
         return maps
 
-    def prepare(self, image: Picture) -> Prepared:
-        """What the network needs of an image; small, so that a batch of photographs fits memory.
+    def prepare(self, image: AnyImage) -> PreparedImage:
+        """Read an image and resize it for the network; a batch of them is small.
 
         Raises:
           ValueError, UserError: as `predict`.
@@ -161,23 +161,23 @@ class Predictor:
                 f"expected a uint8 image [H, W, 3], got {pixels.dtype} {list(pixels.shape)}"
             )
         side = self.image_size
-        return Prepared(resize(pixels, side, side), pixels.shape[0], pixels.shape[1])
+        return PreparedImage(resize(pixels, side, side), pixels.shape[0], pixels.shape[1])
 
-    def maps(self, batch: Sequence[Prepared]) -> Iterator[np.ndarray]:
-        """The maps of at most `batch_size` prepared images, each made when it is asked for."""
-        inputs = np.stack([each.pixels for each in batch])
-        self._padded_to = max(self._padded_to, round_up_batch(len(batch), self._mesh))
-        missing = self._padded_to - len(batch)
+    def maps(self, batch: Sequence[PreparedImage]) -> Iterator[np.ndarray]:
+        """Yield the maps of up to `batch_size` images at their own sizes."""
+        inputs = np.stack([image.pixels for image in batch])
+        self._padded_size = max(self._padded_size, round_up_batch(len(batch), self._mesh))
+        missing = self._padded_size - len(batch)
         inputs = np.pad(inputs, ((0, missing), (0, 0), (0, 0), (0, 0)))
         logits = self._finest_logits(
             self._variables, put_batch({"image": inputs}, self._mesh)["image"]
         )
-        for logit, each in zip(np.asarray(logits), batch, strict=False):
-            yield _at_size(logit, each.height, each.width)
+        for row, image in zip(np.asarray(logits), batch, strict=False):
+            yield _resize_to_map(row, image.height, image.width)
 
 
-def _at_size(logits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Logits [h, w] → map [height, width]: bilinear first, sigmoid after, as the paper's test."""
+def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize logits [h, w], then apply the sigmoid, as the authors' test script."""
     resized = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
     # By tanh: exp overflows for large negative logits.
     return (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)

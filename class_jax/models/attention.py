@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import conv, upsample
+from class_jax.models.layers import Conv, upsample, zeros
 
 
 @jax.checkpoint
 def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-    """Eq. 1 and 2: each high-level position gathers from all low-level positions.
+    """Gather, for every high-level position, from all low-level positions (eq. 1 and 2).
 
     S(i, j) = softmax_j(f_h^i · f_l^j), f'_h(i) = Σ_j S(i, j) f̂_l(j); no 1/√d.
 
-    S is quadratic in the image's area and the largest array of the network. It is computed again
-    for the backward pass (`jax.checkpoint`), so that no copy waits for that.
+    S is quadratic in the image's area and the largest array of the network. It is computed again in
+    the backward pass (`jax.checkpoint`) rather than kept.
 
     Args:
       query: [B, N_h, D], from the high level.
@@ -34,7 +34,7 @@ def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> ja
 
 
 def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = False) -> jax.Array:
-    """Eq. 4 and 5: each low-level channel gathers from all high-level channels.
+    """Gather, for every low-level channel, from all high-level channels (eq. 4 and 5).
 
     Z(i, j) = softmax_j(f_L^i · f_H^j), f'_L(i) = Σ_j Z(i, j) f_H(j); the dot product runs over
     the N positions.
@@ -42,8 +42,8 @@ def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = 
     Args:
       low: [B, N, C_l].
       high: [B, N, C_h], resized to the low level's positions.
-      prefer_unlike: as the authors' released network, replace each energy by what it lacks to its
-        row's largest, so that the least similar channels weigh most.
+      prefer_unlike: as in the authors' released network, replace an energy by the largest of its
+        row minus that energy, so that the least similar channels weigh most.
 
     Returns:
       [B, N, C_l], in the dtype of `high`.
@@ -56,16 +56,15 @@ def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = 
 
 
 def flatten_positions(x: jax.Array) -> jax.Array:
-    """[B, H, W, C] → [B, H·W, C]."""
+    """Reshape [B, H, W, C] to [B, H·W, C]."""
     return x.reshape(x.shape[0], -1, x.shape[-1])
 
 
 def misread(x: jax.Array) -> jax.Array:
-    """[B, N, C] → [B, N, C], the values in memory taken for those of an array [B, C, N].
+    """Read the memory of [B, N, C] as an array [B, C, N]; return that as [B, N, C].
 
-    The authors' released network does this to the result of position attention (a `view` where a
-    transposition was due), which mixes positions with channels. Its weights were trained so, and
-    mean nothing without it.
+    The authors' released network does this to the result of position attention (a `view` instead
+    of a transposition), which mixes positions with channels. Its weights were trained with it.
     """
     batch, positions, channels = x.shape
     return x.reshape(batch, channels, positions).transpose(0, 2, 1)
@@ -74,22 +73,19 @@ def misread(x: jax.Array) -> jax.Array:
 class PositionAttention(nnx.Module):
     """Refines the high level by the low level's positions."""
 
-    def __init__(
-        self,
-        features: int,
-        *,
-        query_features: int,
-        misread_output: bool,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
-    ) -> None:
-        """Channels C of both levels, channels of queries and keys; and see `misread`."""
+    def __init__(self, features: int, *, query_features: int, misread_output: bool) -> None:
+        """Create the layers.
+
+        Args:
+          features: channels C of both levels.
+          query_features: channels of queries and keys.
+          misread_output: apply `misread` to the result.
+        """
         self.misread_output = misread_output
-        self.query = conv(features, query_features, 1, use_bias=True, dtype=dtype, rngs=rngs)
-        self.key = conv(features, query_features, 1, use_bias=True, dtype=dtype, rngs=rngs)
-        self.value = conv(features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
-        # Starts switched off: the network learns how much of it it wants.
-        self.alpha = nnx.Param(jnp.zeros((), jnp.float32))
+        self.query = Conv(features, query_features, 1, use_bias=True)
+        self.key = Conv(features, query_features, 1, use_bias=True)
+        self.value = Conv(features, features, 1, use_bias=True)
+        self.alpha = nnx.Param(jnp.zeros(()), initializer=zeros)  # starts switched off
 
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
         """Eq. 3: F_h_out = α·f'_h + F_h, of the shape of `high`, [B, H_h, W_h, C]."""
@@ -107,9 +103,9 @@ class ChannelAttention(nnx.Module):
     """Refines the low level by the high level's channels."""
 
     def __init__(self, *, prefer_unlike: bool) -> None:
-        """`prefer_unlike`: see `channel_attention`."""
+        """Create the scale; `prefer_unlike`: see `channel_attention`."""
         self.prefer_unlike = prefer_unlike
-        self.beta = nnx.Param(jnp.zeros((), jnp.float32))  # starts switched off
+        self.beta = nnx.Param(jnp.zeros(()), initializer=zeros)  # starts switched off
 
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
         """Eq. 6: F_l_out = β·f'_L + F_l, of the shape of `low`, [B, H_l, W_l, C]."""

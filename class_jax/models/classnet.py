@@ -1,4 +1,4 @@
-"""The CLASS network (paper §3.1, Fig. 2): encoder, bridge, cross-level attention, decoder."""
+"""The CLASS network (paper §3.1, Fig. 2): backbone, bridges, cross-level attention, decoder."""
 
 import dataclasses
 
@@ -7,25 +7,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from class_jax.models.attention import ChannelAttention, PositionAttention
-from class_jax.models.fusion import ConvPair, FeatureFusion, ReleasedFusion, SumFusion
-from class_jax.models.layers import ConvBnRelu, conv, upsample
-from class_jax.models.resnet import ResNet
-from class_jax.models.vgg import Vgg
-
-# Mean and standard deviation of RGB on the 0–255 scale that the authors train with.
-RGB_MEAN = (124.55, 118.90, 102.94)
-RGB_STD = (56.77, 55.97, 57.50)
+from class_jax.models.backbones import Backbone
+from class_jax.models.fusion import FeatureFusion, ReleasedFusion, SumFusion
+from class_jax.models.layers import Conv, ConvBnRelu, ConvPair, upsample
 
 STAGES = 4  # supervised: D_2, D_3, D_4, D_5
 
 
-def normalize(images: jax.Array) -> jax.Array:
-    """RGB 0–255, any dtype, [..., 3] → float32 of zero mean and unit variance per channel."""
-    return (images.astype(jnp.float32) - jnp.array(RGB_MEAN)) / jnp.array(RGB_STD)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Decoder:
+class DecoderSettings:
     """The decoder's settings; the defaults are the paper's.
 
     The authors' released network differs in `global_context`, `transfer_per_attention`,
@@ -35,146 +25,111 @@ class Decoder:
 
     features: int = 64  # C, channels of the whole decoder
     global_context: bool = False  # add level 5's global average to level 5
-    transfer_per_attention: bool = False  # 3×3 pairs for each attention, not one per level
+    transfer_per_attention: bool = False  # a 3×3 pair for every attention, not one for a level
     position_attention: bool = True
     channel_attention: bool = True
     query_reduction: int = 1  # queries and keys have C divided by this many channels
-    misread_positions: bool = False  # what position attention gathers, see attention.misread
-    prefer_unlike_channels: bool = False  # turn the channel energies round
+    misread_positions: bool = False  # the result of position attention, see attention.misread
+    prefer_unlike_channels: bool = False  # reverse the channel energies
     fusion: str = "paper"  # "paper", "released" or "sum"
 
 
 class Bridge(nnx.Module):
-    """Compress a level to C channels (1×1), then transfer it to the task (3×3)."""
+    """Compresses a level to C channels (1×1), then transfers it to the task (3×3)."""
 
-    def __init__(
-        self, in_features: int, settings: Decoder, *, dtype: jnp.dtype, rngs: nnx.Rngs
-    ) -> None:
-        """From `in_features` to C channels; where attentions transfer, only compress."""
-        features, compress_only = settings.features, settings.transfer_per_attention
-        self.compress = ConvBnRelu(
-            in_features, features, 1, use_bias=compress_only, dtype=dtype, rngs=rngs
-        )
-        self.transfer: nnx.List[ConvBnRelu] = nnx.List([])
-        if not compress_only:
-            self.transfer.append(ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs))
+    def __init__(self, in_features: int, settings: DecoderSettings) -> None:
+        """Create the layers; there is no transfer if attentions have their own."""
+        features, has_transfer = settings.features, not settings.transfer_per_attention
+        self.compress = ConvBnRelu(in_features, features, 1, use_bias=not has_transfer)
+        self.transfer = ConvBnRelu(features, features, 3) if has_transfer else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, in] → [B, H, W, C]."""
         x = self.compress(x)
-        for layer in self.transfer:
-            x = layer(x)
-        return x
+        return x if self.transfer is None else self.transfer(x)
 
 
 class Stage(nnx.Module):
     """Cross-level attention of level 5 and a level l, then their fusion into D_l."""
 
-    def __init__(self, settings: Decoder, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """Build the parts that the settings ask for; each list has one entry or none."""
-        features = settings.features
-        self.transfer_high: nnx.List[ConvPair] = nnx.List([])
-        self.transfer_low: nnx.List[ConvPair] = nnx.List([])
-        if settings.transfer_per_attention:
-            self.transfer_high.append(ConvPair(features, dtype=dtype, rngs=rngs))
-            self.transfer_low.append(ConvPair(features, dtype=dtype, rngs=rngs))
-        self.position: nnx.List[PositionAttention] = nnx.List([])
-        self.channel: nnx.List[ChannelAttention] = nnx.List([])
-        if settings.position_attention:
-            self.position.append(
-                PositionAttention(
-                    features,
-                    query_features=features // settings.query_reduction,
-                    misread_output=settings.misread_positions,
-                    dtype=dtype,
-                    rngs=rngs,
-                )
-            )
-        if settings.channel_attention:
-            self.channel.append(ChannelAttention(prefer_unlike=settings.prefer_unlike_channels))
-        self.fusion = make_fusion(settings, dtype=dtype, rngs=rngs)
+    def __init__(self, settings: DecoderSettings) -> None:
+        """Create the parts that the settings ask for."""
+        features, has_transfer = settings.features, settings.transfer_per_attention
+        self.transfer_high = ConvPair(features) if has_transfer else None
+        self.transfer_low = ConvPair(features) if has_transfer else None
+        self.position = make_position_attention(settings) if settings.position_attention else None
+        prefer_unlike = settings.prefer_unlike_channels
+        has_channel = settings.channel_attention
+        self.channel = ChannelAttention(prefer_unlike=prefer_unlike) if has_channel else None
+        self.fusion = make_fusion(settings)
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:
-        """Level 5, level l and D_{l+1}, [B, H, W, C] each → D_l of the shape of level l."""
-        for layer in self.transfer_high:
-            high = layer(high)
-        for layer in self.transfer_low:
-            low = layer(low)
-        high_out, low_out = high, low
-        for position in self.position:
-            high_out = position(high, low)
-        for channel in self.channel:
-            low_out = channel(high, low)
+        """Level 5, level l and D_{l+1}, all [B, H, W, C] → D_l of the shape of level l."""
+        high = high if self.transfer_high is None else self.transfer_high(high)
+        low = low if self.transfer_low is None else self.transfer_low(low)
+        high_out = high if self.position is None else self.position(high, low)
+        low_out = low if self.channel is None else self.channel(high, low)
         size = low.shape[1:3]
         with jax.named_scope("fusion"):
             return self.fusion(low_out, upsample(high_out, *size), upsample(previous, *size))
 
 
-def make_fusion(
-    settings: Decoder, *, dtype: jnp.dtype, rngs: nnx.Rngs
-) -> FeatureFusion | ReleasedFusion | SumFusion:
-    """The fusion that the settings name."""
-    if settings.fusion == "paper":
-        return FeatureFusion(settings.features, dtype=dtype, rngs=rngs)
-    if settings.fusion == "released":
-        return ReleasedFusion(settings.features, dtype=dtype, rngs=rngs)
-    return SumFusion(
-        settings.features, with_high=settings.position_attention, dtype=dtype, rngs=rngs
+def make_position_attention(settings: DecoderSettings) -> PositionAttention:
+    """Create the position attention that the settings describe."""
+    return PositionAttention(
+        settings.features,
+        query_features=settings.features // settings.query_reduction,
+        misread_output=settings.misread_positions,
     )
 
 
-class ClassNet(nnx.Module):
-    """CLASS: images in, four maps of saliency logits out, the finest first."""
+def make_fusion(settings: DecoderSettings) -> FeatureFusion | ReleasedFusion | SumFusion:
+    """Create the fusion that the settings name."""
+    if settings.fusion == "paper":
+        return FeatureFusion(settings.features)
+    if settings.fusion == "released":
+        return ReleasedFusion(settings.features)
+    return SumFusion(settings.features, with_high=settings.position_attention)
 
-    def __init__(
-        self, encoder: ResNet | Vgg, settings: Decoder, *, dtype: jnp.dtype, rngs: nnx.Rngs
-    ) -> None:
-        """Put a decoder on an encoder that gives levels 2–5."""
+
+class ClassNet(nnx.Module):
+    """CLASS: normalised images in, four maps of saliency logits out, the finest first."""
+
+    def __init__(self, encoder: Backbone, settings: DecoderSettings) -> None:
+        """Put a decoder on a backbone."""
         self.encoder = encoder
-        self.dtype = dtype
         self.global_context = settings.global_context
-        self.bridges = nnx.List(
-            [Bridge(width, settings, dtype=dtype, rngs=rngs) for width in encoder.level_features]
-        )
+        self.bridges = nnx.List([Bridge(width, settings) for width in encoder.level_features])
         # Entry 0 makes D_2, entry 2 D_4.
-        self.stages = nnx.List([Stage(settings, dtype=dtype, rngs=rngs) for _ in range(STAGES - 1)])
-        self.last: nnx.List[ConvPair] = nnx.List([])  # D_5 is level 5, or made from it
-        if settings.transfer_per_attention:
-            self.last.append(ConvPair(settings.features, dtype=dtype, rngs=rngs))
+        self.stages = nnx.List([Stage(settings) for _ in range(STAGES - 1)])
+        # D_5 is level 5, or made from it.
+        self.last = ConvPair(settings.features) if settings.transfer_per_attention else None
         # Entry 0 supervises D_2, the finest stage, entry 3 D_5.
-        self.heads = nnx.List(
-            [
-                conv(settings.features, 1, 3, use_bias=True, dtype=dtype, rngs=rngs)
-                for _ in range(STAGES)
-            ]
-        )
+        self.heads = nnx.List([Conv(settings.features, 1, 3, use_bias=True) for _ in range(STAGES)])
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Saliency logits of the four supervised stages.
+        """Return the saliency logits of the four supervised stages.
 
         Args:
-          images: normalised RGB, [B, H, W, 3], any H and W of at least 32.
+          images: normalised RGB, [B, H, W, 3] in the compute dtype, H and W of at least 32.
 
         Returns:
           float32 [4, B, H, W]: logits of D_2, D_3, D_4, D_5 at the size of the images. The
           prediction is the sigmoid of entry 0.
         """
         with jax.named_scope("encoder"):
-            levels = self.encoder(images.astype(self.dtype))
+            levels = self.encoder(images)
         with jax.named_scope("bridges"):
             if self.global_context:
                 average = levels[-1].mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
-                levels[-1] = levels[-1] + average.astype(self.dtype)
+                levels[-1] = levels[-1] + average.astype(levels[-1].dtype)
             levels = [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]
         return self.supervise(self.decode(levels), images.shape[1], images.shape[2])
 
     def decode(self, levels: list[jax.Array]) -> list[jax.Array]:
-        """Levels 2–5, [B, H_l, W_l, C] each → decoder stages D_2–D_5 of the same shapes."""
+        """Return decoder stages D_2–D_5 of levels 2–5, both [B, H_l, W_l, C]."""
         *low_levels, high = levels
-        decoded = high
-        for layer in self.last:
-            decoded = layer(decoded)
-        stages = [decoded]
+        stages = [high if self.last is None else self.last(high)]
         for stage, low in zip(reversed(self.stages), reversed(low_levels), strict=True):
             with jax.named_scope(f"stage{STAGES + 1 - len(stages)}"):
                 stages.insert(0, stage(high, low, stages[0]))
@@ -182,7 +137,7 @@ class ClassNet(nnx.Module):
 
     @jax.named_scope("heads")
     def supervise(self, stages: list[jax.Array], height: int, width: int) -> jax.Array:
-        """A 3×3 convolution to one logit for each stage, bilinear to the size of the images."""
+        """Return the logits of all stages, a 3×3 convolution resized to the images' size."""
         logits = [
             # Float32 before upsampling: losses and maps are computed from these values.
             upsample(head(stage).astype(jnp.float32), height, width)[..., 0]

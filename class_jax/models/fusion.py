@@ -1,10 +1,10 @@
-"""Feature fusion: the paper's module (§3.3, Fig. 3), the released one, and none."""
+"""Feature fusion: the paper's module (§3.3, Fig. 3), the released one, and a plain sum."""
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import ConvBnRelu, conv
+from class_jax.models.layers import Conv, ConvBnRelu, ConvPair
 
 
 class FeatureFusion(nnx.Module):
@@ -14,30 +14,17 @@ class FeatureFusion(nnx.Module):
     D_l = sigmoid(1×1(x) → 1 channel) · x + r.
     """
 
-    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """`features`: channels C of each of the three inputs and of the output."""
-        self.reduce = ConvBnRelu(3 * features, features, 1, dtype=dtype, rngs=rngs)
-        self.refine = ConvPair(features, dtype=dtype, rngs=rngs)
-        self.weight = conv(features, 1, 1, use_bias=True, dtype=dtype, rngs=rngs)
+    def __init__(self, features: int) -> None:
+        """Create the layers for `features` channels C of the three inputs and of the output."""
+        self.reduce = ConvBnRelu(3 * features, features, 1)
+        self.refine = ConvPair(features)
+        self.weight = Conv(features, 1, 1, use_bias=True)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
         """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
         r = self.reduce(jnp.concatenate([low, high, previous], axis=-1))
         x = self.refine(r)
         return nnx.sigmoid(self.weight(x)) * x + r
-
-
-class ConvPair(nnx.Module):
-    """Two 3×3 conv-BN-ReLU, [B, H, W, C] → the same shape."""
-
-    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """`features`: channels C of input and output."""
-        self.first = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
-        self.second = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply both."""
-        return self.second(self.first(x))
 
 
 class ReleasedFusion(nnx.Module):
@@ -47,13 +34,13 @@ class ReleasedFusion(nnx.Module):
     D_l = two 3×3 conv-BN-ReLU of sigmoid(1×1(x) → 1 channel) · x + r.
     """
 
-    def __init__(self, features: int, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """`features`: channels C of each of the three inputs and of the output."""
-        self.reduce = ConvBnRelu(3 * features, features, 1, use_bias=True, dtype=dtype, rngs=rngs)
-        self.refine1 = ConvBnRelu(features, features, 3, dtype=dtype, rngs=rngs)
-        self.refine2 = conv(features, features, 3, dtype=dtype, rngs=rngs)
-        self.weight = conv(features, 1, 1, dtype=dtype, rngs=rngs)
-        self.decode = ConvPair(features, dtype=dtype, rngs=rngs)
+    def __init__(self, features: int) -> None:
+        """Create the layers for `features` channels C of the three inputs and of the output."""
+        self.reduce = ConvBnRelu(3 * features, features, 1, use_bias=True)
+        self.refine1 = ConvBnRelu(features, features, 3)
+        self.refine2 = Conv(features, features, 3)
+        self.weight = Conv(features, 1, 1)
+        self.decode = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
         """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
@@ -65,10 +52,10 @@ class ReleasedFusion(nnx.Module):
 class SumFusion(nnx.Module):
     """No fusion module (the ablation's baseline): two 3×3 conv-BN-ReLU of a sum."""
 
-    def __init__(self, features: int, *, with_high: bool, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
-        """`with_high`: add the high level too, as where position attention has refined it."""
+    def __init__(self, features: int, *, with_high: bool) -> None:
+        """Create the layers; `with_high` adds the high level, if position attention refined it."""
         self.with_high = with_high
-        self.refine = ConvPair(features, dtype=dtype, rngs=rngs)
+        self.refine = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
         """Three maps [B, H, W, C] → D_l [B, H, W, C]."""

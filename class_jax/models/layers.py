@@ -1,34 +1,104 @@
-"""The layers that encoders and decoder are made of, and the decoder's convolution block."""
+"""The layers of backbones and decoder: convolution, batch norm, pooling, upsampling.
 
-from typing import Any
+Layers compute in the dtype of their input; parameters are float32. A parameter is created with the
+function that draws its initial value beside it: `initializer(rng, shape)`, in NumPy.
+"""
+
+import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-MOMENTUM, EPSILON = 0.9, 1e-5  # as PyTorch has them by default, whose momentum 0.1 is 0.9 here
+MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults, whose momentum of 0.1 is 0.9 here
+
+
+def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw a kernel [..., in, out] from a normal distribution of variance 2 / fan-in."""
+    fan_in = math.prod(shape[:-1])
+    return rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2 / fan_in))
+
+
+def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return zeros."""
+    del rng
+    return np.zeros(shape, np.float32)
+
+
+def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return ones."""
+    del rng
+    return np.ones(shape, np.float32)
+
+
+class Conv(nnx.Module):
+    """A square convolution, padded by half its size on every side as PyTorch networks pad.
+
+    "SAME" would pad stride-2 convolutions one pixel less on the top and left, and weights from
+    PyTorch would be applied half a pixel off.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        size: int,
+        *,
+        stride: int = 1,
+        use_bias: bool = False,
+    ) -> None:
+        """Create a kernel of `size`×`size` pixels, and a bias if `use_bias`."""
+        shape = (size, size, in_features, out_features)
+        self.kernel = nnx.Param(jnp.zeros(shape), initializer=he_normal)
+        self.bias = nnx.Param(jnp.zeros(out_features), initializer=zeros) if use_bias else None
+        self.size, self.stride = size, stride
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out], for an odd size."""
+        kernel = self.kernel[...].astype(x.dtype)
+        if self.size == 1:
+            y = _multiply_pixels(x[:, :: self.stride, :: self.stride], kernel[0, 0])
+        else:
+            y = jax.lax.conv_general_dilated(
+                x,
+                kernel,
+                (self.stride, self.stride),
+                [(self.size // 2, self.size // 2)] * 2,
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+        return y if self.bias is None else y + self.bias[...].astype(x.dtype)
+
+
+def _multiply_pixels(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """Multiply all pixels [B, H, W, in] by a matrix [in, out]: a convolution of one pixel.
+
+    On CPUs this takes a fifth off the network's time. The product has two dimensions, because XLA
+    transposes the operands of the backward pass in memory if it has four.
+    """
+    product = x.reshape(-1, x.shape[-1]) @ matrix
+    return product.reshape(*x.shape[:-1], matrix.shape[-1])
 
 
 class BatchNorm(nnx.Module):
     """Batch normalisation over all but the last axis (Ioffe & Szegedy 2015).
 
-    It is a line y = ax + b for each channel, computed in float32 whatever the compute dtype. Its
-    backward pass needs the input alone, where that of flax's needs the centred one as well (on CPUs
-    a sixth of a step's time); and flax's rounds the running statistics to the compute dtype.
+    It is slope · x + offset for every channel, computed in float32 whatever the compute dtype. Its
+    backward pass needs the input alone, where flax's also keeps the centred input (a sixth of a
+    step's time on CPUs), and running statistics are not rounded to the compute dtype.
     """
 
-    def __init__(self, features: int, *, dtype: jnp.dtype) -> None:
-        """For `features` channels; `dtype` is the result's."""
-        self.scale = nnx.Param(jnp.ones(features))
-        self.bias = nnx.Param(jnp.zeros(features))
-        self.mean = nnx.BatchStat(jnp.zeros(features))
-        self.var = nnx.BatchStat(jnp.ones(features))
-        self.use_running_average = False  # as `train()` and `eval()` of a module set it
-        self.dtype = dtype
+    def __init__(self, features: int) -> None:
+        """Create scale, bias and running statistics of `features` channels."""
+        self.scale = nnx.Param(jnp.ones(features), initializer=ones)
+        self.bias = nnx.Param(jnp.zeros(features), initializer=zeros)
+        self.mean = nnx.BatchStat(jnp.zeros(features), initializer=zeros)
+        self.var = nnx.BatchStat(jnp.ones(features), initializer=ones)
+        self.use_running_average = False  # set by `train()` and `eval()` of a module
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., C] → [..., C] with the batch's statistics, or in `eval()` with the running ones."""
-        x = x.astype(jnp.float32)
+        """[..., C] → [..., C] by the batch's statistics, or by the running ones in `eval()`."""
+        dtype, x = x.dtype, x.astype(jnp.float32)
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
         else:
@@ -38,84 +108,42 @@ class BatchNorm(nnx.Module):
             self.mean[...] = MOMENTUM * self.mean[...] + (1 - MOMENTUM) * mean
             self.var[...] = MOMENTUM * self.var[...] + (1 - MOMENTUM) * var
         slope = self.scale[...] * jax.lax.rsqrt(var + EPSILON)
-        return (x * slope + (self.bias[...] - mean * slope)).astype(self.dtype)
-
-
-class Conv(nnx.Conv):
-    """A convolution; one of 1×1 is written as the matrix product that it is.
-
-    On CPUs that takes a fifth off the whole network's time.
-    """
-
-    def __call__(self, inputs: jax.Array, out_sharding: Any = None) -> jax.Array:
-        """[B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out] (where padded by half its size)."""
-        if self.kernel_size != (1, 1):
-            return super().__call__(inputs, out_sharding=out_sharding)
-        assert isinstance(self.strides, tuple), "`conv` gives both"
-        down, across = self.strides
-        taken = inputs[:, ::down, ::across].astype(self.dtype)
-        # Of two dimensions: with four, XLA transposes the backward pass's operand in memory.
-        flat = taken.reshape(-1, self.in_features) @ self.kernel[...][0, 0].astype(self.dtype)
-        product = flat.reshape(*taken.shape[:3], self.out_features)
-        return product if self.bias is None else product + self.bias[...].astype(self.dtype)
-
-
-def conv(
-    in_features: int,
-    out_features: int,
-    size: int,
-    *,
-    stride: int = 1,
-    use_bias: bool = False,
-    dtype: jnp.dtype,
-    rngs: nnx.Rngs,
-) -> Conv:
-    """A square convolution padded by `size // 2` on every side, as PyTorch networks pad.
-
-    "SAME" would pad stride-2 convolutions one pixel less on the top and left, and weights from
-    PyTorch would then be applied half a pixel off.
-    """
-    pad = size // 2
-    return Conv(
-        in_features,
-        out_features,
-        (size, size),
-        strides=(stride, stride),
-        padding=((pad, pad), (pad, pad)),
-        use_bias=use_bias,
-        dtype=dtype,
-        param_dtype=jnp.float32,
-        rngs=rngs,
-    )
+        return (x * slope + (self.bias[...] - mean * slope)).astype(dtype)
 
 
 class ConvBnRelu(nnx.Module):
-    """Convolution, batch normalisation, ReLU: [B, H, W, in] → [B, H, W, out]."""
+    """Convolution, batch norm, ReLU: [B, H, W, in] → [B, H, W, out]."""
 
     def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        size: int,
-        *,
-        use_bias: bool = False,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
+        self, in_features: int, out_features: int, size: int, *, use_bias: bool = False
     ) -> None:
-        """Build a `size`×`size` block; `dtype` is the compute dtype, parameters are float32."""
-        self.conv = conv(in_features, out_features, size, use_bias=use_bias, dtype=dtype, rngs=rngs)
-        self.bn = BatchNorm(out_features, dtype=dtype)
+        """Create a convolution of `size`×`size` pixels and its batch norm."""
+        self.conv = Conv(in_features, out_features, size, use_bias=use_bias)
+        self.bn = BatchNorm(out_features)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply the block."""
+        """Apply the three."""
         return nnx.relu(self.bn(self.conv(x)))
 
 
-def max_pool(x: jax.Array, size: int) -> jax.Array:
-    """Maxima of `size`×`size` windows at every second pixel: of 2×2, or 3×3 padded by 1.
+class ConvPair(nnx.Module):
+    """Two 3×3 conv-BN-ReLU: [B, H, W, C] → the same shape."""
 
-    Maxima of slices, whose gradient takes a tenth of the time on CPUs, and a quarter of the memory,
-    of that of XLA's pooling. Where several values are largest, they share the gradient.
+    def __init__(self, features: int) -> None:
+        """Create both for `features` channels."""
+        self.first = ConvBnRelu(features, features, 3)
+        self.second = ConvBnRelu(features, features, 3)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply both."""
+        return self.second(self.first(x))
+
+
+def max_pool(x: jax.Array, size: int) -> jax.Array:
+    """Return maxima at every second pixel of windows of 2×2 pixels, or of 3×3 padded by 1.
+
+    Computed as maxima of slices: on CPUs the gradient takes a tenth of the time and a quarter of
+    the memory of XLA's pooling. Equal maxima of a window share the gradient.
     """
     for axis in (1, 2):
         length = x.shape[axis]
@@ -123,23 +151,24 @@ def max_pool(x: jax.Array, size: int) -> jax.Array:
         if size == 2:
             x = jnp.maximum(jax.lax.slice_in_dim(even, 0, length // 2, axis=axis), odd)
         else:
-            more = even.shape[axis] - odd.shape[axis]
-            before, after = _padded(odd, axis, 1, more - 1), _padded(odd, axis, 0, more)
+            extra = even.shape[axis] - odd.shape[axis]
+            before = _pad_with_minus_infinity(odd, axis, 1, extra - 1)
+            after = _pad_with_minus_infinity(odd, axis, 0, extra)
             x = jnp.maximum(jnp.maximum(before, even), after)
     return x
 
 
-def _padded(x: jax.Array, axis: int, low: int, high: int) -> jax.Array:
-    """With so many values below all others in front and behind, or fewer where negative."""
+def _pad_with_minus_infinity(x: jax.Array, axis: int, low: int, high: int) -> jax.Array:
+    """Pad `axis` with -inf; a negative width crops."""
     widths = [(0, 0, 0)] * x.ndim
     widths[axis] = (low, high, 0)
     return jax.lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), widths)
 
 
 def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
-    """Bilinear resize of [B, h, w, C] to [B, height, width, C]: half-pixel centres, no antialias.
+    """Resize [B, h, w, C] bilinearly to [B, height, width, C]: half-pixel centres, no antialias.
 
-    The same as PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+    Equals PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
     """
     shape = (x.shape[0], height, width, x.shape[3])
     return jax.image.resize(x, shape, method="bilinear", antialias=False)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from class_jax.models.classnet import ClassNet, Decoder, normalize
-from class_jax.models.resnet import ResNet
-from class_jax.models.vgg import Vgg
+from class_jax.models.backbones import BACKBONES, Backbone
+from class_jax.models.classnet import ClassNet, DecoderSettings
+
+# Mean and standard deviation of RGB on the 0-255 scale that the authors train with.
+RGB_MEAN = (124.55, 118.90, 102.94)
+RGB_STD = (56.77, 55.97, 57.50)
 
 Tree = Any  # nested dictionaries of arrays, or of their shapes
 
@@ -25,89 +28,107 @@ class Variables(NamedTuple):
     batch_stats: Tree
 
 
+def normalize(images: jax.Array) -> jax.Array:
+    """Return RGB 0-255, any dtype, [..., 3] as float32 of zero mean and unit variance."""
+    return (images.astype(jnp.float32) - jnp.array(RGB_MEAN)) / jnp.array(RGB_STD)
+
+
 class Network:
     """A CLASS network without its values: a graph definition and the shapes of its variables."""
 
-    def __init__(self, construct: Callable[[], ClassNet]) -> None:
-        """`construct` is only traced for shapes; nothing is computed or allocated."""
+    def __init__(
+        self,
+        backbone: type[Backbone],
+        settings: DecoderSettings,
+        *,
+        stage_sizes: Sequence[int],
+        width: int,
+        dtype: str,
+    ) -> None:
+        """Trace the network for its shapes; nothing is computed or allocated.
+
+        Args:
+          backbone: class of the backbone.
+          settings: of the decoder.
+          stage_sizes: of the backbone.
+          width: of the backbone's first stage, channels.
+          dtype: compute dtype, "float32" or "bfloat16"; parameters are float32 in any case.
+        """
+        self.backbone, self.stage_sizes, self.dtype = backbone, stage_sizes, jnp.dtype(dtype)
         # Building eagerly would compile a small kernel for every shape: ten seconds and more.
-        module = nnx.eval_shape(construct)
-        self.graphdef: nnx.GraphDef[ClassNet] = nnx.graphdef(module)
-        self.shapes = Variables(
-            nnx.to_pure_dict(nnx.state(module, nnx.Param)),
-            nnx.to_pure_dict(nnx.state(module, nnx.BatchStat)),
+        module = nnx.eval_shape(
+            lambda: ClassNet(backbone(stage_sizes=stage_sizes, width=width), settings)
         )
+        self.graphdef: nnx.GraphDef[ClassNet] = nnx.graphdef(module)
+        params, batch_stats = nnx.state(module, nnx.Param), nnx.state(module, nnx.BatchStat)
+        self.shapes = Variables(nnx.to_pure_dict(params), nnx.to_pure_dict(batch_stats))
+        self._initializers = {
+            "/".join(map(str, (kind, *path))): variable.get_metadata("initializer")
+            for kind, state in (("params", params), ("batch_stats", batch_stats))
+            for path, variable in nnx.to_flat_state(state)
+        }
 
     def initialize(self, seed: int) -> Variables:
-        """Fresh NumPy values: He's normal for convolutions, the usual constants elsewhere.
+        """Return initial values as NumPy arrays.
 
-        Every value depends on the seed and the variable's own name alone: equal on all machines,
-        and a module added to the network leaves the others' values as they were.
+        A value depends on the seed and the variable's name alone: it is equal on all machines, and
+        a module added to the network leaves the others' values as they were.
         """
-        return jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _draw(_name(path), leaf.shape, seed), self.shapes
-        )
+
+        def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            return self._initializers[name](rng, leaf.shape)
+
+        return jax.tree_util.tree_map_with_path(draw, self.shapes)
 
     def count_parameters(self) -> int:
-        """How many numbers training adjusts (batch statistics not counted)."""
+        """Return how many numbers training adjusts (batch statistics do not count)."""
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes.params))
 
     def apply_train(self, variables: Variables, images: jax.Array) -> tuple[jax.Array, Tree]:
-        """Logits [4, B, H, W] with the batch's own statistics, and the updated batch statistics.
+        """Return logits by the batch's own statistics, and the updated running statistics.
 
-        `images`: RGB, [B, H, W, 3] in 0–255.
+        Args:
+          variables: values of the network.
+          images: RGB, [B, H, W, 3] in 0-255.
+
+        Returns:
+          Logits, float32 [4, B, H, W], the finest stage first; and batch statistics.
         """
-        # A copy, because batch norm writes to its statistics, and writing to variables that were
-        # made outside a transformed function is an error.
-        module = nnx.merge(self.graphdef, *variables, copy=True)
+        module = self._merge(variables)
         module.train()
-        logits = module(normalize(images))
+        logits = module(normalize(images).astype(self.dtype))
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def apply(self, variables: Variables, images: jax.Array) -> jax.Array:
-        """Logits [4, B, H, W] of RGB images, [B, H, W, 3] in 0–255, with the running statistics."""
-        module = nnx.merge(self.graphdef, *variables, copy=True)
+        """Return logits, float32 [4, B, H, W], of RGB images, [B, H, W, 3] in 0-255.
+
+        Running statistics are used, so that an image's logits do not depend on the others.
+        """
+        module = self._merge(variables)
         module.eval()
-        return module(normalize(images))
+        return module(normalize(images).astype(self.dtype))
+
+    def _merge(self, variables: Variables) -> ClassNet:
+        # A copy: batch norm writes to its statistics, and NNX forbids writing to variables that
+        # were made outside a transformed function.
+        return nnx.merge(self.graphdef, *variables, copy=True)
 
 
 def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
-    """The network that the `model` section of a configuration describes.
+    """Build the network that the `model` section of a configuration describes.
 
     Args:
-      model: `backbone` ("resnet" or "vgg"), its `stage_sizes` and the `width` of its first stage,
-        and every field of `Decoder`.
-      dtype: compute dtype, "float32" or "bfloat16"; parameters are float32 in any case.
+      model: `backbone` of BACKBONES, its `stage_sizes` and `width`, and every field of
+        `DecoderSettings`.
+      dtype: compute dtype, "float32" or "bfloat16".
     """
-    settings = Decoder(**{field.name: model[field.name] for field in dataclasses.fields(Decoder)})
-    sizes, width, compute = model["stage_sizes"], model["width"], jnp.dtype(dtype)
-
-    def construct() -> ClassNet:
-        rngs = nnx.Rngs(0)  # traced for shapes alone
-        encoder: ResNet | Vgg
-        if model["backbone"] == "vgg":
-            encoder = Vgg(group_sizes=sizes, width=width, dtype=compute, rngs=rngs)
-        else:
-            encoder = ResNet(stage_sizes=sizes, width=width, dtype=compute, rngs=rngs)
-        return ClassNet(encoder, settings, dtype=compute, rngs=rngs)
-
-    return Network(construct)
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    """A variable's place in the tree as "params/encoder/conv1/kernel"."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    """Initial value of the variable `name`, float32."""
-    kind = name.rsplit("/", 1)[-1]
-    if kind == "kernel":
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        fan_in = math.prod(shape[:-1])
-        return rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2 / fan_in))
-    if kind in ("scale", "var"):
-        return np.ones(shape, np.float32)
-    if kind in ("bias", "mean", "alpha", "beta"):
-        return np.zeros(shape, np.float32)
-    raise ValueError(f"no initial value is known for {name}")
+    fields = (field.name for field in dataclasses.fields(DecoderSettings))
+    return Network(
+        BACKBONES[model["backbone"]],
+        DecoderSettings(**{name: model[name] for name in fields}),
+        stage_sizes=model["stage_sizes"],
+        width=model["width"],
+        dtype=dtype,
+    )

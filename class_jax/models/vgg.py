@@ -1,33 +1,33 @@
-"""VGG (Simonyan & Zisserman 2015; torchvision's layout, no batch norm), as an encoder with taps."""
+"""VGG (Simonyan & Zisserman 2015; torchvision's layout, no batch norm) as a backbone."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import conv, max_pool
+from class_jax.models.layers import Conv, max_pool
 
 
 class Vgg(nnx.Module):
-    """Five groups of 3×3 convolutions with max-pooling between; gives levels 2–5 of the paper.
+    """Five groups of 3×3 convolutions with max-pooling between; returns levels 2–5 of the paper.
 
-    The paper names no taps; the literal reading is that the five groups are levels 1–5, so that
-    conv2_2, conv3_3, conv4_3 and conv5_3 are tapped, at strides 2, 4, 8 and 16. VGG-16 is
-    `group_sizes=(2, 2, 3, 3, 3), width=64`: 14,714,688 parameters without classifier.
+    The paper names no taps; read literally the five groups are levels 1–5, so that conv2_2,
+    conv3_3, conv4_3 and conv5_3 are tapped, at strides 2, 4, 8 and 16. VGG-16 is
+    `stage_sizes=(2, 2, 3, 3, 3), width=64`: 14,714,688 parameters without classifier.
     """
 
-    def __init__(
-        self, *, group_sizes: Sequence[int], width: int, dtype: jnp.dtype, rngs: nnx.Rngs
-    ) -> None:
-        """`group_sizes`: convolutions in each group; `width`: channels of the first group."""
+    NUM_STAGES: ClassVar[int] = 5
+    STEM: ClassVar[tuple[str, ...]] = ("groups/0",)
+
+    def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
+        """Create groups of `stage_sizes` convolutions; the first has `width` channels."""
         widths = (width, 2 * width, 4 * width, 8 * width, 8 * width)
-        self.groups: nnx.List[nnx.List[nnx.Conv]] = nnx.List([])
+        self.groups: nnx.List[nnx.List[Conv]] = nnx.List([])
         features = 3
-        for size, out in zip(group_sizes, widths, strict=True):
+        for size, out in zip(stage_sizes, widths, strict=True):
             inputs = (features, *([out] * (size - 1)))
-            group = [conv(each, out, 3, use_bias=True, dtype=dtype, rngs=rngs) for each in inputs]
-            self.groups.append(nnx.List(group))
+            self.groups.append(nnx.List([Conv(count, out, 3, use_bias=True) for count in inputs]))
             features = out
         self.level_features = widths[1:]
 
@@ -42,3 +42,13 @@ class Vgg(nnx.Module):
                     x = nnx.relu(layer(x))
             levels.append(x)
         return levels[1:]
+
+    @staticmethod
+    def torch_name(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> str:
+        """Return torchvision's name of a module: ("groups", "1", "0") → "features.5".
+
+        torchvision counts the convolutions, ReLUs and poolings of all groups in one sequence.
+        """
+        _, group, index = module
+        start = sum(2 * size + 1 for size in stage_sizes[: int(group)])
+        return f"features.{start + 2 * int(index)}"

@@ -9,8 +9,8 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.config import load_recipe
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
-from class_jax.modes.train import make_optimizer
 from class_jax.training.loop import save
+from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, initial_state
 from class_jax.weights.load import load_released
 from class_jax.workdir import Workdir
@@ -24,11 +24,11 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
 
 
 def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
-    """Write a checkpoint of step 0 with the released values; gives the exit status.
+    """Write a checkpoint of step 0 with the released values; return the exit status.
 
     Raises:
       UserError: no source, a workdir that holds a run, another network than the released one, or a
-        file that does not fit it. Nothing is written then.
+        file that does not fit it. Nothing is written.
     """
     if not source:
         raise UserError("--mode convert needs --source=FILE, the released CLASS checkpoint.")
@@ -38,7 +38,8 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     _check_network(config)
     network = build_network(config.model, dtype="float32")
     variables = load_released(source, network)
-    optimizer, _ = make_optimizer(config, total_steps=1)  # for the shapes of its state
+    # For the shapes of its state.
+    optimizer, _ = make_optimizer(config.train, network, total_steps=1)
     state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
@@ -48,7 +49,7 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
 
 
 def _check_network(config: ConfigDict) -> None:
-    """Some settings leave every shape as it is: weights would fit, and mean nothing."""
+    """Raise UserError unless this is the released network: other weights might fit too."""
     released = load_recipe(RELEASED).model
     free = ("dtype", "pretrained")
     differing = [name for name in released if config.model[name] != released[name]]
@@ -60,7 +61,7 @@ def _check_network(config: ConfigDict) -> None:
 
 
 def _write(config: ConfigDict, workdir: Workdir, state: TrainState) -> None:
-    """Checkpoint and configuration, or neither."""
+    """Write checkpoint and configuration, or neither."""
     try:
         with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
             save(checkpoints, state, None)

@@ -1,40 +1,27 @@
-"""Mode eval: maps, scores, tables and figures for the configured sets or for a folder."""
+"""Mode eval: make the maps of sets of images with masks, then score them as mode score does."""
 
 import argparse
-import functools
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.images import read_map
-from class_jax.data.montage import Row
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
-from class_jax.evaluation.evaluate import map_tasks, with_maps
-from class_jax.evaluation.examples import Show
-from class_jax.evaluation.scores import Entry
-from class_jax.evaluation.scoring import Scorer
+from class_jax.evaluation.scoring import MapSet, Task
+from class_jax.files import absolute
+from class_jax.inference.maps import plan_source_maps
 from class_jax.inference.predictor import Predictor
-from class_jax.modes.results import score_all
+from class_jax.modes.predict import load_predictor, make_shared_maps
+from class_jax.modes.score import score_maps
 from class_jax.workdir import Workdir
 from datasets.inputs import evaluation_source, folder_source
 
 METHOD = "CLASS"
 
 
-class Images(NamedTuple):
-    """A set to evaluate, and a sentence for each of its files that cannot be used."""
-
-    source: Source
-    unusable: tuple[str, ...]
-
-
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Evaluate the configured sets, or those of --input; return the exit status."""
+    """Evaluate the configured sets, or the folder of --input; return the exit status."""
     return evaluate(
         config,
         workdir,
@@ -52,93 +39,64 @@ def evaluate(
     checkpoint: str,
     protocol: str = "pysod",
 ) -> int:
-    """Evaluate a run; gives the exit status.
+    """Evaluate a run: make the maps of all sets, then score them.
 
-    Maps that the same network made of the same images are not made again, and what an interrupted
-    evaluation has scored is taken up. Where there are several processes, each makes a share of the
-    maps, and the first scores them all.
+    Maps that the same network made of the same images are kept. Each of several processes makes a
+    share of the maps; the first one scores them.
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
-      workdir: the run; tables, maps and pictures go to its folder `eval`.
+      workdir: the run; maps, tables and figures go to its folder `eval`.
       source: a folder of images with masks to evaluate instead of the configured sets.
       checkpoint: "best", "latest" or a step.
       protocol: "pysod", "matlab" or "both".
 
     Returns:
-      0, or 1 where a set or an image could not be evaluated (each is named).
+      The exit status: 0, or 1 if a set or an image could not be evaluated (each one is named).
 
     Raises:
-      UserError: no checkpoint, or nothing at all could be evaluated.
+      UserError: no checkpoint, or nothing could be evaluated.
     """
-    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
-    predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    parallel.log(f"checkpoint: {predictor.checkpoint}")
-    names = [source] if source else config.eval.sets
-
-    @functools.cache
-    def opened(name: str) -> Images | UserError:
-        return parallel.run_on_first(lambda: _opened(config, name, from_input=bool(source)))
-
-    if parallel.process_count() > 1:
-        sets = [(name, opened(name)) for name in names]
-        parallel.run_on_all(lambda: _make_share(sets, workdir.evaluation, predictor))
-    jobs = (
-        functools.partial(_evaluate, name, opened, workdir.evaluation, predictor) for name in names
+    predictor = load_predictor(config, workdir, checkpoint)
+    sources, problems = parallel.run_on_first(lambda: _open_sets(config, source))
+    map_sets = [
+        _make_maps(name, opened, workdir.evaluation, predictor) for name, opened in sources.items()
+    ]
+    return parallel.run_on_first(
+        lambda: score_maps(workdir.evaluation, protocol, map_sets, problems)
     )
-    return parallel.run_on_first(lambda: score_all(workdir.evaluation, protocol, jobs))
 
 
-def _opened(config: ConfigDict, name: str, *, from_input: bool) -> Images | UserError:
-    """The images of a set; why there are none, where that is so."""
-    try:
-        if from_input:
-            return Images(*folder_source(name, leaf="--input"))
-        return Images(*evaluation_source(config, name))
-    except UserError as error:
-        return error
+def _open_sets(config: ConfigDict, folder: str | None) -> tuple[dict[str, Source], list[str]]:
+    """Open `folder`, or the configured sets.
+
+    Returns:
+      The sets by name, and a sentence for each set or file that cannot be used.
+    """
+    sources: dict[str, Source] = {}
+    problems: list[str] = []
+    for name in [folder] if folder else config.eval.sets:
+        try:
+            opened: tuple[Source, tuple[str, ...]] = (
+                folder_source(name, leaf="--input") if folder else evaluation_source(config, name)
+            )
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        sources[absolute(name).name] = opened[0]
+        problems += opened[1]
+    return sources, problems
 
 
-def _maps_folder(folder: Path, name: str) -> Path:
-    return folder / Path(name).resolve().name / "maps"
-
-
-def _make_share(
-    sets: list[tuple[str, Images | UserError]], folder: Path, predictor: Predictor
-) -> None:
-    """Make this process's share of the maps of all sets; what cannot be done is left out."""
-    for name, images in sets:
-        if isinstance(images, UserError):
-            continue  # the first process will name it, and single images too
-        tasks = map_tasks(images.source, _maps_folder(folder, name), predictor.origin)
-        own = parallel.local_indices(len(tasks))
-        ready = with_maps(
-            tasks, images.source, predictor.predict, batch_size=predictor.batch_size, which=own
-        )
-        made = sum(problem is None for _, problem in ready)
-        print(f"process {parallel.process_index()}: {made} maps of {name}", file=sys.stderr)
-
-
-def _evaluate(
-    name: str,
-    opened: Callable[[str], Images | UserError],
-    folder: Path,
-    predictor: Predictor,
-    scorer: Scorer,
-    problems: list[str],
-) -> tuple[Entry, Show]:
-    """Make the maps of a set, where they are not there, and score them as they come."""
-    images = opened(name)
-    if isinstance(images, UserError):
-        raise images
-    problems += images.unusable
-    maps = _maps_folder(folder, name)
-    tasks = map_tasks(images.source, maps, predictor.origin)
-    ready = with_maps(tasks, images.source, predictor.predict, batch_size=predictor.batch_size)
-    entry = scorer.score(maps.parent.name, METHOD, tasks, ready)
-    return entry, functools.partial(_show, images.source, maps)
-
-
-def _show(source: Source, maps: Path, name: str) -> Row:
-    example = source[source.names.index(name)]
-    return example["image"], example["mask"], read_map(maps / f"{name}.png")
+def _make_maps(set_name: str, source: Source, folder: Path, predictor: Predictor) -> MapSet:
+    """Make the maps of a set in `folder`, and return them to be scored."""
+    jobs = plan_source_maps(source, folder / set_name / "maps")
+    results = make_shared_maps(jobs, predictor, overwrite=True, title=f"maps of {set_name}")
+    tasks: list[Task] = []
+    failed: dict[str, str] = {}
+    for index, (name, job) in enumerate(zip(source.names, jobs, strict=True)):
+        if job.target in results.failed:
+            failed[name] = results.failed[job.target]
+        else:
+            tasks.append(Task(name, job.target, source.mask_reader(index), job.read))
+    return MapSet(set_name, METHOD, tasks, failed)

@@ -1,134 +1,72 @@
-"""Mode predict: a map for every picture of a file or folder."""
+"""Mode predict: a saliency map for every image of a file or folder."""
 
 import argparse
-import itertools
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from class_jax import parallel
-from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import map_levels, read_fingerprint, write_map
 from class_jax.errors import UserError
-from class_jax.inference.media import Jobs, plan_maps
-from class_jax.inference.predictor import Predictor, Prepared
+from class_jax.files import absolute
+from class_jax.inference.maps import MapJob, MapResults, make_maps, plan_image_maps
+from class_jax.inference.predictor import Predictor
+from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Write a map for each image; return the exit status."""
-    return predict(
-        config, workdir, source=flags.input, output=flags.output, checkpoint=flags.checkpoint
-    )
+    """Write a map for each image; return the exit status, 1 if some images failed.
 
-
-def predict(
-    config: ConfigDict,
-    workdir: Workdir,
-    *,
-    source: str | None,
-    output: str | None,
-    checkpoint: str,
-) -> int:
-    """Write the maps; gives the exit status, 1 where some pictures could not be read.
-
-    Maps that the same network made of the same pictures are left as they are, so that an
-    interrupted run goes on.
+    Maps that the same network made of the same images are kept, so that an interrupted run goes on.
 
     Raises:
-      UserError: nothing to read, nowhere to write, no checkpoint, or no picture was readable.
+      UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
-    if not source:
+    if not flags.input:
         raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
-    target = Path(output).expanduser() if output else workdir.predictions
-    # Absolute without following links: a link's own name says what is in it.
-    source_path, target = (
-        Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - `resolve` follows links
-        for path in (Path(source), target)
-    )
-    jobs, problems = parallel.run_on_first(lambda: _planned(source_path, target))
-    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
-    predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    parallel.log(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
-    targets = [*jobs]
-    own = {
-        targets[number]: jobs[targets[number]] for number in parallel.local_indices(len(targets))
-    }
-    failed = parallel.run_on_all(lambda: _do(own, predictor, target))
-    all_failed = list(itertools.chain(*parallel.all_gather(failed)))
-    problems += all_failed
-    if len(all_failed) == len(jobs):
-        raise UserError(" ".join(problems))
+    path = absolute(flags.input)
+    output = absolute(flags.output) if flags.output else workdir.predictions
+    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(path, output))
+    predictor = load_predictor(config, workdir, flags.checkpoint)
+    is_named_file = [job.target for job in jobs] == [output]
+    results = make_shared_maps(jobs, predictor, overwrite=is_named_file, title="maps")
+    problems += [results.failed[job.target] for job in jobs if job.target in results.failed]
+    if len(results.failed) == len(jobs):
+        raise UserError(f"no map could be made:{list_lines(problems)}")
+    if results.kept:
+        parallel.log(f"{results.kept} maps are there already")
+    if results.foreign:
+        parallel.log(f"left as they are, as they were not made here:{list_lines(results.foreign)}")
+    parallel.log(f"{results.written} maps written to {output}")
     for problem in problems:
         parallel.log(f"error: {problem}")
     return 1 if problems else 0
 
 
-def _do(jobs: Jobs, predictor: Predictor, target: Path) -> list[str]:
-    """Make the maps that are not there; gives a sentence for each that could not be made."""
-    origins = {path: predictor.origin(file_fingerprint(picture)) for path, picture in jobs.items()}
-    todo = _what_to_do(origins, jobs, asked_for=target)
-    failed = _write_maps(todo, origins, predictor)
-    print(f"{len(todo) - len(failed)} maps written to {target}", file=sys.stderr)
-    return failed
+def load_predictor(config: ConfigDict, workdir: Workdir, checkpoint: str) -> Predictor:
+    """Load the network and tell the user which checkpoint and devices are used."""
+    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
+    predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
+    parallel.log(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
+    return predictor
 
 
-def _planned(source: Path, target: Path) -> tuple[Jobs, list[str]]:
-    """What there is to do, and a sentence for each folder that cannot be looked into."""
-    problems: list[str] = []
-    return plan_maps(source, target, problems), problems
-
-
-def _what_to_do(origins: Mapping[Path, str], jobs: Jobs, *, asked_for: Path) -> Jobs:
-    """The jobs that are left, and a line on those that are not."""
-    found = {path: read_fingerprint(path) for path in jobs if path.is_file()}
-    done = [path for path, origin in found.items() if origin == origins[path]]
-    # Somebody's picture, or a map that somebody has worked on.
-    foreign = [path for path, origin in found.items() if origin is None and path != asked_for]
-    if done:
-        print(f"{len(done)} maps are there already", file=sys.stderr)
-    if foreign:
-        print(
-            f"left as they are, as they were not made here: {', '.join(map(str, foreign))}",
-            file=sys.stderr,
-        )
-    return {path: jobs[path] for path in jobs if path not in {*done, *foreign}}
-
-
-def _write_maps(jobs: Jobs, origins: dict[Path, str], predictor: Predictor) -> list[str]:
-    """Predict and write in batches; gives a sentence for each map that could not be made."""
-    problems: list[str] = []
-    with tqdm(total=len(jobs), desc="predicting", unit="image", disable=len(jobs) == 1) as bar:
-        for targets, batch in _batches(jobs, predictor, problems, bar):
-            for target, saliency in zip(targets, predictor.maps(batch), strict=True):
-                try:
-                    write_map(target, map_levels(saliency, target), origin=origins[target])
-                except UserError as error:
-                    problems.append(str(error))
-                bar.update()
-    return problems
-
-
-def _batches(
-    jobs: Jobs, predictor: Predictor, problems: list[str], bar: tqdm
-) -> Iterator[tuple[list[Path], list[Prepared]]]:
-    """Pictures, some at a time; what cannot be read goes to `problems`."""
-    targets: list[Path] = []
-    batch: list[Prepared] = []
-    for target, picture in jobs.items():
-        try:
-            batch.append(predictor.prepare(picture))
-        except UserError as error:
-            problems.append(str(error))
-            bar.update()
-            continue
-        targets.append(target)
-        if len(batch) == predictor.batch_size:
-            yield targets, batch
-            targets, batch = [], []
-    if batch:
-        yield targets, batch
+def make_shared_maps(
+    jobs: Sequence[MapJob], predictor: Predictor, *, overwrite: bool, title: str
+) -> MapResults:
+    """Make maps, a share in each process; return the results of all."""
+    own = [jobs[index] for index in parallel.local_indices(len(jobs))]
+    results = parallel.run_on_all(
+        lambda: make_maps(own, predictor, overwrite=overwrite, title=title)
+    )
+    if parallel.process_count() > 1:
+        count = results.written + results.kept
+        print(f"process {parallel.process_index()}: {count} {title}", file=sys.stderr)
+    shares = parallel.all_gather(results)
+    return MapResults(
+        written=sum(share.written for share in shares),
+        kept=sum(share.kept for share in shares),
+        foreign=[path for share in shares for path in share.foreign],
+        failed={path: why for share in shares for path, why in share.failed.items()},
+    )

@@ -1,99 +1,118 @@
-"""Mode score: the tables and figures of eval for any method's maps."""
+"""Mode score: measure any method's maps, and write the tables and figures of score and eval."""
 
 import argparse
-import functools
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from class_jax.data.images import read_image, read_map, read_mask
-from class_jax.data.montage import Row
 from class_jax.errors import UserError
-from class_jax.evaluation.examples import Show
-from class_jax.evaluation.pairing import (
-    Masks,
-    MethodMaps,
-    find_maps,
-    find_masks,
-    score_tasks,
-)
-from class_jax.evaluation.scores import Entry
-from class_jax.evaluation.scoring import Scorer
-from class_jax.inference.media import check_output
-from class_jax.modes.results import score_all
-from class_jax.text import list_names
+from class_jax.evaluation.figures import write_curves, write_examples
+from class_jax.evaluation.pairing import Masks, MethodMaps, build_map_set, find_maps, find_masks
+from class_jax.evaluation.protocols import PROTOCOLS
+from class_jax.evaluation.scoring import MapSet, Scorer, SetScores, Task
+from class_jax.evaluation.tables import format_table, write_tables
+from class_jax.files import absolute
+from class_jax.inference.maps import check_output
+from class_jax.text import list_lines, list_names
 from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Score any method's maps against masks; return the exit status."""
-    del config
-    return score_folders(
-        workdir,
-        predictions=flags.predictions,
-        masks=flags.masks,
-        output=flags.output,
-        protocol=flags.protocol,
-        allow_missing=flags.allow_missing,
-    )
+    """Score methods' maps against masks; return the exit status.
 
-
-def score_folders(
-    workdir: Workdir,
-    *,
-    predictions: Sequence[str] | None,
-    masks: str | None,
-    output: str | None,
-    protocol: str,
-    allow_missing: bool,
-) -> int:
-    """Score maps against masks; gives the exit status, 1 where some could not be read.
-
-    Args:
-      workdir: its folder `score` is the default output.
-      predictions: folders of maps, one a method, which is named by its folder.
-      masks: folder of masks; maps belong to those of the same stem.
-      output: where tables and figures go.
-      protocol: "pysod", "matlab" or "both".
-      allow_missing: go on where masks have no map.
+    It is 1 if some files could not be read.
 
     Raises:
       UserError: nothing to score, nowhere to write, or masks without a map.
     """
-    if not predictions or not masks:
+    del config
+    if not flags.predictions or not flags.masks:
         raise UserError(
             "--mode score needs --predictions=FOLDER (of maps; once for each method) and "
             "--masks=FOLDER."
         )
-    truth = find_masks(Path(masks).expanduser())
-    methods = find_maps([Path(folder).expanduser() for folder in predictions], truth)
-    folder = Path(output).expanduser().absolute() if output else workdir.local / "score"
-    _check_output(folder, [truth.folder, *(Path(name).expanduser() for name in predictions)])
-    _check_missing(methods, truth, allow_missing=allow_missing)
-    return score_all(folder, protocol, [functools.partial(_score, maps, truth) for maps in methods])
+    folders = [absolute(path) for path in flags.predictions]
+    masks = find_masks(absolute(flags.masks))
+    methods = find_maps(folders, masks)
+    output = absolute(flags.output) if flags.output else workdir.local / "score"
+    _check_output(output, [masks.folder, *folders])
+    _check_missing(methods, masks, allow_missing=flags.allow_missing)
+    map_sets = [build_map_set(maps, masks) for maps in methods]
+    return score_maps(output, flags.protocol, map_sets, [])
 
 
-def _score(
-    maps: MethodMaps, masks: Masks, scorer: Scorer, problems: list[str]
-) -> tuple[Entry, Show]:
-    del problems  # what is unpaired was said before
-    entry = scorer.score(masks.set_name, maps.method, score_tasks(maps, masks))
-    return entry, functools.partial(_show, maps, masks)
+def score_maps(
+    folder: Path, protocol: str, map_sets: Sequence[MapSet], problems: Sequence[str]
+) -> int:
+    """Score maps, write all tables and figures, and name what could not be done.
+
+    Args:
+      folder: where tables and figures go.
+      protocol: "pysod", "matlab" or "both".
+      map_sets: the maps of methods on sets.
+      problems: what could not be done before, a sentence each.
+
+    Returns:
+      The exit status: 0, or 1 if there are problems.
+
+    Raises:
+      UserError: nothing could be scored.
+    """
+    problems = list(problems)
+    scores: list[list[SetScores]] = []  # for each map set, by protocol
+    tasks: list[Sequence[Task]] = []
+    with Scorer(PROTOCOLS if protocol == "both" else (protocol,)) as scorer:
+        for maps in map_sets:
+            try:
+                scores.append(scorer.score(maps))
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            tasks.append(maps.tasks)
+            problems += scores[-1][0].failed.values()
+    if not scores:
+        raise UserError(
+            problems[0] if len(problems) == 1 else f"nothing could be scored:{list_lines(problems)}"
+        )
+    rows = [row for of_set in scores for row in of_set]
+    write_tables(folder, rows)
+    write_curves(folder, rows)
+    write_examples(folder / "examples.png", [of_set[0] for of_set in scores], tasks)
+    _note_undefined(rows)
+    print(format_table(rows))
+    print(f"tables and figures are in {folder}", file=sys.stderr)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _note_undefined(scores: Sequence[SetScores]) -> None:
+    """Name the images for which PySODMetrics defines no S."""
+    for row in scores:
+        undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
+        if undefined:
+            print(
+                f"note: PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
+                f"the last row or column, and so none for {row.set_name} by {row.protocol}",
+                file=sys.stderr,
+            )
 
 
 def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
+    """Raise UserError if results cannot go to `folder`."""
     check_output(folder)
-    for name in inputs:
-        if folder.resolve().is_relative_to(name.resolve()):
+    for path in inputs:
+        if folder.resolve().is_relative_to(path.resolve()):
             raise UserError(
-                f"--output={folder} lies in {name}, whose pictures are scored: name another folder."
+                f"--output={folder} lies in {path}, whose images are scored: choose another folder."
             )
 
 
 def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing: bool) -> None:
-    """Name what has no partner; UserError where masks have no map and that is not allowed."""
+    """Name files without a partner; UserError if masks lack maps unless allowed."""
     for maps in methods:
         if maps.surplus:
             print(
@@ -113,14 +132,3 @@ def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing
         )
     for sentence in missing:
         print(f"note: {sentence}", file=sys.stderr)
-
-
-def _show(maps: MethodMaps, masks: Masks, name: str) -> Row:
-    image = masks.images.get(name)
-    pixels = None
-    if image:
-        try:
-            pixels = read_image(image)
-        except UserError:
-            pixels = None  # it was not asked for
-    return pixels, read_mask(masks.files[name]), read_map(maps.maps[name])

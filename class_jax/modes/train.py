@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -15,7 +14,7 @@ from class_jax import parallel
 from class_jax.checkpoints import Checkpoints
 from class_jax.config import check_resumable
 from class_jax.data.feed import TrainingStream, eval_batches, train_batches
-from class_jax.data.montage import montage
+from class_jax.data.montage import draw_montage
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
@@ -32,7 +31,7 @@ from class_jax.sharding import (
 )
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import NonFiniteError, Plan, train
-from class_jax.training.optimizer import Schedule, sgd, triangle
+from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import (
     TrainState,
     initial_state,
@@ -100,7 +99,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     """Build everything that the loop needs, find out where to start, and run the loop."""
     network = build_network(config.model, dtype=config.model.dtype)
     plan = _plan(config, sources)
-    optimizer, rates = make_optimizer(config, total_steps=plan.total_steps)
+    optimizer, rates = make_optimizer(config.train, network, total_steps=plan.total_steps)
     loss = functools.partial(
         class_loss, losses=config.train.losses, multi_stage=config.train.multi_stage
     )
@@ -190,22 +189,6 @@ def _check_resumable(
         workdir.check_examples(source.names)
 
 
-def make_optimizer(
-    config: ConfigDict, *, total_steps: int
-) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
-    """The configured optimiser, and its learning rates `lr` and `lr_backbone` for logging."""
-    rate = functools.partial(triangle, total_steps=total_steps, warmup=config.train.warmup)
-    rates = {"lr": rate(config.train.lr), "lr_backbone": rate(config.train.lr_backbone)}
-    optimizer = sgd(
-        **rates,
-        momentum=config.train.momentum,
-        nesterov=config.train.nesterov,
-        weight_decay=config.train.weight_decay,
-        freeze_stem=config.train.freeze_stem,
-    )
-    return optimizer, rates
-
-
 def _stream(config: ConfigDict, source: Source, mesh: Mesh) -> TrainingStream:
     return TrainingStream(
         source,
@@ -261,6 +244,6 @@ def _validation(
         rows = list(zip(first["image"], first["mask"], levels, strict=True))
         # The first process, which logs them, has rows of images; others may have none but padding.
         shown = max(1, min(PICTURES, int(first["valid"].sum())))
-        return scores, montage(rows[:shown])
+        return scores, draw_montage(rows[:shown])
 
     return run_validation

@@ -1,17 +1,37 @@
 """SGD as the paper uses it (§4.1): two learning rates, warm-up, linear decay."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
+
+from class_jax.models.network import Network
 
 Schedule = Callable[[jax.Array], jax.Array]
 
 
+def make_optimizer(
+    train: ConfigDict, network: Network, *, total_steps: int
+) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
+    """Return the optimiser of the `train` section, and its schedules `lr` and `lr_backbone`."""
+    rate = functools.partial(triangle, total_steps=total_steps, warmup=train.warmup)
+    rates = {"lr": rate(train.lr), "lr_backbone": rate(train.lr_backbone)}
+    optimizer = sgd(
+        **rates,
+        momentum=train.momentum,
+        nesterov=train.nesterov,
+        weight_decay=train.weight_decay,
+        frozen=network.backbone.STEM if train.freeze_stem else (),
+    )
+    return optimizer, rates
+
+
 def triangle(peak: float, *, total_steps: int, warmup: float) -> Schedule:
-    """Linear warm-up from 0 to `peak`, then linear decay to 0 at `total_steps`.
+    """Return a schedule: linear warm-up from 0 to `peak`, then linear decay to 0.
 
     lr(t) = peak · min(t/w, (1−t)/(1−w)) with t = step/total_steps and w the share of warm-up;
     w = ½ is the paper's symmetric triangle, peak · (1 − |2t − 1|).
@@ -38,14 +58,21 @@ def sgd(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
-    freeze_stem: bool = False,
+    frozen: Sequence[str] = (),
 ) -> optax.GradientTransformation:
-    """SGD over two parameter groups, the pretrained encoder and everything else.
+    """Return SGD over two groups of parameters, the backbone and everything else.
 
-    Weight decay is added to the gradient before momentum, as PyTorch's SGD does, and acts on
-    every parameter, batch norm's included. With `freeze_stem` the encoder's stem (ResNet's first
-    convolution and batch norm, VGG's first group) keeps its values; its batch statistics, which
-    no optimiser touches, go on moving.
+    Weight decay is added to the gradient before momentum, as in PyTorch's SGD, and acts on every
+    parameter, batch norm's included.
+
+    Args:
+      lr: schedule of the decoder.
+      lr_backbone: schedule of the backbone.
+      momentum: of both groups.
+      nesterov: look ahead.
+      weight_decay: of both groups.
+      frozen: prefixes of backbone parameters that keep their values; their batch statistics, which
+        no optimiser touches, go on moving.
     """
 
     def group(schedule: Schedule) -> optax.GradientTransformation:
@@ -54,16 +81,14 @@ def sgd(
             optax.sgd(schedule, momentum=momentum, nesterov=nesterov),
         )
 
-    groups = {"backbone": group(lr_backbone), "rest": group(lr), "frozen": optax.set_to_zero()}
+    def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
+        del leaf
+        module, _, name = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
+        if module != "encoder":
+            return "decoder"
+        is_frozen = any(name.startswith(f"{prefix}/") for prefix in frozen)
+        return "frozen" if is_frozen else "backbone"
 
-    def label(path: tuple[Any, ...], _: jax.Array) -> str:
-        names = [jax.tree_util.keystr((key,), simple=True) for key in path]
-        if names[0] != "encoder":
-            return "rest"
-        stem = names[1] in ("conv1", "bn1") or names[1:3] == ["groups", "0"]
-        return "frozen" if freeze_stem and stem else "backbone"
-
-    def labels(params: dict[str, Any]) -> dict[str, Any]:
-        return jax.tree_util.tree_map_with_path(label, params)
-
+    groups = {"backbone": group(lr_backbone), "decoder": group(lr), "frozen": optax.set_to_zero()}
+    labels = functools.partial(jax.tree_util.tree_map_with_path, label)
     return optax.partition(groups, labels)

@@ -1,4 +1,4 @@
-"""Files of weights from PyTorch's world: safetensors, .pth, and the Hugging Face hub."""
+"""Files of PyTorch weights: safetensors, .pth, and the Hugging Face hub."""
 
 import hashlib
 import warnings
@@ -11,22 +11,23 @@ import numpy as np
 import safetensors.flax
 
 from class_jax.errors import UserError
+from class_jax.files import absolute
 
 Weights = dict[str, np.ndarray]
 
 HUB = "hf://"
-# Of the recipes' defaults: a file that was exchanged would start runs from something else.
+# Of the recipes' defaults: another file of that name would start runs from other weights.
 SHA256 = {
     "hf://timm/resnet50.tv_in1k/model.safetensors": (
         "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"
     ),
 }
-COUNTER = ".num_batches_tracked"  # of batch norms: integers, of no use here
+COUNTER = ".num_batches_tracked"  # of batch norms: integers that nothing here uses
 
 
 def read_weights(source: str) -> Weights:
-    """Names and float32 arrays of a `.safetensors` or PyTorch file, in PyTorch's layout."""
-    path = _fetched(source) if source.startswith(HUB) else Path(source).expanduser()
+    """Return names and float32 arrays of a `.safetensors` or PyTorch file, in PyTorch's layout."""
+    path = _fetch(source) if source.startswith(HUB) else absolute(source)
     if not path.is_file():
         raise UserError(f"{source}: there is no such file of weights.")
     is_safetensors = path.suffix.lower() == ".safetensors"
@@ -40,13 +41,13 @@ def read_weights(source: str) -> Weights:
     return weights
 
 
-def _fetched(source: str) -> Path:
-    """A file of a repository on the Hugging Face hub, from its cache or downloaded."""
+def _fetch(source: str) -> Path:
+    """Return a file of a Hugging Face repository, from its cache or downloaded."""
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
     from huggingface_hub.utils import logging  # noqa: PLC0415
 
-    logging.set_verbosity_error()  # it tells of its every retry
+    logging.set_verbosity_error()  # it logs every retry
 
     parts = source.removeprefix(HUB).split("/", 2)
     if len(parts) != 3:
@@ -58,8 +59,8 @@ def _fetched(source: str) -> Path:
         raise UserError(
             f"{source} could not be downloaded ({_first_line(error)}): fetch "
             f"https://huggingface.co/{owner}/{name}/resolve/main/{file} by other means and give "
-            "its path by config.model.pretrained, or start from random weights by "
-            "--config.model.pretrained=None."
+            "its path by config.model.pretrained, or start from random weights: "
+            "config.model.pretrained=None."
         ) from error
     _check_digest(source, path)
     return path
@@ -70,8 +71,9 @@ def _check_digest(source: str, path: Path) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != SHA256.get(source, digest):
         raise UserError(
-            f"{source} is not the file it was: its SHA-256 is {digest}, expected {SHA256[source]}. "
-            f"Remove {path} and try again, or give a file of your own by config.model.pretrained."
+            f"{source} is another file than expected: its SHA-256 is {digest}, expected "
+            f"{SHA256[source]}. Remove {path} and try again, or name a file of your own by "
+            "config.model.pretrained."
         )
 
 
@@ -83,11 +85,11 @@ def _read_safetensors(path: Path) -> Weights:
         raise UserError(
             f"{path} is not a whole safetensors file of plain numbers: {_first_line(error)}."
         ) from error
-    return {name: _plain(name, np.asarray(value), path) for name, value in tensors.items()}
+    return {name: _to_float32(name, np.asarray(value), path) for name, value in tensors.items()}
 
 
-def _plain(name: str, value: np.ndarray, path: Path) -> np.ndarray:
-    """As float32; quantised, complex and logical values are no weights."""
+def _to_float32(name: str, value: np.ndarray, path: Path) -> np.ndarray:
+    """Convert to float32; UserError for quantised, complex and logical values."""
     is_count = name.endswith(COUNTER)
     if not is_count and not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(f"{path}: {name} holds values of type {value.dtype}, expected floats.")
@@ -103,14 +105,14 @@ def _read_torch(path: Path) -> Weights:
             "a .safetensors file."
         ) from error
     try:
-        with warnings.catch_warnings(action="ignore"):  # on its way to a refusal, torch warns
+        with warnings.catch_warnings(action="ignore"):  # torch warns before it refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damage shows in many ways
         raise UserError(
             f"{path} is neither a .safetensors file by its name nor a PyTorch file of plain "
             "tensors: files that hold other objects are refused, as loading them could run code, "
-            "and so is the tar format of before PyTorch 0.2; torchvision's ResNet-50 is to be had "
-            "as hf://timm/resnet50.tv_in1k/model.safetensors."
+            "and so is the tar format of before PyTorch 0.2; torchvision's ResNet-50 is "
+            "at hf://timm/resnet50.tv_in1k/model.safetensors."
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
@@ -118,15 +120,15 @@ def _read_torch(path: Path) -> Weights:
         isinstance(name, str) and torch.is_tensor(value) for name, value in content.items()
     ):
         raise UserError(f"{path} holds no state dict: expected names with tensors.")
-    return {name: _from_torch(name, value, path) for name, value in content.items()}
+    return {name: _torch_to_float32(name, value, path) for name, value in content.items()}
 
 
-def _from_torch(name: str, value: Any, path: Path) -> np.ndarray:
+def _torch_to_float32(name: str, value: Any, path: Path) -> np.ndarray:
     if value.is_quantized or value.is_sparse or value.is_meta or value.is_complex():
         raise UserError(f"{path}: {name} is no plain tensor of floats ({value.dtype}).")
-    # By way of float32, as NumPy has no bfloat16.
+    # Through float32, because NumPy has no bfloat16.
     array = value.detach().float() if value.is_floating_point() else value.detach()
-    return _plain(name, array.numpy(), path)
+    return _to_float32(name, array.numpy(), path)
 
 
 def _first_line(error: Exception) -> str:

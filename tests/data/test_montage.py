@@ -1,9 +1,9 @@
-"""Where a montage puts its pictures."""
+"""Where a montage puts its images."""
 
 import numpy as np
 import pytest
 
-from class_jax.data.montage import BACKGROUND, GAP, montage
+from class_jax.data.montage import BACKGROUND, GAP, draw_montage
 
 COLOUR = (10, 200, 30)
 
@@ -32,9 +32,9 @@ def box_of(sheet, colour):
         ((1, 500), (1, 40)),
     ],
 )
-def test_pictures_keep_their_shape_in_the_middle_of_their_cells(size, fitted):
+def test_images_keep_their_shape_in_the_middle_of_their_cells(size, fitted):
     cell = 40
-    sheet = montage([row(*size)], cell=cell)
+    sheet = draw_montage([row(*size)], cell=cell)
     assert sheet.dtype == np.uint8
     assert sheet.shape == (cell + 2 * GAP, 3 * cell + 4 * GAP, 3)
     height, width = fitted
@@ -47,11 +47,11 @@ def test_pictures_keep_their_shape_in_the_middle_of_their_cells(size, fitted):
 def test_rows_stand_below_one_another():
     cell = 24
     rows = [row(24, 12), row(30, 60), row(5, 5)]
-    sheet = montage(rows, cell=cell)
+    sheet = draw_montage(rows, cell=cell)
     assert len(sheet) == GAP + 3 * (cell + GAP)
     for index, single in enumerate(rows):
         top = index * (cell + GAP)
-        expected = montage([single], cell=cell)
+        expected = draw_montage([single], cell=cell)
         np.testing.assert_array_equal(sheet[top : top + len(expected)], expected)
 
 
@@ -59,7 +59,7 @@ def test_thin_structures_survive_shrinking():
     image, mask, saliency = row(400, 400)
     mask[:] = 0
     mask[:, 201] = 255
-    sheet = montage([(image, mask, saliency)], cell=40)
+    sheet = draw_montage([(image, mask, saliency)], cell=40)
     cell = sheet[GAP:-GAP, 2 * GAP + 40 : 2 * GAP + 80, 0]
     # A tenth of one column's ten source columns is white.
     assert cell.max(axis=1).tolist() == [26] * 40
@@ -68,4 +68,4 @@ def test_thin_structures_survive_shrinking():
 
 def test_no_rows():
     with pytest.raises(ValueError, match="at least one row"):
-        montage([])
+        draw_montage([])

@@ -1,12 +1,16 @@
-"""The protocol `matlab` against figures from Octave and closed forms."""
+"""The protocol `matlab` against figures from Octave and closed forms.
+
+Its weighted F is PySODMetrics': 1e-5 from Octave's on photographs.
+"""
 
 from pathlib import Path
 
 import numpy as np
+import py_sod_metrics
 import pytest
 
 from class_jax.data.images import resize_bicubic
-from class_jax.evaluation.protocols import FIGURES, MatlabMeasurement, measure
+from class_jax.evaluation.protocols import MatlabMeasurement, measure
 from tests.evaluation.test_protocols import FULL, GREY, ZERO, G, P, drawn_pairs, golden_pairs
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "imresize_octave.npz")
@@ -18,7 +22,7 @@ def matlab(prediction, mask):
 
 
 def total_of(pairs):
-    return sum((matlab(*pair) for pair in pairs), MatlabMeasurement.nothing())
+    return sum((matlab(*pair) for pair in pairs), MatlabMeasurement.zero())
 
 
 def test_golden_figures():
@@ -26,15 +30,29 @@ def test_golden_figures():
     figures = total_of(golden_pairs()).figures()
     expected = {
         **{"maxF": 0.5901103925, "adpF": 0.5816750824, "MAE": 0.0363530344},
-        **{"wF": 0.5579830970, "S": 0.5703453750, "adpE": 0.6346729300},
+        **{"S": 0.5703453750, "adpE": 0.6346729300},
     }
     assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=0, abs=1e-9)
+    # Ties of nearest pixels fall differently in Octave.
+    assert figures["wF"] == pytest.approx(0.5579830970, rel=0, abs=1e-5)
+
+
+def test_weighted_f_is_that_of_pysodmetrics_on_the_resized_map():
+    for prediction, mask in drawn_pairs()[3:]:
+        oracle = py_sod_metrics.WeightedFmeasure()
+        # A map that spans all levels and a mask of 0 and 255 are the same stretched or not.
+        levels = resize_bicubic(prediction, *mask.shape)
+        levels.flat[:2] = (0, 255)
+        binary = np.where(mask >= (int(mask.max()) + 1) // 2, 255, 0).astype(np.uint8)
+        oracle.step(levels, binary)
+        expected = oracle.get_results()["wfm"]
+        assert matlab(levels, mask).figures()["wF"] == pytest.approx(expected, rel=0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
     ("prediction", "mask", "values"),  # MAE, S, wF, adpF, maxF, adpE
     [
-        (P, G, (0.475230, 0.383090, 0.381664, 0.155689, 0.339603, 0.287116)),
+        (P, G, (0.475230, 0.383090, 0.378862, 0.155689, 0.339603, 0.287116)),
         (P, ZERO, (0.0,) * 6),
         (P, FULL, (0.500328, 0.499672, 0.820313, 0.043624, 1.0, 0.010471)),
         (ZERO, G, (0.0,) * 6),
@@ -118,12 +136,3 @@ def test_shrinking_is_octaves_imresize_with_weights_that_sum_to_one(shape):
     mask = np.where(expected > 99, 255, 0).astype(np.uint8)
     same_size = resize_bicubic(GOLDEN["source"], *mask.shape)
     assert matlab(GOLDEN["source"], mask).figures() == matlab(same_size, mask).figures()
-
-
-def test_numbers_hold_everything():
-    total = total_of(drawn_pairs())
-    again = MatlabMeasurement.from_numbers(total.numbers())
-    assert (again.images, tuple(again.figures())) == (total.images, FIGURES)
-    assert again.figures() == total.figures()
-    for name, curve in total.curves().items():
-        np.testing.assert_array_equal(again.curves()[name], curve)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.evaluation.pairing import find_maps, find_masks, score_tasks
+from class_jax.evaluation.pairing import build_map_set, find_maps, find_masks
 
 
 def touch(folder, *names):
@@ -51,7 +51,7 @@ def test_pairs(tmp_path, masks, names, pairs, surplus):
     assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
     assert [path.name for path in maps.surplus] == surplus
     assert maps.method == "Net"
-    assert [task.name for task in score_tasks(maps, masks)] == sorted(pairs)
+    assert [task.name for task in build_map_set(maps, masks).tasks] == sorted(pairs)
 
 
 @pytest.mark.parametrize(
@@ -78,19 +78,21 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
     assert [path.name for path in found.images.values()] == (["a.jpg"] if has_images else [])
 
 
-def test_a_changed_file_changes_the_task(tmp_path):
-    masks = find_masks(touch(tmp_path / "masks", "a.png"))
-    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.full((3, 4), 200, np.uint8))
-    touch(tmp_path / "maps", "a.png")
-
-    def task():
-        return score_tasks(find_maps([tmp_path / "maps"], masks)[0], masks)[0]
-
-    before = task()
-    assert before.mask().tolist() == [[200] * 4] * 3
-    assert task().stamp == before.stamp
-    (tmp_path / "maps" / "a.png").write_bytes(b"longer")
-    assert task().stamp != before.stamp
+def test_what_is_scored_is_read_from_the_files(tmp_path):
+    picture = np.full((3, 4), 200, np.uint8)
+    for name in ("gt/a.png", "gt/b.png", "im/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), picture)
+    masks = find_masks(tmp_path / "gt")
+    maps = touch(tmp_path / "Net", "a.png", "b.png")
+    map_set = build_map_set(find_maps([maps], masks)[0], masks)
+    assert (map_set.set_name, map_set.method) == (tmp_path.name, "Net")
+    assert [task.map for task in map_set.tasks] == [maps / "a.png", maps / "b.png"]
+    for task in map_set.tasks:
+        assert task.mask().tolist() == [[200] * 4] * 3
+    with_image, without = map_set.tasks
+    assert with_image.image().shape == (3, 4, 3)
+    assert without.image is None
 
 
 def test_folders_of_one_name_are_told_apart(tmp_path, masks):
@@ -98,7 +100,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path, masks):
     other = touch(tmp_path / "Net", "a.png")
     (tmp_path / "OurNet").symlink_to(touch(tmp_path / "blob", "a.png"))
     found = find_maps([*folders, other, tmp_path / "OurNet"], masks)
-    assert [each.method for each in found] == ["x/maps", "y/maps", "Net", "OurNet"]
+    assert [maps.method for maps in found] == ["x/maps", "y/maps", "Net", "OurNet"]
 
 
 @pytest.mark.parametrize(
@@ -118,9 +120,9 @@ def test_maps_that_cannot_be_paired(tmp_path, masks, folder, names, message):
 
 def test_folders_that_are_none(tmp_path, masks):
     file = touch(tmp_path, "file.png") / "file.png"
-    with pytest.raises(UserError, match=r"--predictions=.*file.png is a file, and a folder"):
+    with pytest.raises(UserError, match=r"file.png is a file, and a folder of maps is needed"):
         find_maps([file], masks)
-    with pytest.raises(UserError, match=r"--predictions=.*absent is no folder"):
+    with pytest.raises(UserError, match=r"absent does not exist, and a folder of maps is needed"):
         find_maps([tmp_path / "absent"], masks)
     with pytest.raises(UserError, match="is given twice"):
         find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)

@@ -93,7 +93,7 @@ def drawn_pairs(count=6):
 
 
 def total_of(pairs):
-    total = Measurement.nothing()
+    total = Measurement.zero()
     for prediction, mask in pairs:
         total += measure(prediction, mask)
     return total
@@ -250,7 +250,7 @@ MEASURED = [measure(prediction, mask) for prediction, mask in drawn_pairs()]
 def test_order_and_grouping_do_not_matter(order, cut):
     parts = []
     for indices in (order[:cut], order[cut:]):
-        part = Measurement.nothing()
+        part = Measurement.zero()
         for index in indices:
             part += MEASURED[index]
         parts.append(part)

@@ -1,12 +1,17 @@
-"""Tables for papers, read back cell by cell."""
+"""The tables, read back cell by cell by other means."""
+
+import csv
 
 import numpy as np
 import pytest
 
+from class_jax.errors import UserError
 from class_jax.evaluation.protocols import FIGURES, Measurement
-from class_jax.evaluation.published import TEST_SETS, published_set
-from class_jax.evaluation.scores import SetScores
-from class_jax.evaluation.tables import write_tables
+from class_jax.evaluation.published import TEST_SETS, find_test_set
+from class_jax.evaluation.scoring import SetScores
+from class_jax.evaluation.tables import format_table, write_tables
+
+HEADING = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 
 
 def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
@@ -66,7 +71,7 @@ def test_published_rows_beside_ours(tmp_path):
     banet = next(row for row in table if row[0].startswith("BANet"))
     assert banet[4] == banet[8] == "–"
     text = (tmp_path / "results.md").read_text()
-    assert "CLASS on ECSSD: 10 images, where the set has 1000." in text
+    assert "CLASS on ECSSD: 10 images, and the set has 1000." in text
     assert "on DUTS-TE" not in text
     assert r"& \multicolumn{4}{c}{DUTS-TE}" in (tmp_path / "results.tex").read_text()
 
@@ -94,7 +99,7 @@ def test_undefined_figures_are_no_best_ones(tmp_path):
 
 @pytest.mark.parametrize("name", ["DUTS-TE", "duts_te", "DutsTE", "duts te"])
 def test_sets_are_known_by_any_spelling(name):
-    assert published_set(name).title == "DUTS-TE"
+    assert find_test_set(name).title == "DUTS-TE"
 
 
 def test_published_figures():
@@ -107,4 +112,81 @@ def test_published_figures():
         "DUT-OMRON": (0.774, 0.838, 0.052),
     }
     assert {s.title: s.scores["CLASS (published)"][:3] for s in TEST_SETS} == expected
-    assert published_set("ecssd2") is None
+    assert find_test_set("ecssd2") is None
+
+
+def known_scores(set_name, images, per_image=()):
+    """Sums whose figures are 1/3, 2/3, … by construction; curves fall from 2x to 0."""
+    curves = np.outer([0.7, 0.8, 0.9, 0.9], np.linspace(2, 0, 256)) * images / 2
+    sums = [value * images for value in (1 / 3, 0.5, 2 / 3, 1 / 7, 0.04)]
+    total = Measurement(images, *sums, *curves)
+    return SetScores(set_name, "CLASS", "pysod", total, dict(per_image), {})
+
+
+KNOWN = {
+    **{"adpF": 1 / 3, "meanF": 0.35, "maxF": 0.7, "wF": 0.5, "S": 2 / 3},
+    **{"adpE": 1 / 7, "meanE": 0.4, "maxE": 0.8, "MAE": 0.04},
+}
+IMAGES = {"a": dict.fromkeys(FIGURES, 0.1 + 0.2), "b,c": dict.fromkeys(FIGURES, 2 / 3)}
+ROWS = [known_scores("ECSSD", 1000), known_scores("DUT-OMRON", 3, IMAGES)]
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_holds_full_precision(tmp_path):
+    write_tables(tmp_path / "new", ROWS)
+    path = tmp_path / "new" / "results.csv"
+    lines = path.read_bytes().split(b"\n")
+    assert lines[0].decode() == f"set,method,images,protocol,{HEADING}"
+    first, second = rows_of(path)
+    assert (first["set"], first["method"], first["protocol"]) == ("ECSSD", "CLASS", "pysod")
+    assert (first["images"], second["images"]) == ("1000", "3")
+    for name, value in KNOWN.items():
+        assert float(first[name]) == pytest.approx(value, rel=1e-14)
+        # Exactly the number that was computed, not one printed near it.
+        assert float(second[name]) == ROWS[1].total.figures()[name]
+
+
+def test_the_figures_of_every_image(tmp_path):
+    write_tables(tmp_path, ROWS)
+    path = tmp_path / "per_image.csv"
+    assert path.read_text().splitlines()[0] == f"set,method,image,protocol,{HEADING}"
+    rows = rows_of(path)
+    assert [(row["set"], row["image"]) for row in rows] == [
+        ("DUT-OMRON", "a"),
+        ("DUT-OMRON", "b,c"),
+    ]
+    for row in rows:
+        assert (row["method"], row["protocol"]) == ("CLASS", "pysod")
+        assert {name: float(row[name]) for name in FIGURES} == IMAGES[row["image"]]
+
+
+def test_csv_is_replaced_whole_or_not_at_all(tmp_path):
+    write_tables(tmp_path, ROWS)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(AttributeError):
+        write_tables(tmp_path, [*ROWS, None])
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_csv_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"results.csv cannot be written \(.+\): free some space"):
+        write_tables(tmp_path / "file", ROWS)
+
+
+def test_table_of_the_terminal():
+    table = format_table(ROWS)
+    head, first, second = table.split("\n")
+    assert head.split() == ["set", "method", "images", "protocol", *FIGURES]
+    assert first.split()[:4] == ["ECSSD", "CLASS", "1000", "pysod"]
+    assert second.split()[:4] == ["DUT-OMRON", "CLASS", "3", "pysod"]
+    assert first.split()[4:] == [f"{KNOWN[name]:.4f}" for name in FIGURES]
+    assert len(head) == len(first) == len(second)
+    for name in ("images", "adpF", "MAE"):  # numbers end below their heading's end
+        end = head.index(name) + len(name)
+        assert first[end - 1].isdigit()
+        assert first[end : end + 1] in ("", " ")

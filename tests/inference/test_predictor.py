@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from class_jax import Predictor
 from class_jax.errors import UserError
@@ -18,7 +19,10 @@ def picture(height, width, seed=0):
 @pytest.fixture(scope="module")
 def predictor(small_network):
     return Predictor(
-        small_network, small_network.initialize(0), image_size=64, batch_size=3, mesh=mesh_of(2)
+        small_network,
+        small_network.initialize(0),
+        settings=ConfigDict({"image_size": 64, "batch_size": 3}),
+        mesh=mesh_of(2),
     )
 
 

@@ -78,10 +78,9 @@ def test_misreading_takes_memory_for_that_of_channels_first():
 
 @pytest.fixture
 def attentions():
-    rngs = nnx.Rngs(0)
-    position = PositionAttention(
-        4, query_features=2, misread_output=False, dtype=jnp.float32, rngs=rngs
-    )
+    position = PositionAttention(4, query_features=2, misread_output=False)
+    for seed, layer in enumerate((position.query, position.key, position.value)):
+        layer.kernel[...] = jnp.array(draw(*layer.kernel.shape, seed=seed))
     return position, ChannelAttention(prefer_unlike=False)
 
 

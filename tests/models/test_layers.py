@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from class_jax.models.layers import BatchNorm, conv, max_pool
+from class_jax.models.layers import BatchNorm, Conv, max_pool
 
 RNG = np.random.default_rng(0)
 MEAN, VAR = np.array([2.03, -0.7, 3.1]), np.array([0.5, 4.0, 2.0])
@@ -15,14 +15,14 @@ X = MEAN + np.sqrt(VAR) * RNG.standard_normal((2, 5, 4, 3))
 UPSTREAM = RNG.standard_normal(X.shape)  # the gradient of a loss by what batch norm gives
 
 
-def batch_norm(dtype):
-    module = BatchNorm(3, dtype=jnp.dtype(dtype))
+def batch_norm():
+    module = BatchNorm(3)
     module.scale[...], module.bias[...] = jnp.asarray(SCALE), jnp.asarray(BIAS)
     return module
 
 
 def test_batch_norm_in_training():
-    module = batch_norm("float32")
+    module = batch_norm()
     y = np.asarray(module(jnp.asarray(X)), np.float64)
     mean, var = X.mean((0, 1, 2)), X.var((0, 1, 2))
     normal = (X - mean) / np.sqrt(var + 1e-5)
@@ -32,7 +32,7 @@ def test_batch_norm_in_training():
 
 
 def test_gradients_of_batch_norm():
-    graphdef, params, rest = nnx.split(batch_norm("float32"), nnx.Param, ...)
+    graphdef, params, rest = nnx.split(batch_norm(), nnx.Param, ...)
 
     def loss(params, x):
         return (nnx.merge(graphdef, params, rest, copy=True)(x) * jnp.asarray(UPSTREAM)).sum()
@@ -49,7 +49,7 @@ def test_gradients_of_batch_norm():
 
 
 def test_running_statistics_are_not_rounded_to_the_compute_dtype():
-    module, mean = batch_norm("bfloat16"), MEAN + 30
+    module, mean = batch_norm(), MEAN + 30
     module.mean[...], module.var[...] = jnp.asarray(mean), jnp.asarray(VAR)
     module.eval()
     x = jnp.asarray(X + 30, jnp.bfloat16)
@@ -62,11 +62,29 @@ def test_running_statistics_are_not_rounded_to_the_compute_dtype():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_convolution_of_one_pixel(stride):
-    module = conv(3, 4, 1, stride=stride, use_bias=True, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    module = Conv(3, 4, 1, stride=stride, use_bias=True)
+    module.kernel[...] = jnp.asarray(RNG.standard_normal((1, 1, 3, 4)))
     module.bias[...] = jnp.arange(4.0)  # type: ignore[index]
     kernel = np.asarray(module.kernel[...], np.float64)[0, 0]
     expected = X[:, ::stride, ::stride] @ kernel + np.arange(4)
     np.testing.assert_allclose(module(jnp.asarray(X)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_convolution_is_padded_by_half_its_size(stride):
+    module = Conv(3, 4, 3, stride=stride)
+    kernel = RNG.standard_normal((3, 3, 3, 4))
+    module.kernel[...] = jnp.asarray(kernel)
+    padded = np.pad(X, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    expected = np.einsum("bhwcij,ijcd->bhwd", windows[:, ::stride, ::stride], kernel)
+    np.testing.assert_allclose(module(jnp.asarray(X)), expected, atol=1e-4)
+
+
+def test_layers_compute_in_the_dtype_of_their_input():
+    x = jnp.asarray(X, jnp.bfloat16)
+    for layer in (Conv(3, 4, 1, use_bias=True), Conv(3, 4, 3), BatchNorm(3)):
+        assert layer(x).dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(("size", "pad"), [(2, 0), (3, 1)])

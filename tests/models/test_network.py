@@ -5,15 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from class_jax.models.classnet import normalize
-from class_jax.models.network import Variables, build_network
+from class_jax.models.network import Variables, build_network, normalize
 from tests.small_run import SMALL_MODEL
 
 
 def images(batch, height, width, seed=0):
-    return jnp.array(
-        np.random.default_rng(seed).standard_normal((batch, height, width, 3)), jnp.float32
-    )
+    rng = np.random.default_rng(seed)
+    return jnp.array(rng.integers(0, 256, (batch, height, width, 3)), jnp.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +80,11 @@ def test_training_moves_batch_statistics_as_torch_does(small_network):
     pixels = images(4, 64, 64)
     kernel = variables.params["encoder"]["conv1"]["kernel"]
     response = jax.lax.conv_general_dilated(
-        pixels, kernel, (2, 2), ((3, 3), (3, 3)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        normalize(pixels),
+        kernel,
+        (2, 2),
+        ((3, 3), (3, 3)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     expected = 0.1 * np.asarray(response, np.float64).mean(axis=(0, 1, 2))
     np.testing.assert_allclose(stats["encoder"]["bn1"]["mean"], expected, rtol=1e-3, atol=1e-6)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import safetensors.numpy
-from tests.test_pretrained import parity
 
 from class_jax import Predictor
 from tests.program import ROOT, pairs, use_one_device
+from tests.weights.test_load import parity
 
 RELEASED = ROOT / "configs" / "r50_released.py"
 SEED = 3  # the golden outputs are those of seed 0; names and places must hold for any

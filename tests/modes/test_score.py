@@ -1,6 +1,10 @@
 """Mode score from the command line."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.evaluation.test_protocols import G, P, plain_loop
+from tests.program import ROOT
 
 COLUMNS = "set,method,images,protocol,adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 FILES = {
@@ -163,8 +168,14 @@ def test_results_go_to_the_workdir_by_default(score, folders):
         ((), "needs --predictions=FOLDER"),
         (("--masks", "toys/gt"), "needs --predictions=FOLDER"),
         (("--predictions", "A"), "--masks=FOLDER"),
-        ((*TOYS, "--predictions", "absent"), "--predictions=absent is no folder"),
-        (("--predictions", "A", "--masks", "absent"), "--masks=absent is no folder"),
+        (
+            (*TOYS, "--predictions", "absent"),
+            "absent does not exist, and a folder of maps",
+        ),
+        (
+            ("--predictions", "A", "--masks", "absent"),
+            "absent does not exist, and a folder of masks",
+        ),
         ((*TOYS, "--predictions", "A", "--predictions", "./A"), "given twice"),
         ((*TOYS, "--predictions", ""), "--predictions is empty"),
         ((*TOYS, "--predictions", "~nobody_here/A"), "there is no such user"),
@@ -183,3 +194,32 @@ def test_mistakes(score, folders, arguments, message):
     assert message in err
     assert (out, err.count("\n")) == ("", 1)
     assert not (folders / "out").exists()
+
+
+def test_ctrl_c_leaves_no_tables_and_the_same_command_then_succeeds(folders):
+    for index in range(4, 70):  # enough for several processes
+        write(folders / "toys" / "gt" / f"{index}.png", G)
+        write(folders / "A" / f"{index}.png", P)
+    command = [sys.executable, ROOT / "main.py", "--mode=score", *TOYS, "--predictions=A"]
+    started = subprocess.Popen(
+        command,
+        cwd=folders,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    seen = ""
+    while "toys, A" not in seen:  # measuring begins, and its processes start
+        seen += started.stderr.read(1)
+        assert started.poll() is None, seen
+    os.killpg(started.pid, signal.SIGINT)  # to all of them, as a terminal does
+    # Returns once all of them have ended: they share the pipe.
+    out, err = started.communicate(timeout=30)
+    assert (started.returncode, out) == (130, "")
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert not (folders / "out").exists()
+    done = subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (folders / "out").iterdir()} == FILES

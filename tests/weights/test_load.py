@@ -19,11 +19,11 @@ from flax import nnx
 
 from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from class_jax.models.network import Variables, build_network
+from class_jax.models.network import RGB_MEAN, RGB_STD, Variables, build_network
 from class_jax.weights.files import read_weights
 from class_jax.weights.load import load_encoder, load_released
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "parity"
 spec = importlib.util.spec_from_file_location("parity_weights", GOLDEN / "weights.py")
 parity = importlib.util.module_from_spec(spec)
@@ -92,7 +92,8 @@ def test_all_four_outputs_of_the_released_network_equal_pytorch(
 ):
     variables = load_released(saved(tmp_path, released_weights), released)
     variables = jax.tree.map(jnp.asarray, variables)
-    logits = jax.jit(released.apply)(variables, image())
+    pixels = image() * jnp.array(RGB_STD) + jnp.array(RGB_MEAN)  # golden images are normalised
+    logits = jax.jit(released.apply)(variables, pixels)
     golden = expected("released_class")
     for ours, number in zip(logits, (1, 3, 4, 5), strict=True):
         np.testing.assert_allclose(ours, golden[f"supervision{number}_nchw"][:, 0], atol=1e-3)

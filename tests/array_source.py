@@ -41,6 +41,5 @@ def mask_of(source, index):
     return source[index]["mask"]
 
 
-def red_channel(images):
-    """A saliency method: redder is more salient."""
-    return [image[..., 0].astype(np.float32) / 255 for image in images]
+def image_of(source, index):
+    return source[index]["image"]

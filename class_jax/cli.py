@@ -25,25 +25,31 @@ DESCRIPTION = "CLASS salient object detection; README.md says what each --mode d
 
 
 class Flag(NamedTuple):
-    """A flag, the modes that it is for, and how argparse reads it."""
+    """A flag, the modes that it is for, its help, and what else argparse is told."""
 
     name: str
     modes: tuple[str, ...]
-    options: dict[str, Any]
+    help: str
     default: Any = None
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
+SWITCH = {"action": "store_true"}
 FLAGS = (
-    Flag("input", ("eval", "predict"), {"help": "an image or a folder; eval: images with masks"}),
-    Flag("output", ("predict", "score"), {"help": "default: WORKDIR/predictions, WORKDIR/score"}),
-    Flag("checkpoint", ("eval", "predict"), {"help": "best, latest or a step number"}, "best"),
-    Flag("protocol", ("eval", "score"), {"choices": ("pysod", "matlab", "both")}, "pysod"),
-    Flag("predictions", ("score",), {"action": "append", "help": "folder of maps; one a method"}),
-    Flag("masks", ("score",), {"help": "folder of masks"}),
-    Flag("allow_missing", ("score",), {"action": "store_true"}, False),
-    Flag("source", ("convert",), {"help": "the authors' checkpoint, .safetensors or .pth"}),
-    Flag("skip_broken", ("train", "prepare"), {"action": "store_true"}, False),
-)
+    Flag("input", ("eval", "predict"), "images or folders", None, {"nargs": "+"}),
+    Flag("output", ("eval", "predict", "score"), "where to write"),
+    Flag("checkpoint", ("eval", "predict"), "best (default), latest or a step", "best"),
+    Flag(
+        "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",
+        {"choices": ("pysod", "matlab", "both")},
+    ),
+    Flag("predictions", ("score",), "folder of maps; once a method", None, {"action": "append"}),
+    Flag("masks", ("score",), "folder of masks; once a set", None, {"action": "append"}),
+    Flag("map_max", ("score",), "the level of maps that stands for 1", None, {"type": int}),
+    Flag("allow_missing", ("score",), "go on when masks have no map", False, SWITCH),
+    Flag("source", ("convert",), "the authors' checkpoint, .safetensors or .pth"),
+    Flag("skip_broken", ("train", "prepare"), "leave broken files out", False, SWITCH),
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -128,10 +134,8 @@ def _make_parser() -> Parser:
     add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
     add("--workdir", default="runs/", help="everything a run writes (default: runs/)")
     for flag in FLAGS:
-        text = (
-            f"{', '.join(flag.modes)}: {flag.options.get('help', 'default ' + str(flag.default))}"
-        )
-        add(f"--{flag.name}", **flag.options | {"default": argparse.SUPPRESS, "help": text})
+        text = f"{', '.join(flag.modes)}: {flag.help}"
+        add(f"--{flag.name}", help=text, default=argparse.SUPPRESS, **flag.options)
     add = parser.add_argument_group("several processes; each runs the same command").add_argument
     add("--distributed", action="store_true", help="TPU pods, Slurm, Kubernetes: JAX finds them")
     add("--coordinator", help="by hand: HOST:PORT of process 0")

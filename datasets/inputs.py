@@ -123,15 +123,15 @@ def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources
     remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
     source = _pairs(config, findings)
     if val_root:
-        held_out = check_folder(config, val_root, leaf="config.data.val_root")
-        remarks += check_usable(held_out, Path(val_root), skip_broken=skip_broken)
-        return TrainingSources(source, _pairs(config, held_out), remarks)
+        validation = check_folder(config, val_root, leaf="config.data.val_root")
+        remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
+        return TrainingSources(source, _pairs(config, validation), remarks)
     # By all names, broken ones too: evaluation does so, and finds broken files only later.
     chosen = {findings.names[index] for index in hold_out(findings.names)[1]}
-    parts = [
+    train, held_out = (
         source.subset(i for i, name in enumerate(source.names) if (name in chosen) == wanted)
         for wanted in (False, True)
-    ]
-    if not all(parts):
+    )
+    if not train or not held_out:
         raise UserError(f"{root}: too few pairs can be used to hold one out.")
-    return TrainingSources(*parts, remarks)
+    return TrainingSources(train, held_out, remarks)

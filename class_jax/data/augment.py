@@ -32,7 +32,8 @@ def augment(
     for array, out in ((example["image"], image), (example["mask"], mask)):
         part = array[rows, columns]
         # By OpenCV, because it reads no negative strides, which a slice would leave.
-        resize(cv2.flip(part, 1) if is_flipped else part, *out.shape[:2], out=out)
+        height, width = out.shape[:2]
+        resize(cv2.flip(part, 1) if is_flipped else part, height, width, out=out)
 
 
 def random_span(side: int, rng: np.random.Generator, *, crop: float) -> slice:

@@ -17,6 +17,7 @@ RAW = frozenset(
 )
 HEIF = frozenset((".heic", ".heif", ".hif"))
 OTHER_IMAGES = frozenset((".svg", ".jxl", ".eps", ".ai", ".xcf", ".pdf", ".npy"))
+NOT_IMAGES = FILMS | RAW | HEIF | OTHER_IMAGES  # unless a plugin reads them
 ADVICE = (
     (HEIF, "pip install pillow-heif"),
     (FILMS, "a film"),
@@ -55,7 +56,7 @@ def find_images(folder: Path) -> Found:
                 continue  # a pipe or socket would block whoever opens it
             if path.suffix.lower() in readable_suffixes():
                 images.append(path)
-            elif path.suffix.lower() in FILMS | RAW | HEIF | OTHER_IMAGES:
+            elif path.suffix.lower() in NOT_IMAGES:
                 left_out.append(path)
     return Found(sorted(images), sorted(left_out), problems)
 

@@ -111,6 +111,12 @@ def load_map(path: Source, *, highest: int | None = None) -> masks.Reading:
         return masks.map_of(image, str(_name(path)), highest=highest)
 
 
+def read_highest(path: Source) -> int | None:
+    """Return the highest value in a 16-bit file; None for any other image."""
+    with open_image(path) as image:
+        return masks.highest_value(image, str(_name(path)))
+
+
 @functools.cache
 def readable_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case, of the image files that the installed Pillow reads."""

@@ -4,6 +4,7 @@ A name is a path below a folder without its suffix. Publishers and tools add to 
 `a_sal_fuse`, `pred_a`, `a.jpg` (of `a.jpg.png`), or change their case.
 """
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
@@ -44,12 +45,10 @@ def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
     """Yield functions that take what was added off a name, the least of it first."""
     endings, beginnings = _shared_ends(names), _shared_starts(names)
     for ending in sorted({*endings, *KNOWN_ENDINGS}, key=len):
-        yield lambda name, ending=ending: name.removesuffix(ending)
+        yield functools.partial(_strip, beginning="", ending=ending)
     for beginning in sorted(beginnings, key=len):
-        yield lambda name, beginning=beginning: _without_start(name, beginning)
-    for beginning in beginnings:
-        for ending in endings:
-            yield lambda name, b=beginning, e=ending: _without_start(name, b).removesuffix(e)
+        for ending in ("", *endings):
+            yield functools.partial(_strip, beginning=beginning, ending=ending)
 
 
 def _shared_ends(names: Collection[str]) -> list[str]:
@@ -67,9 +66,10 @@ def _shared_starts(names: Collection[str]) -> list[str]:
     return [s for s in starts if len(files) > 1 and all(f.startswith(s) and f != s for f in files)]
 
 
-def _without_start(name: str, beginning: str) -> str:
+def _strip(name: str, *, beginning: str, ending: str) -> str:
+    """Take a beginning off the file's name, and an ending."""
     folder, slash, file = name.rpartition("/")
-    return folder + slash + file.removeprefix(beginning)
+    return (folder + slash + file.removeprefix(beginning)).removesuffix(ending)
 
 
 def _match_without_case(wanted: Collection[str], found: Collection[str]) -> dict[str, str]:

@@ -47,6 +47,10 @@ class Source(Protocol):
         """
         ...
 
+    def load_image(self, index: int, side: int | None = None) -> Picture:
+        """Return the image of example `index` alone, with its own size; UserError as `load`."""
+        ...
+
     def mask_reader(self, index: int) -> MaskReader:
         """Return a function that reads the mask of example `index`, in another process too."""
         ...
@@ -93,6 +97,10 @@ class PairSource:
             height, width = picture.pixels.shape[:2]
             levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
         return {"name": self.pairs[index].name, "image": picture.pixels, "mask": levels}
+
+    def load_image(self, index: int, side: int | None = None) -> Picture:
+        """Return the image of pair `index`; UserError if the mask does not fit it."""
+        return self._read(index, side)[0]
 
     def inspect(self, index: int, *, side: int) -> tuple[ImageFacts, MaskFacts]:
         """Decode pair `index` and return its facts; UserError as `load`."""

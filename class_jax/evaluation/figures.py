@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
 
-from class_jax.data.images import read_map
+from class_jax.data.images import load_map
 from class_jax.data.montage import GAP, Row, draw_montage
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import get_title
-from class_jax.evaluation.scoring import SetScores, Task
+from class_jax.evaluation.scoring import MapSet, SetScores, Task
 from class_jax.files import atomic_write
 from class_jax.text import shorten
 
@@ -131,41 +131,39 @@ def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
     return picked
 
 
-def write_examples(
-    path: Path, scores: Sequence[SetScores], tasks: Sequence[Sequence[Task]]
-) -> None:
+def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[MapSet]) -> None:
     """Write a sheet of the best, the median and the worst map of every score.
 
     Args:
       path: the PNG file, written atomically.
       scores: of methods on sets.
-      tasks: for each of the scores, the maps that were measured.
+      map_sets: for each of the scores, the maps that were measured.
 
     Raises:
       UserError: the sheet cannot be written, or a mask or map cannot be read any more.
     """
     strips = [_draw_text({_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
-    for row, measured in zip(scores, tasks, strict=True):
+    for row, maps in zip(scores, map_sets, strict=True):
         set_title = shorten(get_title(row.set_name), EXAMPLE_SET_LENGTH)
         method = shorten(row.method, EXAMPLE_NAME_LENGTH)
         strips.append(_draw_text({GAP: f"{set_title}: {method} ({row.protocol})"}))
-        by_name = {task.name: task for task in measured}
+        by_name = {task.name: task for task in maps.tasks}
         for name, label in pick_examples(row.per_image).items():
             mae = row.per_image[name]["MAE"]
             text = f"{label}: MAE {mae:.4f}, {shorten(name, EXAMPLE_NAME_LENGTH)}"
             strips.append(_draw_text({GAP: text}))
-            strips.append(draw_montage([_read_example(by_name[name])], cell=CELL))
+            strips.append(draw_montage([_read_example(by_name[name], maps.highest)], cell=CELL))
     with atomic_write(path) as partial:
         Image.fromarray(np.concatenate(strips)).save(partial, format="PNG")
 
 
-def _read_example(task: Task) -> Row:
+def _read_example(task: Task, highest: int | None) -> Row:
     """Read the image if there is one, the mask and the map."""
     try:
         image = task.image() if task.image else None
     except UserError:
         image = None  # scores do not need it
-    return image, task.mask(), read_map(task.map)
+    return image, task.mask().levels, load_map(task.map, highest=highest).levels
 
 
 def _column(index: int) -> int:

@@ -1,21 +1,22 @@
-"""Pair the maps of methods with masks, by stem and without the suffixes that publishers append."""
+"""Pair the maps of methods with the masks of sets, by name."""
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.folders import LAYOUTS, find_images, find_layout, images_by_stem
-from class_jax.data.images import read_image, read_mask
+from class_jax.data.folders import describe_left_out, find_images, index_by_stem
+from class_jax.data.images import load_mask, read_highest, read_image
+from class_jax.data.layouts import find_layout, kind_of
+from class_jax.data.masks import Classes
+from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.evaluation.scoring import MapSet, Task
 from class_jax.files import absolute
 from class_jax.text import list_lines, list_names
 
-SEPARATORS = "_-."
-SUFFIXES = ("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map")
-MASK_FOLDERS = {masks.rpartition("/")[2] for _, masks in LAYOUTS}
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
+EIGHT_BITS = 255
 
 
 class Masks(NamedTuple):
@@ -24,125 +25,191 @@ class Masks(NamedTuple):
     set_name: str
     folder: Path
     files: dict[str, Path]  # by path below the folder, without suffix
-    images: dict[str, Path]  # the images beside them, if any, likewise
+    images: dict[str, Path]  # the images that belong to them, by the same names
 
 
 class MethodMaps(NamedTuple):
     """The maps of a method for the masks of a set."""
 
     method: str
+    masks: Masks
     maps: dict[str, Path]  # by the name of their mask, in the order of the masks
     missing: list[str]  # masks without a map
     surplus: list[Path]  # maps without a mask
 
 
-def find_masks(folder: Path) -> Masks:
-    """Return the masks in a folder, or in the folder of masks of a layout in it.
+def find_masks(folders: Sequence[Path]) -> list[Masks]:
+    """Return the masks of sets; a folder holds masks, or images beside masks in a usual layout.
 
     Raises:
-      UserError: no such folder, or no masks in it.
+      UserError: no such folder, no masks in it, or one that is given twice.
     """
-    _check_folder(folder, "masks")
-    folder = _find_mask_folder(folder)
-    files = _list_by_stem(folder)
-    if not files:
-        raise UserError(f"{folder} holds no masks.")
-    return Masks(_name_set(folder), folder, files, _find_images_beside(folder.resolve()))
+    for folder in folders:
+        _check_folder(folder, "masks")
+    places = [_find_mask_folder(folder) for folder in folders]
+    _check_different(places)
+    names = _name_sets(places)
+    return [_list_masks(place, name) for place, name in zip(places, names, strict=True)]
 
 
-def find_maps(folders: Sequence[Path], masks: Masks) -> list[MethodMaps]:
-    """Return the maps of each method; a method is named by its folder.
+def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps]:
+    """Return the maps of each method for each set; a method is named by its folder.
+
+    The maps of a set lie in a sub-folder of its name, or, for a single set, in the folder itself.
 
     Raises:
       UserError: no such folder, one that is given twice, or one without a map for any mask.
     """
     for folder in folders:
         _check_folder(folder, "maps")
-    resolved = [folder.resolve() for folder in folders]
-    for folder in resolved:
-        if resolved.count(folder) > 1:
-            raise UserError(f"{folder} is given twice.")
-    names = _shorten_paths([absolute(folder) for folder in folders])
-    return [_pair_maps(folder, name, masks) for folder, name in zip(folders, names, strict=True)]
+    _check_different(folders)
+    names = shorten_paths([absolute(folder) for folder in folders])
+    return [
+        _pair_maps(_folder_of_set(folder, masks.set_name, of=len(sets)), name, masks)
+        for masks in sets
+        for folder, name in zip(folders, names, strict=True)
+    ]
 
 
-def build_map_set(maps: MethodMaps, masks: Masks) -> MapSet:
-    """Return the maps of a method with their masks and images, to be scored."""
+def keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
+    """Return the methods' maps of those images of a set that all of its methods have."""
+    common: dict[str, set[str]] = {}
+    for maps in methods:
+        names = common.setdefault(maps.masks.set_name, set(maps.maps))
+        names &= maps.maps.keys()
+    for set_name, names in common.items():
+        if not names:
+            raise UserError(f"{set_name}: there is no image that all methods have a map of.")
+    return [
+        maps._replace(
+            maps={n: path for n, path in maps.maps.items() if n in common[maps.masks.set_name]}
+        )
+        for maps in methods
+    ]
+
+
+def find_depth_fault(maps: MethodMaps) -> int | None:
+    """Return the highest value of 16-bit maps if all of them use 8 bits only, else None."""
+    highest = 0
+    for path in maps.maps.values():
+        try:
+            value = read_highest(path)
+        except UserError:
+            continue  # named when it is scored
+        if value is None or value > EIGHT_BITS:
+            return None
+        highest = max(highest, value)
+    return highest or None
+
+
+def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | None = None) -> MapSet:
+    """Return the maps of a method with their masks and images, to be scored.
+
+    Args:
+      maps: of a method.
+      salient: if masks hold class numbers, those that are salient, or "any".
+      highest: the level of the maps that stands for 1, if not their format's highest.
+    """
+    files, images = maps.masks.files, maps.masks.images
     tasks = [
         Task(
             name,
             path,
-            functools.partial(read_mask, masks.files[name]),
-            functools.partial(read_image, masks.images[name]) if name in masks.images else None,
+            functools.partial(load_mask, files[name], salient=salient),
+            functools.partial(read_image, images[name]) if name in images else None,
         )
         for name, path in maps.maps.items()
     ]
-    return MapSet(masks.set_name, maps.method, tasks)
+    return MapSet(maps.masks.set_name, maps.method, tasks, highest=highest)
+
+
+def shorten_paths(folders: Sequence[Path]) -> list[str]:
+    """Return the last parts of each path, as few as tell it from the others."""
+    names = []
+    for folder in folders:
+        parts = 1
+        while sum(other.parts[-parts:] == folder.parts[-parts:] for other in folders) > 1:
+            parts += 1
+        names.append("/".join(folder.parts[-parts:]))
+    return names
 
 
 def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
-    """Pair by equal stems first, then by stems without their suffix."""
-    found = _list_by_stem(folder)
-    if not found:
-        raise UserError(f"{folder} holds no maps.")
-    maps = {name: found.pop(name) for name in masks.files if name in found}
-    for suffix in _list_suffixes(found):
-        stripped = {stem.removesuffix(suffix): stem for stem in found if stem.endswith(suffix)}
-        for name in (masks.files.keys() - maps.keys()) & stripped.keys():
-            maps[name] = found.pop(stripped[name])
-    if not maps:
+    """Pair maps and masks by what their names have in common."""
+    found = _list_by_stem(folder, "maps")
+    matches = match_names(masks.files, found)
+    if not matches:
         raise UserError(
             f"{folder}: none of the maps ({list_names(found)}) has the name of a mask "
             f"({list_names(masks.files)}): maps and masks are paired by their names."
         )
+    used = set(matches.values())
     return MethodMaps(
         method,
-        {name: maps[name] for name in masks.files if name in maps},
-        [name for name in masks.files if name not in maps],
-        list(found.values()),
+        masks,
+        {name: found[match] for name, match in matches.items()},
+        [name for name in masks.files if name not in matches],
+        [path for name, path in found.items() if name not in used],
     )
 
 
-def _list_suffixes(stems: Collection[str]) -> list[str]:
-    """Return the suffixes to try: the known ones, and those that all stems share.
+def _folder_of_set(folder: Path, set_name: str, *, of: int) -> Path:
+    """Return the sub-folder of a set, if a method's folder holds one folder a set."""
+    wanted = _letters(set_name.rpartition("/")[2])
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    for path in inside:
+        if _letters(path.name) == wanted:
+            return path
+    if of == 1:
+        return folder
+    raise UserError(
+        f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "
+        f"folder a set (found: {list_names(path.name for path in inside) or 'none'})."
+    )
 
-    The shortest comes first, so that as much as possible of a name is kept.
-    """
-    first = next(iter(stems), "").rpartition("/")[2]
-    ends = (first[i:] for i, letter in enumerate(first) if i and letter in SEPARATORS)
-    # A single name does not tell which of its ends is a suffix.
-    shared = [end for end in ends if len(stems) > 1 and all(s.endswith(end) for s in stems)]
-    return sorted({*shared, *SUFFIXES}, key=len)
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _list_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images below a folder by their path without suffix, sorted."""
-    problems: list[str] = []
-    found = images_by_stem(folder, problems)
-    if problems:
+def _list_masks(folder: Path, name: str) -> Masks:
+    files = _list_by_stem(folder, "masks")
+    images = _find_images_beside(folder.resolve())
+    matches = match_names(images, files)
+    return Masks(name, folder, files, {mask: images[image] for image, mask in matches.items()})
+
+
+def _list_by_stem(folder: Path, content: str) -> dict[str, Path]:
+    """Return the images below a folder by their path without suffix, sorted; at least one."""
+    found = find_images(folder)
+    files, doubled = index_by_stem(found.images, folder)
+    if problems := [*found.problems, *doubled]:
         raise UserError(f"{folder} cannot be used:{list_lines(problems)}")
-    return found
+    if not files:
+        left_out = list_lines(describe_left_out(found.left_out))
+        raise UserError(f"{folder} holds no {content}.{left_out}")
+    return files
 
 
 def _find_mask_folder(folder: Path) -> Path:
     """Return the folder itself, or that of the masks in it if images lie beside them."""
-    if any(path.parent == folder for path in find_images(folder, [])):
+    if any(path.parent == folder for path in find_images(folder).images):
         return folder
     try:
-        return find_layout(folder, leaf="masks")[1]
+        return find_layout(folder, leaf="masks").masks
     except UserError:
         return folder  # its masks, if any, lie in sub-folders
 
 
 def _find_images_beside(masks: Path) -> dict[str, Path]:
-    """Return the images that lie beside a folder of masks in a known layout."""
+    """Return the images that lie beside a folder of masks in a usual layout."""
     for root in masks.parents[:LAYOUT_DEPTH]:
         try:
-            images, beside = find_layout(root, leaf="masks")
-            if beside == masks:
-                return _list_by_stem(images)
+            layout = find_layout(root, leaf="masks")
         except UserError:
             continue
+        if layout.masks == masks and not layout.is_flat:
+            return _list_by_stem(layout.images, "images")
     return {}
 
 
@@ -153,20 +220,21 @@ def _check_folder(folder: Path, content: str) -> None:
         raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
 
 
-def _name_set(masks: Path) -> str:
-    """Return the folder's name, or its parent's if many sets call a folder so."""
-    masks = absolute(masks)
-    if masks.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
-        return "PASCAL-S"
-    return masks.parent.name if masks.name.lower() in MASK_FOLDERS else masks.name
+def _check_different(folders: Sequence[Path]) -> None:
+    """Raise UserError if two paths lead to one folder."""
+    resolved = [folder.resolve() for folder in folders]
+    for folder in resolved:
+        if resolved.count(folder) > 1:
+            raise UserError(f"{folder} is given twice.")
 
 
-def _shorten_paths(folders: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path, as few as tell it from the others."""
-    names = []
-    for folder in folders:
-        parts = 1
-        while sum(other.parts[-parts:] == folder.parts[-parts:] for other in folders) > 1:
-            parts += 1
-        names.append("/".join(folder.parts[-parts:]))
-    return names
+def _name_sets(masks: Sequence[Path]) -> list[str]:
+    """Name each set by its folder, or by the folder above if many sets call theirs so."""
+    named = []
+    for folder in map(absolute, masks):
+        if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
+            named.append(folder.with_name("PASCAL-S"))
+        else:
+            kind, rest = kind_of(folder.name)
+            named.append(folder.parent if kind == "masks" and not rest else folder)
+    return shorten_paths(named)

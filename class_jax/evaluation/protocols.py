@@ -25,7 +25,7 @@ from py_sod_metrics import (
 )
 from py_sod_metrics.utils import prepare_data
 
-from class_jax.data.images import resize, resize_bicubic
+from class_jax.data.resize import resize_bicubic, resize_bilinear
 
 PYSOD, MATLAB = PROTOCOLS = ("pysod", "matlab")
 PYSOD_VERSION = importlib.metadata.version("pysodmetrics")
@@ -133,7 +133,7 @@ def measure(prediction: np.ndarray, mask: np.ndarray, protocol: str = PYSOD) -> 
 def _measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
     """Measure by `pysod`."""
     if prediction.shape != mask.shape:
-        prediction = resize(prediction, *mask.shape)
+        prediction = resize_bilinear(prediction, *mask.shape)
     # Normalised once here instead of once in each metric.
     stretched, salient = prepare_data(prediction, mask)
     e_measure = _run_metric(Emeasure(), stretched, salient)["em"]

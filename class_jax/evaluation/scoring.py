@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.images import read_map
+from class_jax.data.check import MaskFacts, mask_facts
+from class_jax.data.images import load_map
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import MaskReader
 from class_jax.errors import UserError
@@ -26,8 +27,16 @@ from class_jax.text import printable
 FEW = 64  # images that are measured sooner than processes are started
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
-# The measurement of one map by each protocol, or why it cannot be measured.
-Outcome = dict[str, Measurement] | str
+
+class Measured(NamedTuple):
+    """The measurement of one map by each protocol, and how mask and map were read."""
+
+    by_protocol: dict[str, Measurement]
+    mask: MaskFacts
+    map_guess: str | None
+
+
+Outcome = Measured | str  # or why a map cannot be measured
 
 
 class Task(NamedTuple):
@@ -46,6 +55,7 @@ class MapSet(NamedTuple):
     method: str
     tasks: Sequence[Task]
     failed: Mapping[str, str] = {}  # name → why an image of the set has no map
+    highest: int | None = None  # the level of the maps that stands for 1, if not the format's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +68,13 @@ class SetScores:
     total: Measurement  # over all images that were measured
     per_image: dict[str, Figures]  # by name, in the set's order
     failed: dict[str, str]  # name → why an image was not measured
+    masks: tuple[MaskFacts, ...]  # of the images that were measured
+    map_guesses: Counter[str]  # how maps were read, if that was a guess
+
+    @property
+    def has_salient(self) -> bool:
+        """Return whether any mask has a salient pixel: without one, scores say nothing."""
+        return any(mask.salient for mask in self.masks)
 
 
 class Scorer:
@@ -95,27 +112,41 @@ class Scorer:
         totals = {protocol: MEASUREMENTS[protocol].zero() for protocol in self._protocols}
         per_image: dict[str, dict[str, Figures]] = {protocol: {} for protocol in self._protocols}
         failed = dict(maps.failed)
+        masks: list[MaskFacts] = []
+        guesses: Counter[str] = Counter()
         title = f"{maps.set_name}, {maps.method}"
-        outcomes = _show_progress(self._measure(maps.tasks), title, len(maps.tasks))
+        outcomes = _show_progress(self._measure(maps), title, len(maps.tasks))
         for task, outcome in zip(maps.tasks, outcomes, strict=True):
             if isinstance(outcome, str):
                 failed[task.name] = outcome
                 continue
-            for protocol, measurement in outcome.items():
+            masks.append(outcome.mask)
+            guesses.update([outcome.map_guess] if outcome.map_guess else [])
+            for protocol, measurement in outcome.by_protocol.items():
                 totals[protocol] += measurement
                 per_image[protocol][task.name] = measurement.figures()
         if len(failed) == len(maps.tasks) + len(maps.failed):
             raise UserError(_explain_nothing(title, failed))
         return [
-            SetScores(maps.set_name, maps.method, protocol, total, per_image[protocol], failed)
+            SetScores(
+                maps.set_name,
+                maps.method,
+                protocol,
+                total,
+                per_image[protocol],
+                failed,
+                tuple(masks),
+                guesses,
+            )
             for protocol, total in totals.items()
         ]
 
-    def _measure(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+    def _measure(self, maps: MapSet) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks."""
+        tasks, options = maps.tasks, (self._protocols, maps.highest)
         processes = self._processes or (1 if len(tasks) <= FEW else _count_cores())
         if processes == 1:
-            yield from (measure_files(task.map, task.mask, self._protocols) for task in tasks)
+            yield from (measure_files(task.map, task.mask, *options) for task in tasks)
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -129,19 +160,22 @@ class Scorer:
         for task in tasks:
             if len(in_flight) == AHEAD * processes:
                 yield in_flight.popleft().result()
-            job = self._pool.submit(measure_files, task.map, task.mask, self._protocols)
+            job = self._pool.submit(measure_files, task.map, task.mask, *options)
             in_flight.append(job)
         while in_flight:
             yield in_flight.popleft().result()
 
 
-def measure_files(map_path: Path, mask: MaskReader, protocols: Sequence[str]) -> Outcome:
+def measure_files(
+    map_path: Path, mask: MaskReader, protocols: Sequence[str], highest: int | None = None
+) -> Outcome:
     """Measure a map by each protocol, or return the reason why that fails."""
     try:
-        levels, truth = read_map(map_path), mask()
+        found, truth = load_map(map_path, highest=highest), mask()
     except UserError as error:
         return str(error)
-    return {protocol: measure(levels, truth, protocol) for protocol in protocols}
+    scores = {protocol: measure(found.levels, truth.levels, protocol) for protocol in protocols}
+    return Measured(scores, mask_facts(truth), found.guess)
 
 
 def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:

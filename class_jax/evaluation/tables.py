@@ -57,7 +57,7 @@ def format_table(scores: Sequence[SetScores]) -> str:
     """Return a plain text table of RESULTS_COLUMNS, figures to four decimals."""
     lines: list[tuple[str, ...]] = [RESULTS_COLUMNS]
     for row in scores:
-        figures = (f"{value:.4f}" for value in row.total.figures().values())
+        figures = (_format_number(value, 4) for value in _figures(row))
         lines.append((*map(printable, _label(row)), *figures))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(_align(line, widths) for line in lines)
@@ -92,16 +92,38 @@ def _build_results(protocol: str, scores: Sequence[SetScores]) -> Table:
     bold: set[tuple[int, int]] = set()
     for set_name in dict.fromkeys(row.set_name for row in scores):
         of_set = [row for row in scores if row.set_name == set_name]
-        values = [list(row.total.figures().values()) for row in of_set]
-        if len(of_set) > 1:
+        values = [_figures(row) for row in of_set]
+        if len(of_set) > 1 and _have_same_images(of_set):
             best = _find_best(values, FIGURES, digits=4)
             bold |= {(len(rows) + row, 3 + column) for row, column in best}
         for row, numbers in zip(of_set, values, strict=True):
             cells = [_format_number(number, 4) for number in numbers]
             rows.append([get_title(set_name), row.method, str(row.total.images), *cells])
     columns = ["set", "method", "images", *FIGURES]
-    note = "Higher is better, but for MAE. In bold: the best of a set."
+    note = "Higher is better, but for MAE. In bold: the best of a set." + _note_coverage(scores)
     return Table(_format_title(protocol), note, [("", len(columns))], columns, rows, bold)
+
+
+def _figures(row: SetScores) -> list[float | None]:
+    """Return the figures, or none if no mask of the set has a salient pixel."""
+    return [value if row.has_salient else None for value in row.total.figures().values()]
+
+
+def _have_same_images(rows: Sequence[SetScores]) -> bool:
+    """Return whether the methods of a set were measured on the same images."""
+    return all(row.per_image.keys() == rows[0].per_image.keys() for row in rows)
+
+
+def _note_coverage(scores: Sequence[SetScores]) -> str:
+    """Return remarks on sets whose scores are not comparable or say nothing."""
+    text = ""
+    for set_name in dict.fromkeys(row.set_name for row in scores):
+        of_set = [row for row in scores if row.set_name == set_name]
+        if not _have_same_images(of_set):
+            text += f" {get_title(set_name)}: the methods were measured on different images."
+        if not of_set[0].has_salient:
+            text += f" {get_title(set_name)}: no mask has a salient pixel."
+    return text
 
 
 def _build_comparison(protocol: str, scores: Sequence[SetScores]) -> Table:
@@ -109,13 +131,15 @@ def _build_comparison(protocol: str, scores: Sequence[SetScores]) -> Table:
     sets = {row.set_name: test_set for row in scores if (test_set := find_test_set(row.set_name))}
     values: dict[str, list[float | None]] = {}
     for position, (set_name, test_set) in enumerate(sets.items()):
-        figures = {row.method: row.total.figures() for row in scores if row.set_name == set_name}
-        measured = {name: tuple(row[c] for c in COLUMNS) for name, row in figures.items()}
+        measured: dict[str, tuple[float | None, ...]] = {}
+        for row in (row for row in scores if row.set_name == set_name):
+            figures = dict(zip(FIGURES, _figures(row), strict=True))
+            measured[row.method] = tuple(figures[name] for name in COLUMNS)
         for name in measured.keys() & test_set.scores.keys():  # a folder of such a name
             measured[f"{name} (measured)"] = measured.pop(name)
         for method, numbers in (measured | test_set.scores).items():
-            row = values.setdefault(method, [None] * (len(sets) * len(COLUMNS)))
-            row[position * len(COLUMNS) : (position + 1) * len(COLUMNS)] = numbers
+            cells = values.setdefault(method, [None] * (len(sets) * len(COLUMNS)))
+            cells[position * len(COLUMNS) : (position + 1) * len(COLUMNS)] = numbers
     published = {name for test_set in sets.values() for name in test_set.scores}
     methods = sorted(values, key=lambda method: method in published)  # measured ones first
     best = _find_best([values[method] for method in methods], COLUMNS * len(sets), digits=3)

@@ -2,81 +2,129 @@
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
-from class_jax.data.folders import IMAGE_SUFFIXES, file_fingerprint, find_images
-from class_jax.data.images import map_levels, read_fingerprint, read_image, write_map
+from class_jax.data.folders import (
+    NOT_IMAGES,
+    describe_left_out,
+    file_fingerprint,
+    find_images,
+    readable_suffixes,
+)
+from class_jax.data.images import (
+    MOST_PIXELS,
+    UPRIGHT,
+    Picture,
+    load_image,
+    read_fingerprint,
+    to_levels,
+    write_map,
+)
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
-from class_jax.inference.predictor import Predictor, PreparedImage
-from class_jax.text import list_lines, printable
+from class_jax.inference.predictor import Predictor, map_fingerprint
+from class_jax.text import list_lines, list_names, printable
 
-ACCEPTED = ", ".join(sorted(IMAGE_SUFFIXES))
+ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
 
 
 class MapJob(NamedTuple):
     """A map to make."""
 
     target: Path  # the file of the map
-    read: Callable[[], np.ndarray]  # gives the image, uint8 [H, W, 3]; UserError if it cannot
+    read: Callable[[int | None], Picture]  # reads the image for a network of this side
     fingerprint: str  # of the image
+
+
+class Plan(NamedTuple):
+    """The maps to make, and what is left out: a line for each kind of file or each folder."""
+
+    jobs: list[MapJob]
+    problems: list[str]
 
 
 class MapResults(NamedTuple):
     """The outcome of making maps."""
 
     written: int
-    kept: int  # maps of the same network and image that were there already
-    foreign: list[Path]  # files that were not made here, left as they are
     failed: dict[Path, str]  # target → why its map could not be made
+    guesses: Counter[str]  # how images were read, where that was a guess
 
 
-def plan_image_maps(path: Path, output: Path) -> tuple[list[MapJob], list[str]]:
-    """Plan the map of an image file, or the maps of all images below a folder.
+class Sorted(NamedTuple):
+    """Planned maps, sorted by what is on the disk already."""
 
-    For `a/b.jpg` below the folder `path` the map is `a/b.png` below `output`. A single image's map
-    is `output` itself if that ends as an image does, else a file in the folder `output`.
+    todo: list[MapJob]
+    kept: list[MapJob]  # maps of the same network and image
+    foreign: list[MapJob]  # files that were not made here
+
+
+def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
+    """Plan the maps of image files and of all images below folders.
+
+    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`. If two
+    images would get the same map, theirs are `b.jpg.png` and `b.png.png`. The map of a single file
+    is `output` itself if that ends as an image does.
 
     Args:
-      path: an image or a folder; absolute.
+      paths: images and folders; absolute.
       output: an image file or a folder; absolute.
 
-    Returns:
-      The jobs, and a sentence for each sub-folder that cannot be listed.
-
     Raises:
-      UserError: nothing there, a file that is no image by its name, a folder without images, an
-        output that is a file but must be a folder, a map that would replace one of the images, or
-        two images with the same map.
+      UserError: nothing there, a file that is no image by its name, no images at all, an output
+        that cannot be written, a map that would replace one of the images, or two images with the
+        same map.
     """
-    if not path.exists():
-        raise UserError(f"{path}: there is no such file or folder.")
+    images: dict[Path, Path] = {}  # → its path below the output, with its own suffix
+    left_out: list[Path] = []
     problems: list[str] = []
-    if path.is_dir():
-        if _is_image_file(output):
-            raise UserError(f"{path} is a folder, so the output must be one too, not {output}.")
-        check_output(output)
-        images = find_images(path, problems)
-        targets = _plan_folder(images, path, output)
-        if not targets:
-            raise UserError(f"{path} holds no images ({ACCEPTED}).{list_lines(problems)}")
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder.")
+        if path.is_dir():
+            found = find_images(path)
+            images |= {image: image.relative_to(path) for image in found.images}
+            left_out += found.left_out
+            problems += found.problems
+        elif path.suffix.lower() in readable_suffixes():
+            images[path] = Path(path.name)
+        else:
+            raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
+    problems += describe_left_out(left_out)
+    if is_image_name(output) and not output.is_dir():
+        if len(paths) > 1 or paths[0].is_dir():
+            raise UserError(f"several images need a folder for the output, not {output}.")
+        check_output(output.parent)
+        targets = {output: paths[0]}
     else:
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{path} is not an image by its name: expected {ACCEPTED}.")
-        target = output if _is_image_file(output) else output / f"{path.stem}.png"
-        check_output(target.parent)
-        targets = {target: path}
+        check_output(output)
+        targets = _plan_targets(images, output)
+    if not targets:
+        names = list_names(paths)
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
     _check_images_survive(targets)
     jobs = [
-        MapJob(target, functools.partial(read_image, image), file_fingerprint(image))
+        MapJob(target, functools.partial(_load, image), file_fingerprint(image))
         for target, image in targets.items()
     ]
-    return jobs, problems
+    return Plan(jobs, problems)
+
+
+def _load(path: Path, side: int | None) -> Picture:
+    return load_image(path, side=side, most=MOST_PIXELS)
+
+
+def _explain(path: Path) -> str:
+    if path.suffix.lower() in NOT_IMAGES:
+        return describe_left_out([path])[0].partition(": ")[2]
+    return ACCEPTED
 
 
 def plan_source_maps(source: Source, folder: Path) -> list[MapJob]:
@@ -84,50 +132,63 @@ def plan_source_maps(source: Source, folder: Path) -> list[MapJob]:
     return [
         MapJob(
             folder / f"{name}.png",
-            functools.partial(_read_example, source, index),
+            functools.partial(source.load_image, index),
             source.fingerprint(index),
         )
         for index, name in enumerate(source.names)
     ]
 
 
+def sort_jobs(jobs: Sequence[MapJob], network: str, *, overwrite: bool) -> Sorted:
+    """Sort planned maps by what is on the disk.
+
+    Args:
+      jobs: the maps.
+      network: fingerprint of the network.
+      overwrite: replace files that were not made here, too.
+    """
+    found = Sorted([], [], [])
+    for job in jobs:
+        stored = read_fingerprint(job.target) if job.target.is_file() else ""
+        if stored is None and not overwrite:
+            found.foreign.append(job)
+        elif stored == map_fingerprint(network, job.fingerprint):
+            found.kept.append(job)
+        else:
+            found.todo.append(job)
+    return found
+
+
 def make_maps(
-    jobs: Sequence[MapJob], predictor: Predictor, *, overwrite: bool, title: str
+    jobs: Sequence[MapJob], predictor: Predictor, *, network: str, title: str
 ) -> MapResults:
-    """Make the maps that are missing; one that fails does not stop the others.
+    """Make maps; one that fails does not stop the others.
 
     Args:
       jobs: the maps to make.
       predictor: the network.
-      overwrite: replace files that were not made here, too.
+      network: its fingerprint.
       title: the label of the progress bar.
     """
-    todo: list[MapJob] = []
-    foreign: list[Path] = []
-    for job in jobs:
-        found = read_fingerprint(job.target) if job.target.is_file() else ""
-        if found is None and not overwrite:
-            foreign.append(job.target)
-        elif found != predictor.fingerprint(job.fingerprint):
-            todo.append(job)
-    failed: dict[Path, str] = {}
+    results = MapResults(0, {}, Counter())
+    written = 0
     outcomes = tqdm(
-        _predict(todo, predictor),
-        total=len(todo),
+        _predict(jobs, predictor, results.guesses),
+        total=len(jobs),
         desc=printable(title),
         unit="image",
-        disable=len(todo) <= 1,
+        disable=len(jobs) <= 1,
     )
     for job, saliency in outcomes:
         try:
             if isinstance(saliency, UserError):
                 raise saliency
-            levels = map_levels(saliency, job.target)
-            write_map(job.target, levels, origin=predictor.fingerprint(job.fingerprint))
+            levels = to_levels(saliency, job.target)
+            write_map(job.target, levels, fingerprint=map_fingerprint(network, job.fingerprint))
+            written += 1
         except UserError as error:
-            failed[job.target] = str(error)
-    kept = len(jobs) - len(todo) - len(foreign)
-    return MapResults(len(todo) - len(failed), kept, foreign, failed)
+            results.failed[job.target] = str(error)
+    return results._replace(written=written)
 
 
 def check_output(folder: Path) -> None:
@@ -141,14 +202,26 @@ def check_output(folder: Path) -> None:
         raise UserError(f"{folder} cannot be written to: choose another folder for the output.")
 
 
+def is_image_name(path: Path) -> bool:
+    """Return whether a path ends as an image does; UserError if that format cannot be written."""
+    suffix = path.suffix.lower()
+    if Image.registered_extensions().get(suffix) in Image.SAVE and suffix in readable_suffixes():
+        return True
+    if suffix in readable_suffixes() | NOT_IMAGES:
+        raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")
+    return False
+
+
 def _predict(
-    jobs: Sequence[MapJob], predictor: Predictor
+    jobs: Sequence[MapJob], predictor: Predictor, guesses: Counter[str]
 ) -> Iterator[tuple[MapJob, np.ndarray | UserError]]:
     """Yield jobs with their maps, or with the error if an image cannot be read."""
-    batch: list[tuple[MapJob, PreparedImage]] = []
+    batch: list[tuple[MapJob, Picture]] = []
     for job in jobs:
         try:
-            batch.append((job, predictor.prepare(job.read())))
+            picture = job.read(predictor.image_size)
+            batch.append((job, predictor.prepare(picture)))
+            guesses.update(guess for guess in picture.guesses if guess != UPRIGHT)
         except UserError as error:
             yield job, error
         if len(batch) == predictor.batch_size:
@@ -159,34 +232,30 @@ def _predict(
 
 
 def _predict_batch(
-    batch: Sequence[tuple[MapJob, PreparedImage]], predictor: Predictor
+    batch: Sequence[tuple[MapJob, Picture]], predictor: Predictor
 ) -> Iterator[tuple[MapJob, np.ndarray]]:
     """Yield jobs with their maps, computed together."""
     maps = predictor.maps([image for _, image in batch])
     yield from zip((job for job, _ in batch), maps, strict=True)
 
 
-def _read_example(source: Source, index: int) -> np.ndarray:
-    """Read the image of an example; UserError if image or mask cannot be read."""
-    return source[index]["image"]
-
-
-def _is_image_file(path: Path) -> bool:
-    """Return whether a path names an image and is not a folder."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
-
-
-def _plan_folder(images: Sequence[Path], folder: Path, output: Path) -> dict[Path, Path]:
+def _plan_targets(images: dict[Path, Path], output: Path) -> dict[Path, Path]:
     """Return target → image; UserError if two images have the same target."""
+    # A map of an earlier run is no image, if the output lies in the input.
+    inside = {
+        image: name
+        for image, name in images.items()
+        if not (image.is_relative_to(output) and read_fingerprint(image) is not None)
+    }
+    counts = Counter(name.with_suffix(".png") for name in inside.values())
     targets: dict[Path, Path] = {}
-    for image in images:
-        # A map of an earlier run, if the output lies in the input.
-        if image.is_relative_to(output) and read_fingerprint(image) is not None:
-            continue
-        target = output / image.relative_to(folder).with_suffix(".png")
+    for image, name in inside.items():
+        target = output / name.with_suffix(".png")
+        if counts[name.with_suffix(".png")] > 1:
+            target = output / f"{name}.png"
         if target in targets:
             raise UserError(
-                f"{targets[target]} and {image} would both write {target}: rename one of them."
+                f"{targets[target]} and {image} would both write {target}: give them one by one."
             )
         targets[target] = image
     return targets

@@ -3,16 +3,18 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self, overload
+from typing import NamedTuple, Self, cast, overload
 
 import cv2
 import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
+from PIL import Image
 
 from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints
-from class_jax.data.images import read_image, resize
+from class_jax.data.images import MOST_PIXELS, Picture, Source, load_image
+from class_jax.data.resize import resize
 from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables, build_network
 from class_jax.sharding import (
@@ -24,15 +26,37 @@ from class_jax.sharding import (
 )
 from class_jax.workdir import Workdir
 
-AnyImage = np.ndarray | str | os.PathLike[str]  # pixels, or the path of a file
+AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
 
 
-class PreparedImage(NamedTuple):
-    """An image resized for the network, and its own size."""
+FILES = (str, os.PathLike, bytes, Image.Image)  # beside open binary files
+EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
 
-    pixels: np.ndarray  # uint8 [side, side, 3]
-    height: int
-    width: int
+
+class FoundNetwork(NamedTuple):
+    """A checkpoint that was found but not yet loaded."""
+
+    step: int
+    description: str  # for users
+    fingerprint: str  # changes with everything that maps depend on besides the image
+
+
+def find_network(config: ConfigDict, workdir: Workdir, checkpoint: str) -> FoundNetwork:
+    """Find a checkpoint ("best", "latest" or a step) without loading it.
+
+    Raises:
+      UserError: no run there, or no such checkpoint.
+    """
+    with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
+        step, remark = checkpoints.find(checkpoint)
+        settings = config.eval
+        fingerprint = f"{checkpoints.fingerprint(step)} {settings.image_size} {settings.dtype}"
+    return FoundNetwork(step, f"step {step} ({remark})", fingerprint)
+
+
+def map_fingerprint(network: str, image: str) -> str:
+    """Return the fingerprint of the map that a network makes of an image."""
+    return hashlib.sha256(os.fsencode(f"{network} {image}")).hexdigest()[:32]
 
 
 class Predictor:
@@ -49,8 +73,6 @@ class Predictor:
         *,
         settings: ConfigDict,
         mesh: Mesh,
-        checkpoint: str = "",
-        fingerprint: str = "",
     ) -> None:
         """Put the variables on the devices; nothing is compiled before the first image.
 
@@ -60,15 +82,11 @@ class Predictor:
           settings: `image_size`, the side of the square that the network works at, in pixels, and
             `batch_size`, the most images at once, rounded up to a multiple of the devices.
           mesh: the devices.
-          checkpoint: a description of the checkpoint for users.
-          fingerprint: changes with everything that maps depend on besides the image.
         """
-        self.checkpoint = checkpoint
         self.image_size = settings.image_size
         devices = list(mesh.devices.flat)
         self.device = f"{len(devices)} × {devices[0].device_kind}"
         self.batch_size = round_up_batch(settings.batch_size, mesh)
-        self._fingerprint = fingerprint
         self._mesh = mesh
         self._variables = jax.device_put(variables, replicated_sharding(mesh))
         self._padded_size = mesh.size  # only grows, so that few sizes are compiled
@@ -94,32 +112,18 @@ class Predictor:
         config = folder.load_config()
         if config is None:
             raise UserError(f"{folder.path} holds no trained network yet: {HOW_TO_GET_ONE}")
-        return cls.from_run(config, folder, checkpoint=checkpoint)
+        found = find_network(config, folder, checkpoint)
+        return cls.from_run(config, folder, step=found.step)
 
     @classmethod
-    def from_run(cls, config: ConfigDict, workdir: Workdir, *, checkpoint: str) -> Self:
-        """Load as `load`, with the `eval` section of the given configuration."""
-        settings = config.eval
-        network = build_network(config.model, dtype=settings.dtype)
+    def from_run(cls, config: ConfigDict, workdir: Workdir, *, step: int) -> Self:
+        """Load a step of a run, with the `eval` section of the given configuration."""
+        network = build_network(config.model, dtype=config.eval.dtype)
         mesh = local_mesh()  # several processes make maps of their own
         with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
-            step, remark = checkpoints.find(checkpoint)
-            variables = checkpoints.restore_variables(
-                step, network.shapes, replicated_sharding(mesh)
-            )
-            fingerprint = f"{checkpoints.stamp(step)} {settings.image_size} {settings.dtype}"
-        return cls(
-            network,
-            variables,
-            settings=settings,
-            mesh=mesh,
-            checkpoint=f"step {step} ({remark})",
-            fingerprint=fingerprint,
-        )
-
-    def fingerprint(self, image: str) -> str:
-        """Return the fingerprint of the map of an image with this fingerprint."""
-        return hashlib.sha256(os.fsencode(f"{self._fingerprint} {image}")).hexdigest()[:32]
+            sharding = replicated_sharding(mesh)
+            variables = checkpoints.restore_variables(step, network.shapes, sharding)
+        return cls(network, variables, settings=config.eval, mesh=mesh)
 
     @overload
     def predict(self, images: AnyImage) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
@@ -131,39 +135,43 @@ class Predictor:
         """Compute the saliency maps of images at their own sizes.
 
         Args:
-          images: uint8 RGB [H, W, 3] or the path of an image file, or a sequence of those, of any
-            sizes.
+          images: an image of any size: uint8 RGB [H, W, 3], a path, bytes of a file, an open
+            binary file or a PIL image; or a sequence of those.
 
         Returns:
           A map, float32 [H, W] in 0–1; a list of maps for a sequence.
 
         Raises:
-          ValueError: an array is not uint8 [H, W, 3].
+          TypeError: an image is of another type.
+          ValueError: an array is not uint8 [H, W, 3], or it is empty.
           UserError: a file cannot be read as an image.
         """
-        if isinstance(images, (np.ndarray, str, os.PathLike)):
-            return self.predict([images])[0]
+        if _is_one_image(images):
+            return self.predict([cast("AnyImage", images)])[0]
+        if not isinstance(images, Sequence):
+            raise TypeError(f"expected {EXPECTED}, or a sequence of those; got {type(images)}")
         maps: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
             maps += self.maps([self.prepare(image) for image in batch])
         return maps
 
-    def prepare(self, image: AnyImage) -> PreparedImage:
-        """Read an image and resize it for the network; a batch of them is small.
+    def prepare(self, image: AnyImage | Picture) -> Picture:
+        """Read an image and resize it for the network, which keeps a batch of them small.
 
         Raises:
-          ValueError, UserError: as `predict`.
+          TypeError, ValueError, UserError: as `predict`.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_image(image)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(
-                f"expected a uint8 image [H, W, 3], got {pixels.dtype} {list(pixels.shape)}"
-            )
+        if isinstance(image, np.ndarray):
+            image = _check_array(image)
+        elif not isinstance(image, Picture):
+            if not isinstance(image, FILES) and not hasattr(image, "read"):
+                raise TypeError(f"expected {EXPECTED}; got {type(image)}")
+            image = load_image(image, side=self.image_size, most=MOST_PIXELS)
         side = self.image_size
-        return PreparedImage(resize(pixels, side, side), pixels.shape[0], pixels.shape[1])
+        return image._replace(pixels=resize(image.pixels, side, side))
 
-    def maps(self, batch: Sequence[PreparedImage]) -> Iterator[np.ndarray]:
+    def maps(self, batch: Sequence[Picture]) -> Iterator[np.ndarray]:
         """Yield the maps of up to `batch_size` images at their own sizes."""
         inputs = np.stack([image.pixels for image in batch])
         self._padded_size = max(self._padded_size, round_up_batch(len(batch), self._mesh))
@@ -174,6 +182,19 @@ class Predictor:
         )
         for row, image in zip(np.asarray(logits), batch, strict=False):
             yield _resize_to_map(row, image.height, image.width)
+
+
+def _is_one_image(images: object) -> bool:
+    return isinstance(images, (np.ndarray, *FILES)) or hasattr(images, "read")
+
+
+def _check_array(image: np.ndarray) -> Picture:
+    """Return an array as a picture; ValueError if it is no RGB image."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
+    if not image.size:
+        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
+    return Picture(image, image.shape[0], image.shape[1])
 
 
 def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,31 +1,45 @@
 """Mode eval: make the maps of sets of images with masks, then score them as mode score does."""
 
 import argparse
+import functools
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.sources import Source
 from class_jax.errors import UserError
+from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet, Task
-from class_jax.files import absolute
-from class_jax.inference.maps import plan_source_maps
-from class_jax.inference.predictor import Predictor
-from class_jax.modes.predict import load_predictor, make_shared_maps
+from class_jax.files import absolute, atomic_write
+from class_jax.inference.maps import MapJob, check_output, plan_source_maps, sort_jobs
+from class_jax.inference.predictor import FoundNetwork
+from class_jax.modes.predict import find_shared_network, make_shared_maps
 from class_jax.modes.score import score_maps
 from class_jax.workdir import Workdir
-from datasets.inputs import evaluation_source, folder_source
+from datasets.inputs import EvaluationSource, evaluation_source, folder_source
 
 METHOD = "CLASS"
+ORIGIN = "source.txt"  # names the folder whose maps and tables lie beside it
+
+
+class Opened(NamedTuple):
+    """The sets that could be opened, by name, and what could not be used."""
+
+    sets: dict[str, EvaluationSource]
+    problems: list[str]
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Evaluate the configured sets, or the folder of --input; return the exit status."""
+    """Evaluate the configured sets, or the folders of --input; return the exit status."""
     return evaluate(
         config,
         workdir,
-        source=flags.input,
+        inputs=flags.input or (),
+        output=absolute(flags.output) if flags.output else None,
         checkpoint=flags.checkpoint,
         protocol=flags.protocol,
     )
@@ -35,8 +49,9 @@ def evaluate(
     config: ConfigDict,
     workdir: Workdir,
     *,
-    source: str | None,
-    checkpoint: str,
+    inputs: Sequence[str] = (),
+    output: Path | None = None,
+    checkpoint: str = "best",
     protocol: str = "pysod",
 ) -> int:
     """Evaluate a run: make the maps of all sets, then score them.
@@ -46,8 +61,10 @@ def evaluate(
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
-      workdir: the run; maps, tables and figures go to its folder `eval`.
-      source: a folder of images with masks to evaluate instead of the configured sets.
+      workdir: the run.
+      inputs: folders of images with masks to evaluate instead of the configured sets.
+      output: folder of maps, tables and figures; by default `eval` in the workdir, and there a
+        folder for `inputs` of their name.
       checkpoint: "best", "latest" or a step.
       protocol: "pysod", "matlab" or "both".
 
@@ -57,46 +74,89 @@ def evaluate(
     Raises:
       UserError: no checkpoint, or nothing could be evaluated.
     """
-    predictor = load_predictor(config, workdir, checkpoint)
-    sources, problems = parallel.run_on_first(lambda: _open_sets(config, source))
+    network = find_shared_network(config, workdir, checkpoint)
+    opened = parallel.run_on_first(lambda: _open_sets(config, inputs))
+    base = output or workdir.evaluation
+    folders = {name: base / name for name in opened.sets}
+    tables = base
+    if inputs and output is None:
+        folders = parallel.run_on_first(lambda: _own_folders(base, opened.sets, inputs))
+        tables = base / "+".join(folder.name for folder in folders.values())
+    parallel.run_on_first(lambda: check_output(tables))
     map_sets = [
-        _make_maps(name, opened, workdir.evaluation, predictor) for name, opened in sources.items()
+        _make_maps(name, opened.sets[name], folders[name], config, workdir, network)
+        for name in opened.sets
     ]
-    return parallel.run_on_first(
-        lambda: score_maps(workdir.evaluation, protocol, map_sets, problems)
-    )
+    return parallel.run_on_first(lambda: score_maps(tables, protocol, map_sets, opened.problems))
 
 
-def _open_sets(config: ConfigDict, folder: str | None) -> tuple[dict[str, Source], list[str]]:
-    """Open `folder`, or the configured sets.
-
-    Returns:
-      The sets by name, and a sentence for each set or file that cannot be used.
-    """
-    sources: dict[str, Source] = {}
-    problems: list[str] = []
-    for name in [folder] if folder else config.eval.sets:
+def _open_sets(config: ConfigDict, inputs: Sequence[str]) -> Opened:
+    """Open the folders, or the configured sets."""
+    opened = Opened({}, [])
+    names = shorten_paths([absolute(path) for path in inputs]) or list(config.eval.sets)
+    for name, path in zip(names, inputs or names, strict=True):
         try:
-            opened: tuple[Source, tuple[str, ...]] = (
-                folder_source(name, leaf="--input") if folder else evaluation_source(config, name)
-            )
+            if inputs:
+                found = folder_source(config, path, leaf="--input")
+            else:
+                found = evaluation_source(config, name)
         except UserError as error:
-            problems.append(str(error))
+            opened.problems.append(str(error))
             continue
-        sources[absolute(name).name] = opened[0]
-        problems += opened[1]
-    return sources, problems
+        opened.sets[name] = found
+        opened.problems.extend(found.problems)
+        for remark in found.remarks:
+            parallel.log(f"note: {name}: {remark}")
+    if not opened.sets:
+        raise UserError(" ".join(opened.problems))
+    return opened
 
 
-def _make_maps(set_name: str, source: Source, folder: Path, predictor: Predictor) -> MapSet:
+def _own_folders(
+    base: Path, sets: dict[str, EvaluationSource], inputs: Sequence[str]
+) -> dict[str, Path]:
+    """Return a folder for each input, another one if that of its name is of other images."""
+    folders = {}
+    names = shorten_paths([absolute(path) for path in inputs])
+    for name, path in zip(names, map(absolute, inputs), strict=True):
+        if name not in sets:
+            continue
+        folder = base / name.replace("/", "-")
+        origin = folder / ORIGIN
+        if origin.exists() and origin.read_text().strip() != str(path):
+            folder = folder.with_name(f"{folder.name}-{zlib.crc32(str(path).encode()):08x}")
+        with atomic_write(folder / ORIGIN) as partial:
+            partial.write_text(f"{path}\n")
+        folders[name] = folder
+    return folders
+
+
+def _make_maps(
+    set_name: str,
+    opened: EvaluationSource,
+    folder: Path,
+    config: ConfigDict,
+    workdir: Workdir,
+    network: FoundNetwork,
+) -> MapSet:
     """Make the maps of a set in `folder`, and return them to be scored."""
-    jobs = plan_source_maps(source, folder / set_name / "maps")
-    results = make_shared_maps(jobs, predictor, overwrite=True, title=f"maps of {set_name}")
+    source = opened.source
+    jobs = plan_source_maps(source, folder / "maps")
+    todo = parallel.run_on_first(lambda: sort_jobs(jobs, network.fingerprint, overwrite=True).todo)
+    title = f"maps of {set_name}"
+    results = make_shared_maps(todo, config, workdir, network, title=title)
+    for guess, count in results.guesses.items():
+        parallel.log(f"note: {count} of {results.written} images of {set_name}: {guess}")
     tasks: list[Task] = []
     failed: dict[str, str] = {}
     for index, (name, job) in enumerate(zip(source.names, jobs, strict=True)):
         if job.target in results.failed:
             failed[name] = results.failed[job.target]
         else:
-            tasks.append(Task(name, job.target, source.mask_reader(index), job.read))
+            read = functools.partial(_read_pixels, job)
+            tasks.append(Task(name, job.target, source.mask_reader(index), read))
     return MapSet(set_name, METHOD, tasks, failed)
+
+
+def _read_pixels(job: MapJob) -> np.ndarray:
+    return job.read(None).pixels

@@ -1,7 +1,8 @@
-"""Mode predict: a saliency map for every image of a file or folder."""
+"""Mode predict: a saliency map for every image of the given files and folders."""
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
@@ -9,14 +10,14 @@ from ml_collections import ConfigDict
 from class_jax import parallel
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.inference.maps import MapJob, MapResults, make_maps, plan_image_maps
-from class_jax.inference.predictor import Predictor
+from class_jax.inference.maps import MapJob, MapResults, make_maps, plan_image_maps, sort_jobs
+from class_jax.inference.predictor import FoundNetwork, Predictor, find_network
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Write a map for each image; return the exit status, 1 if some images failed.
+    """Write a map for each image; return the exit status, 1 if some images were left out.
 
     Maps that the same network made of the same images are kept, so that an interrupted run goes on.
 
@@ -24,49 +25,67 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
       UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
     if not flags.input:
-        raise UserError("--mode predict needs --input=PATH, an image or a folder of images.")
-    path = absolute(flags.input)
+        raise UserError("--mode predict needs --input=PATH, images or folders of images.")
+    paths = [absolute(path) for path in flags.input]
     output = absolute(flags.output) if flags.output else workdir.predictions
-    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(path, output))
-    predictor = load_predictor(config, workdir, flags.checkpoint)
+    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, output))
+    found = find_shared_network(config, workdir, flags.checkpoint)
     is_named_file = [job.target for job in jobs] == [output]
-    results = make_shared_maps(jobs, predictor, overwrite=is_named_file, title="maps")
-    problems += [results.failed[job.target] for job in jobs if job.target in results.failed]
+    sorted_jobs = parallel.run_on_first(
+        lambda: sort_jobs(jobs, found.fingerprint, overwrite=is_named_file)
+    )
+    if sorted_jobs.kept:
+        parallel.log(f"{len(sorted_jobs.kept)} maps are there already")
+    if sorted_jobs.foreign:
+        listed = list_lines([job.target for job in sorted_jobs.foreign])
+        parallel.log(f"left as they are, as they were not made here:{listed}")
+    results = make_shared_maps(sorted_jobs.todo, config, workdir, found, title="maps")
+    problems = [*results.failed.values(), *problems]
     if len(results.failed) == len(jobs):
         raise UserError(f"no map could be made:{list_lines(problems)}")
-    if results.kept:
-        parallel.log(f"{results.kept} maps are there already")
-    if results.foreign:
-        parallel.log(f"left as they are, as they were not made here:{list_lines(results.foreign)}")
     parallel.log(f"{results.written} maps written to {output}")
+    for guess, count in results.guesses.items():
+        parallel.log(f"note: {count} of {results.written}: {guess}")
     for problem in problems:
         parallel.log(f"error: {problem}")
     return 1 if problems else 0
 
 
-def load_predictor(config: ConfigDict, workdir: Workdir, checkpoint: str) -> Predictor:
-    """Load the network and tell the user which checkpoint and devices are used."""
+def find_shared_network(config: ConfigDict, workdir: Workdir, checkpoint: str) -> FoundNetwork:
+    """Find a checkpoint that all processes see, and tell the user which."""
     parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
-    predictor = Predictor.from_run(config, workdir, checkpoint=checkpoint)
-    parallel.log(f"checkpoint: {predictor.checkpoint}; on {predictor.device}")
-    return predictor
+    found = find_network(config, workdir, checkpoint)
+    parallel.log(f"checkpoint: {found.description}")
+    return found
 
 
 def make_shared_maps(
-    jobs: Sequence[MapJob], predictor: Predictor, *, overwrite: bool, title: str
+    jobs: Sequence[MapJob],
+    config: ConfigDict,
+    workdir: Workdir,
+    network: FoundNetwork,
+    *,
+    title: str,
 ) -> MapResults:
-    """Make maps, a share in each process; return the results of all."""
+    """Make maps, a share in each process; return the results of all.
+
+    The network is loaded only if there is something to do.
+    """
+    if not jobs:
+        return MapResults(0, {}, Counter())
     own = [jobs[index] for index in parallel.local_indices(len(jobs))]
-    results = parallel.run_on_all(
-        lambda: make_maps(own, predictor, overwrite=overwrite, title=title)
-    )
+
+    def make() -> MapResults:
+        predictor = Predictor.from_run(config, workdir, step=network.step)
+        parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
+        return make_maps(own, predictor, network=network.fingerprint, title=title)
+
+    results = parallel.run_on_all(make)
     if parallel.process_count() > 1:
-        count = results.written + results.kept
-        print(f"process {parallel.process_index()}: {count} {title}", file=sys.stderr)
+        print(f"process {parallel.process_index()}: {results.written} {title}", file=sys.stderr)
     shares = parallel.all_gather(results)
     return MapResults(
         written=sum(share.written for share in shares),
-        kept=sum(share.kept for share in shares),
-        foreign=[path for share in shares for path in share.foreign],
         failed={path: why for share in shares for path, why in share.failed.items()},
+        guesses=sum((share.guesses for share in shares), Counter()),
     )

@@ -8,11 +8,19 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from class_jax.data.check import describe
 from class_jax.errors import UserError
 from class_jax.evaluation.figures import write_curves, write_examples
-from class_jax.evaluation.pairing import Masks, MethodMaps, build_map_set, find_maps, find_masks
+from class_jax.evaluation.pairing import (
+    MethodMaps,
+    build_map_set,
+    find_depth_fault,
+    find_maps,
+    find_masks,
+    keep_common,
+)
 from class_jax.evaluation.protocols import PROTOCOLS
-from class_jax.evaluation.scoring import MapSet, Scorer, SetScores, Task
+from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.inference.maps import check_output
@@ -21,26 +29,30 @@ from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Score methods' maps against masks; return the exit status.
+    """Score methods' maps against the masks of sets; return the exit status.
 
     It is 1 if some files could not be read.
 
     Raises:
-      UserError: nothing to score, nowhere to write, or masks without a map.
+      UserError: nothing to score, nowhere to write, masks without a map, or maps of wrong depth.
     """
-    del config
     if not flags.predictions or not flags.masks:
         raise UserError(
             "--mode score needs --predictions=FOLDER (of maps; once for each method) and "
-            "--masks=FOLDER."
+            "--masks=FOLDER (once for each set)."
         )
     folders = [absolute(path) for path in flags.predictions]
-    masks = find_masks(absolute(flags.masks))
-    methods = find_maps(folders, masks)
+    sets = find_masks([absolute(path) for path in flags.masks])
+    methods = find_maps(folders, sets)
     output = absolute(flags.output) if flags.output else workdir.local / "score"
-    _check_output(output, [masks.folder, *folders])
-    _check_missing(methods, masks, allow_missing=flags.allow_missing)
-    map_sets = [build_map_set(maps, masks) for maps in methods]
+    _check_output(output, [*(masks.folder for masks in sets), *folders])
+    _check_missing(methods, allow_missing=flags.allow_missing)
+    if flags.allow_missing:
+        methods = _keep_common(methods)
+    if flags.map_max is None:
+        _check_depth(methods)
+    salient = config.data.salient
+    map_sets = [build_map_set(maps, salient=salient, highest=flags.map_max) for maps in methods]
     return score_maps(output, flags.protocol, map_sets, [])
 
 
@@ -63,7 +75,7 @@ def score_maps(
     """
     problems = list(problems)
     scores: list[list[SetScores]] = []  # for each map set, by protocol
-    tasks: list[Sequence[Task]] = []
+    scored: list[MapSet] = []
     with Scorer(PROTOCOLS if protocol == "both" else (protocol,)) as scorer:
         for maps in map_sets:
             try:
@@ -71,17 +83,19 @@ def score_maps(
             except UserError as error:
                 problems.append(str(error))
                 continue
-            tasks.append(maps.tasks)
+            scored.append(maps)
             problems += scores[-1][0].failed.values()
     if not scores:
         raise UserError(
             problems[0] if len(problems) == 1 else f"nothing could be scored:{list_lines(problems)}"
         )
+    firsts = [of_set[0] for of_set in scores]
     rows = [row for of_set in scores for row in of_set]
     write_tables(folder, rows)
     write_curves(folder, rows)
-    write_examples(folder / "examples.png", [of_set[0] for of_set in scores], tasks)
-    _note_undefined(rows)
+    write_examples(folder / "examples.png", firsts, scored)
+    for line in (*_describe_sets(firsts), *_note_undefined(rows)):
+        print(line, file=sys.stderr)
     print(format_table(rows))
     print(f"tables and figures are in {folder}", file=sys.stderr)
     for problem in problems:
@@ -89,16 +103,31 @@ def score_maps(
     return 1 if problems else 0
 
 
-def _note_undefined(scores: Sequence[SetScores]) -> None:
+def _describe_sets(scores: Sequence[SetScores]) -> list[str]:
+    """Return the check of each set's masks, and how each method's maps were read."""
+    lines: list[str] = []
+    first_of_set = {row.set_name: row for row in reversed(scores)}
+    for row in reversed(first_of_set.values()):
+        lines += describe(row.set_name, row.masks, unit="masks")
+    for row in scores:
+        lines += [
+            f"note: {row.method} on {row.set_name}: {count} of {row.total.images} maps {guess}"
+            for guess, count in row.map_guesses.items()
+        ]
+    return lines
+
+
+def _note_undefined(scores: Sequence[SetScores]) -> list[str]:
     """Name the images for which PySODMetrics defines no S."""
+    lines = []
     for row in scores:
         undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
         if undefined:
-            print(
+            lines.append(
                 f"note: PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
-                f"the last row or column, and so none for {row.set_name} by {row.protocol}",
-                file=sys.stderr,
+                f"the last row or column, and so none for {row.set_name} by {row.protocol}"
             )
+    return lines
 
 
 def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
@@ -111,8 +140,9 @@ def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
             )
 
 
-def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing: bool) -> None:
+def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> None:
     """Name files without a partner; UserError if masks lack maps unless allowed."""
+    missing = []
     for maps in methods:
         if maps.surplus:
             print(
@@ -120,15 +150,38 @@ def _check_missing(methods: Sequence[MethodMaps], masks: Masks, *, allow_missing
                 f"{list_names(maps.surplus)}",
                 file=sys.stderr,
             )
-    missing = [
-        f"{maps.method} has no map for {len(maps.missing)} of the {len(masks.files)} masks of "
-        f"{masks.set_name}: {list_names(maps.missing)}"
-        for maps in methods
-        if maps.missing
-    ]
+        if maps.missing:
+            missing.append(
+                f"{maps.method} has no map for {len(maps.missing)} of the {len(maps.masks.files)} "
+                f"masks of {maps.masks.set_name}: {list_names(maps.missing)}"
+            )
     if missing and not allow_missing:
         raise UserError(
             f"{'; '.join(missing)}. Add them, or score the others with --allow_missing."
         )
     for sentence in missing:
         print(f"note: {sentence}", file=sys.stderr)
+
+
+def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
+    """Keep the images that all methods have, and say how many of a set those are."""
+    kept = keep_common(methods)
+    for maps in {maps.masks.set_name: maps for maps in kept}.values():
+        total = len(maps.masks.files)
+        if len(maps.maps) < total:
+            print(
+                f"note: {maps.masks.set_name}: scored on the {len(maps.maps)} of {total} images "
+                "that all methods have a map of",
+                file=sys.stderr,
+            )
+    return kept
+
+
+def _check_depth(methods: Sequence[MethodMaps]) -> None:
+    """Raise UserError for maps of 8 bits in 16-bit files: their levels would be 257 times less."""
+    for maps in methods:
+        if highest := find_depth_fault(maps):
+            raise UserError(
+                f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
+                "bits, or give the level that stands for 1, --map_max=255, for example."
+            )

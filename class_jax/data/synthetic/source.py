@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from class_jax.data.images import Picture
 from class_jax.data.masks import Reading
 from class_jax.data.sources import Example, MaskReader
 from class_jax.data.synthetic.scenes import Patch, Scene, SceneObject, draw_scene
@@ -63,6 +64,11 @@ class SyntheticSource:
         scene = draw_scene(rng, self._height, self._width)
         image, mask = render_scene(scene, self._height, self._width)
         return {"name": name, "image": image, "mask": mask}
+
+    def load_image(self, index: int, side: int | None = None) -> Picture:
+        """Return image `index` alone."""
+        image = self.load(index, side=side)["image"]
+        return Picture(image, *image.shape[:2])
 
     def mask_reader(self, index: int) -> MaskReader:
         """Return a function that draws image `index` and returns its mask."""

@@ -27,7 +27,7 @@ from class_jax.data.feed import THREADS, Batch, TrainingStream, train_batches
 from class_jax.data.images import read_image, read_mask, resize
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import Pair, PairSource
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 
 FILES, BATCH, SIDE = 256, 16, 352
 WARM_UP, MEASURED, ROUNDS = 8, 192, 5  # batches, batches, times

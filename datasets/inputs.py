@@ -9,7 +9,7 @@ import datasets
 from class_jax.data.layouts import Layout, find_layout
 from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
 from class_jax.data.sources import PairSource, Source, hold_out
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.files import absolute
 

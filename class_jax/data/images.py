@@ -6,7 +6,6 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -34,6 +33,7 @@ NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
 
 _LIMIT = threading.Lock()  # held while Pillow's own limit is off
 
+SIDEWAYS = 5  # EXIF orientations from here on swap height and width
 UPRIGHT = "turned upright by EXIF"
 ON_WHITE = "transparent: laid on white, or on black if nearly white"
 FIRST_FRAME = "animated: the first frame is used"
@@ -76,20 +76,20 @@ def load_image(
     Raises:
       UserError: as `read_image`.
     """
-    with open_image(source, most=most, side=side) as image:
-        height, width = image.info["class_jax_size"]
-        guesses = []
-        if image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9) and upright:
-            guesses.append(UPRIGHT)
-            if image.getexif()[ExifTags.Base.Orientation] >= 5:
-                height, width = width, height
-            ImageOps.exif_transpose(image, in_place=True)  # else it copies upright ones too
-        if image.format in ANIMATED and getattr(image, "is_animated", False):
-            guesses.append(FIRST_FRAME)
-        if side is not None and image.width * image.height > LARGE:
-            image = _reduce(image, 2 * side)  # noqa: PLW2901
-        pixels, guess = _to_rgb(image, str(_name(source)))
-        return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
+    image, height, width, is_animated = decode(source, most=most, side=side)
+    guesses = []
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if upright and orientation in range(2, 9):
+        guesses.append(UPRIGHT)
+        if orientation >= SIDEWAYS:
+            height, width = width, height
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies upright ones too
+    if is_animated:
+        guesses.append(FIRST_FRAME)
+    if side is not None and image.width * image.height > LARGE:
+        image = _reduce(image, 2 * side)
+    pixels, guess = _to_rgb(image, str(_name(source)))
+    return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
 
 
 def read_mask(path: Source, *, salient: masks.Classes = ()) -> np.ndarray:
@@ -99,22 +99,17 @@ def read_mask(path: Source, *, salient: masks.Classes = ()) -> np.ndarray:
 
 def load_mask(path: Source, *, salient: masks.Classes = ()) -> masks.Reading:
     """Return the mask in a file and how it was read; see `masks.mask_of`."""
-    with open_image(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return masks.mask_of(image, str(_name(path)), salient=salient)
+    return masks.mask_of(_decode_upright(path), str(_name(path)), salient=salient)
 
 
 def load_map(path: Source, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
-    with open_image(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return masks.map_of(image, str(_name(path)), highest=highest)
+    return masks.map_of(_decode_upright(path), str(_name(path)), highest=highest)
 
 
 def read_highest(path: Source) -> int | None:
     """Return the highest value in a 16-bit file; None for any other image."""
-    with open_image(path) as image:
-        return masks.highest_value(image, str(_name(path)))
+    return masks.highest_value(decode(path).image, str(_name(path)))
 
 
 @functools.cache
@@ -181,10 +176,16 @@ def _reduce(image: Image.Image, side: int) -> Image.Image:
     return image.reduce(factor)
 
 
-@contextlib.contextmanager
-def open_image(
-    source: Source, *, most: int = MAX_PIXELS, side: int | None = None
-) -> Iterator[Image.Image]:
+class Decoded(NamedTuple):
+    """A decoded image, its own size as it is stored, and whether it has several frames."""
+
+    image: Image.Image
+    height: int
+    width: int
+    is_animated: bool
+
+
+def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -> Decoded:
     """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
 
     Raises:
@@ -193,17 +194,20 @@ def open_image(
     name = _name(source)
     readable_suffixes()  # registers optional formats
     try:
-        with warnings.catch_warnings(), _opened(source) as image:
+        with warnings.catch_warnings(), _open(source) as image:
             warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
-            if image.width * image.height > most:
+            height, width = image.height, image.width
+            if width * height > most:
                 raise UserError(
-                    f"{name} has {image.width}x{image.height} pixels: at most "
-                    f"{most // 1_000_000} million can be read."
+                    f"{name} has {width}x{height} pixels: at most {most // 1_000_000} million can "
+                    "be read."
                 )
-            image.info["class_jax_size"] = (image.height, image.width)
             if side is not None and image.format == "JPEG":
                 image.draft("", (2 * side, 2 * side))
             image.load()
+            is_animated = image.format in ANIMATED and getattr(image, "is_animated", False)
+            # A copy needs no file, where an animation goes back to its own.
+            return Decoded(image.copy() if is_animated else image, height, width, is_animated)
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
@@ -212,24 +216,26 @@ def open_image(
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
         raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
-    yield image
 
 
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[Image.Image]:
+def _decode_upright(source: Source) -> Image.Image:
+    image = decode(source).image
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _open(source: Source) -> Image.Image:
+    """Open an image without decoding it; leaving it as a context closes its file."""
     if isinstance(source, Image.Image):
-        yield source.copy()
-        return
+        return source.copy()
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    # Pillow's own limit would refuse more than twice this number; ours is checked by the caller.
+    # Pillow's own limit would refuse more than twice this number; `decode` checks ours.
     with _LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(file, formats=_formats())
+            return Image.open(file, formats=_formats())
         finally:
             Image.MAX_IMAGE_PIXELS = limit
-    with image:
-        yield image
 
 
 def _name(source: Source) -> str | os.PathLike[str]:

@@ -17,6 +17,7 @@ from class_jax.data.masks import Classes, Reading
 from class_jax.errors import UserError
 
 SAME_ASPECT = 0.02  # relative difference of width / height that a mask may be fitted over
+TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
 AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
 FITTED = "masks resized to their images"
 
@@ -40,11 +41,12 @@ class Source(Protocol):
         """Return the number of examples."""
         ...
 
-    def load(self, index: int, *, side: int | None = None) -> Example:
-        """Return example `index`, decoded; UserError if a file cannot be read.
+    def __getitem__(self, index: int) -> Example:
+        """Return example `index` at its own size; UserError if a file cannot be read."""
+        ...
 
-        With `side` it may have a reduced scale, if both sides stay twice as long.
-        """
+    def load(self, index: int, *, side: int | None = None) -> Example:
+        """Return example `index`, at a reduced scale if both sides stay twice as long as `side`."""
         ...
 
     def load_image(self, index: int, side: int | None = None) -> Picture:
@@ -89,8 +91,12 @@ class PairSource:
         """Return the number of pairs."""
         return len(self.pairs)
 
-    def load(self, index: int, *, side: int | None = None) -> Example:
+    def __getitem__(self, index: int) -> Example:
         """Decode pair `index`; UserError if that fails or the sizes differ."""
+        return self.load(index)
+
+    def load(self, index: int, *, side: int | None = None) -> Example:
+        """Decode pair `index`, at a reduced scale if both sides stay twice as long as `side`."""
         picture, mask, _ = self._read(index, side)
         levels = mask.levels
         if levels.shape != picture.pixels.shape[:2]:  # the image was decoded at a reduced scale
@@ -127,16 +133,17 @@ class PairSource:
         mask = load_mask(pair.mask, salient=self._salient)
         shape = mask.levels.shape
         if shape == (picture.height, picture.width):
-            return picture, mask, picture.guesses
+            guesses = (TURNED if guess == UPRIGHT else guess for guess in picture.guesses)
+            return picture, mask, tuple(guesses)
         if UPRIGHT in picture.guesses and shape == (picture.width, picture.height):
             stored = load_image(pair.image, side=side, upright=False)
             return stored, mask, (*stored.guesses, AS_STORED)
-        if self._fit_masks and _has_aspect(shape, picture):
+        if self._fit_masks and _almost_fits(shape, picture):
             size = (picture.width, picture.height)
             levels = cv2.resize(mask.levels, size, interpolation=cv2.INTER_NEAREST)
             return picture, mask._replace(levels=levels), (*picture.guesses, FITTED)
         hint = ""
-        if _has_aspect(shape, picture):
+        if _almost_fits(shape, picture):
             hint = "; config.data.fit_masks=true resizes such masks"
         raise UserError(
             f"mask {pair.mask} is {shape[1]}x{shape[0]}, image {pair.image} "
@@ -144,10 +151,12 @@ class PairSource:
         )
 
 
-def _has_aspect(shape: tuple[int, ...], picture: Picture) -> bool:
-    """Return whether a mask's shape has the aspect of an image, within SAME_ASPECT."""
-    ratio = (shape[1] * picture.height) / (shape[0] * picture.width)
-    return abs(ratio - 1) <= SAME_ASPECT
+def _almost_fits(shape: tuple[int, ...], picture: Picture) -> bool:
+    """Return whether a mask has the aspect of an image, or misses its size by a pixel."""
+    height, width = shape
+    ratio = (width * picture.height) / (height * picture.width)
+    is_near = abs(height - picture.height) <= 1 and abs(width - picture.width) <= 1
+    return is_near or abs(ratio - 1) <= SAME_ASPECT
 
 
 def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int], list[int]]:

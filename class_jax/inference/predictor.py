@@ -152,7 +152,7 @@ class Predictor:
             raise TypeError(f"expected {EXPECTED}, or a sequence of those; got {type(images)}")
         maps: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
+            batch = cast("Sequence[AnyImage]", images[start : start + self.batch_size])
             maps += self.maps([self.prepare(image) for image in batch])
         return maps
 

@@ -104,7 +104,7 @@ WORKERS = """
 import functools, itertools
 from class_jax.data.augment import augment
 from class_jax.data.feed import train_batches
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 if __name__ == "__main__":
     results = []
     for workers in (0, 2):

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import read_fingerprint, read_image, read_mask, resize, write_map
+from class_jax.data import images
+from class_jax.data.images import (
+    FIRST_FRAME,
+    MOST_PIXELS,
+    ON_WHITE,
+    UPRIGHT,
+    load_image,
+    read_fingerprint,
+    read_image,
+    read_mask,
+    readable_suffixes,
+    write_map,
+)
 from class_jax.errors import UserError
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # 48 high, 64 wide
@@ -24,16 +36,12 @@ def saved(tmp_path, picture, name="x.png", **options):
     [
         ("RGB", RGB),
         ("L", np.repeat(RGB[..., :1], 3, axis=-1)),
-        ("RGBA", RGB),
         ("1", np.where(RGB[..., :1] > 127, 255, 0).repeat(3, axis=-1)),
-        ("LA", np.repeat(RGB[..., :1], 3, axis=-1)),
     ],
 )
 def test_8_bit_modes_become_rgb(tmp_path, mode, expected):
     source = Image.fromarray(RGB if mode.startswith("RGB") else RGB[..., 0])
     picture = source.convert(mode, dither=Image.Dither.NONE)
-    if mode.endswith("A"):  # half transparent: the colours count as they are stored
-        picture.putalpha(128)
     image = read_image(saved(tmp_path, picture))
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, expected)
@@ -56,14 +64,117 @@ def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
     np.testing.assert_array_equal(read_image(path), np.repeat(GREY[..., None], 3, axis=-1))
 
 
-def test_float_pictures_are_refused(tmp_path):
-    path = saved(tmp_path, Image.fromarray(GREY.astype(np.float32)), "x.tif")
-    with pytest.raises(UserError, match="outside 16 bits"):
+def test_floats_in_0_1_are_scaled_and_others_refused_truthfully(tmp_path):
+    floats = (GREY / 255).astype(np.float32)
+    path = saved(tmp_path, Image.fromarray(floats), "x.tif")
+    np.testing.assert_array_equal(read_image(path)[..., 0], GREY)
+    path = saved(tmp_path, Image.fromarray(floats * 3), "x.tif")
+    with pytest.raises(UserError, match=r"holds floats from 0 to 2.96.*expected 0 to 1"):
         read_image(path)
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_than_16_bits_are_scaled_by_the_power_of_two_that_holds_them(tmp_path, bits):
+    deep = np.rint(GREY * ((2**bits - 1) / 255)).astype(np.uint16)
+    deep[0, 0] = 2**bits - 1
+    picture = load_image(saved(tmp_path, Image.fromarray(deep)))
+    expected = np.rint(deep.astype(np.float64) * 255 / (2**bits - 1))
+    np.testing.assert_array_equal(picture.pixels[..., 1], expected)
+    assert picture.guesses == (() if bits == 16 else (f"holds {bits} bits in 16, scaled to 8",))
+
+
+@pytest.mark.parametrize(("level", "paper"), [(30, 255), (128, 255), (250, 0)])
+def test_transparency_lies_on_white_or_on_black_if_what_is_visible_is_nearly_white(
+    tmp_path, level, paper
+):
+    rgba = np.dstack([np.full((*MASK.shape, 3), level, np.uint8), MASK])
+    rgba[40:, :, 3] = 51  # a fifth
+    picture = load_image(saved(tmp_path, Image.fromarray(rgba)))
+    alpha = rgba[..., 3:] / 255
+    expected = np.rint(alpha * level + (1 - alpha) * paper).repeat(3, axis=-1)
+    np.testing.assert_allclose(picture.pixels, expected, atol=1)
+    assert picture.guesses == (ON_WHITE,)
+
+
+def test_an_opaque_alpha_channel_changes_nothing(tmp_path):
+    opaque = np.dstack([RGB, np.full_like(GREY, 255)])
+    picture = load_image(saved(tmp_path, Image.fromarray(opaque)))
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.guesses == ()
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_of_an_animation_the_first_frame_is_used_and_that_is_said(tmp_path, suffix):
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    path = tmp_path / f"x.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    picture = load_image(path)
+    assert picture.guesses == (FIRST_FRAME,)
+    np.testing.assert_array_equal(picture.pixels[0, 0], (255, 0, 0))
+
+
+@pytest.mark.parametrize("suffix", ["avif", "jfif", "jp2", "ppm", "tga", "bmp", "webp", "mpo"])
+def test_usual_suffixes_are_read(tmp_path, suffix):
+    assert f".{suffix}" in readable_suffixes()
+    kind = {"jfif": "JPEG", "mpo": "MPO", "jp2": "JPEG2000"}.get(suffix, suffix.upper())
+    Image.fromarray(RGB).save(tmp_path / f"x.{suffix}", format=kind)
+    assert read_image(tmp_path / f"x.{suffix}").shape == RGB.shape
+
+
+@pytest.mark.parametrize("suffix", [".eps", ".ps", ".h5", ".mpg", ".wmf", ".pdf"])
+def test_what_pillow_hands_on_or_only_names_is_not_read(suffix):
+    assert suffix not in readable_suffixes()
+
+
+def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
+    path = saved(tmp_path, Image.fromarray(RGB))
+    with path.open("rb") as file, Image.open(path) as image:
+        for source in (path, str(path), path.read_bytes(), file, image, Image.fromarray(RGB)):
+            np.testing.assert_array_equal(read_image(source), RGB)
+
+
+def test_a_large_jpeg_is_decoded_at_a_scale_of_at_least_twice_the_side(tmp_path):
+    large = np.repeat(np.repeat(RGB, 20, axis=0), 20, axis=1)  # 960x1280
+    path = saved(tmp_path, Image.fromarray(large), "x.jpg", quality=95)
+    picture = load_image(path, side=100)
+    assert (picture.height, picture.width) == (960, 1280)
+    assert picture.pixels.shape == (240, 320, 3)
+    assert load_image(path, side=400).pixels.shape == (960, 1280, 3)
+    assert load_image(path).pixels.shape == (960, 1280, 3)
+    area = large.reshape(240, 4, 320, 4, 3).mean(axis=(1, 3))
+    assert np.abs(picture.pixels - area).mean() < 2
+
+
+def test_a_reduced_jpeg_that_exif_turns_has_the_upright_size(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = np.repeat(np.repeat(RGB, 20, axis=0), 20, axis=1)
+    picture = load_image(saved(tmp_path, Image.fromarray(large), "x.jpg", exif=exif), side=100)
+    assert (picture.height, picture.width) == (1280, 960)
+    assert picture.pixels.shape == (320, 240, 3)
+    assert picture.guesses == (UPRIGHT,)
+    stored = load_image(tmp_path / "x.jpg", side=100, upright=False)
+    assert (stored.height, stored.width, stored.guesses) == (960, 1280, ())
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
+def test_a_very_large_image_is_shrunk_on_reading(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(images, "LARGE", 100_000)
+    path = saved(tmp_path, Image.new(mode, (2000, 1000)))
+    picture = load_image(path, side=100)
+    assert (picture.height, picture.width) == (1000, 2000)
+    assert picture.pixels.shape == (200, 400, 3)
+
+
+def test_the_number_of_pixels_is_limited(tmp_path):
+    path = saved(tmp_path, Image.new("1", (20000, 10000)))
+    with pytest.raises(UserError, match=r"has 20000x10000 pixels: at most 178 million"):
+        read_image(path)
+    assert load_image(path, side=64, most=MOST_PIXELS).pixels.shape[0] >= 128
+
+
 # What a viewer does for each EXIF orientation, as NumPy writes it.
-UPRIGHT = {
+TURNS = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
     4: lambda a: a[::-1],
@@ -74,14 +185,14 @@ UPRIGHT = {
 }
 
 
-@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("orientation", TURNS)
 def test_exif_rotation_is_undone_for_images_and_masks(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path, Image.fromarray(RGB), exif=exif)
-    np.testing.assert_array_equal(read_image(path), UPRIGHT[orientation](RGB))
+    np.testing.assert_array_equal(read_image(path), TURNS[orientation](RGB))
     path = saved(tmp_path, Image.fromarray(MASK), exif=exif)
-    np.testing.assert_array_equal(read_mask(path), UPRIGHT[orientation](MASK))
+    np.testing.assert_array_equal(read_mask(path), TURNS[orientation](MASK))
 
 
 def palette_of(colours, indices):
@@ -123,7 +234,7 @@ def test_coloured_masks_are_refused(tmp_path):
     with pytest.raises(UserError, match="is in colour, and masks and maps must be grey"):
         read_mask(saved(tmp_path, Image.fromarray(RGB)))
     picture = palette_of([(0, 0, 0), (128, 0, 0), (0, 128, 0)], MASK // 255 + MASK // 128)
-    with pytest.raises(UserError, match="is in colour"):
+    with pytest.raises(UserError, match="class numbers"):
         read_mask(saved(tmp_path, picture))
 
 
@@ -150,17 +261,11 @@ def test_maps_are_written_whole_or_not_at_all(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "taken.png"]
 
 
-def test_resize_is_half_pixel_bilinear_without_antialias():
-    row = np.array([[0, 10, 20, 250]], np.float32)
-    np.testing.assert_allclose(resize(row, 1, 2), [[5, 135]])
-    np.testing.assert_allclose(resize(row[:, :2], 1, 4), [[0, 2.5, 7.5, 10]])
-
-
 @pytest.mark.parametrize("suffix", ["png", "JPG", "jpeg", "gif", "tif", "webp", "bmp"])
 def test_maps_are_written_in_the_format_of_their_name(tmp_path, suffix):
     levels = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))
     path = tmp_path / "new" / f"map.{suffix}"
-    write_map(path, levels, origin="here")
+    write_map(path, levels, fingerprint="here")
     kind = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix.lower(), suffix.upper())
     with Image.open(path) as saved:
         assert saved.format == kind

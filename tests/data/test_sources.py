@@ -1,6 +1,4 @@
-"""Layouts, pairing, and what is said of files that do not fit."""
-
-import pickle
+"""Sources of examples: pairs of files read in place, and which of them are held out."""
 
 import numpy as np
 import pytest
@@ -8,118 +6,103 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from class_jax.data.folders import LAYOUTS, find_layout
-from class_jax.data.pairs import check_pairs, match_pairs, usable_pairs
-from class_jax.data.sources import PairSource, hold_out
+from class_jax.data.masks import SCALED
+from class_jax.data.sources import AS_STORED, FITTED, Pair, PairSource, hold_out
 from class_jax.errors import UserError
 
-
-def write(path, size=(20, 30), value=255):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(size, value, np.uint8)).save(path)
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Three good pairs, one of them in a sub-folder."""
-    for name in ("a", "b", "deep/c"):
-        write(tmp_path / "images" / f"{name}.JPG")
-        write(tmp_path / "masks" / f"{name}.png")
-    return tmp_path
+RNG = np.random.default_rng(0)
+MASK = np.zeros((40, 60), np.uint8)
+MASK[5:20, 10:40] = 255
+PIXELS = np.dstack([MASK // 2, MASK, 255 - MASK])
 
 
-def findings(folder, **options):
-    return match_pairs(folder / "images", folder / "masks", **options)
+def source_of(tmp_path, image, mask, *, orientation=1, **options):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(mask).save(tmp_path / "a_mask.png")
+    return PairSource([Pair("a", tmp_path / "a.png", tmp_path / "a_mask.png")], **options)
 
 
-@pytest.mark.parametrize(("images", "masks"), LAYOUTS)
-@pytest.mark.parametrize("change", [str.lower, str.upper, str.title])
-def test_layouts_are_found_whatever_their_case(tmp_path, images, masks, change):
-    expected = tmp_path / change(images), tmp_path / change(masks)
-    for path in expected:
-        path.mkdir(parents=True)
-    (tmp_path / "other").mkdir()
-    assert find_layout(tmp_path, leaf="x") == expected
+def test_an_example_holds_image_and_mask(tmp_path):
+    example = source_of(tmp_path, PIXELS, MASK).load(0)
+    assert example["name"] == "a"
+    np.testing.assert_array_equal(example["image"], PIXELS)
+    np.testing.assert_array_equal(example["mask"], MASK)
 
 
-def test_a_layout_one_level_down_is_found(tmp_path):
-    (tmp_path / "DUTS-TE" / "DUTS-TE-Image").mkdir(parents=True)
-    (tmp_path / "DUTS-TE" / "DUTS-TE-Mask").mkdir()
-    assert find_layout(tmp_path, leaf="x")[0] == tmp_path / "DUTS-TE" / "DUTS-TE-Image"
+def test_a_mask_is_shrunk_with_its_reduced_image(tmp_path):
+    large = np.repeat(np.repeat(PIXELS, 16, axis=0), 16, axis=1)
+    Image.fromarray(large).save(tmp_path / "a.jpg", quality=95)
+    Image.fromarray(np.repeat(np.repeat(MASK, 16, axis=0), 16, axis=1)).save(tmp_path / "a.png")
+    example = PairSource([Pair("a", tmp_path / "a.jpg", tmp_path / "a.png")]).load(0, side=40)
+    assert example["image"].shape == (80, 120, 3)
+    np.testing.assert_array_equal(example["mask"], np.repeat(np.repeat(MASK, 2, 0), 2, 1))
 
 
-def test_mistaken_roots(tmp_path, folder):
-    with pytest.raises(UserError, match=r"config\.data\.root = .*nowhere: there is no such folder"):
-        find_layout(tmp_path / "nowhere", leaf="config.data.root")
-    with pytest.raises(UserError, match="is a file"):
-        find_layout(folder / "images" / "a.JPG", leaf="x")
-    with pytest.raises(UserError, match=r"folders found: deep\); accepted are .*images \+ masks"):
-        find_layout(folder / "images", leaf="x")
-    (folder / "gts").mkdir()
-    with pytest.raises(UserError, match="holds several sets"):
-        find_layout(folder, leaf="x")
+def test_a_mask_drawn_on_the_stored_pixels_makes_its_image_count_as_stored(tmp_path):
+    source = source_of(tmp_path, PIXELS, MASK, orientation=6)
+    example = source.load(0)
+    np.testing.assert_array_equal(example["image"], PIXELS)
+    np.testing.assert_array_equal(example["mask"], MASK)
+    assert source.inspect(0, side=32)[0].guesses == (AS_STORED,)
 
 
-def test_pairs_by_stem_in_sub_folders(folder):
-    for junk in ("._a.jpg", ".hidden.jpg", "Thumbs.db", "__MACOSX/a.jpg", "notes.txt"):
-        (folder / "images" / junk).parent.mkdir(exist_ok=True)
-        (folder / "images" / junk).write_text("junk")
-    found = check_pairs(findings(folder))
-    assert [pair.name for pair in found.pairs] == ["a", "b", "deep/c"]
-    assert found.problems == ()
-    source = pickle.loads(pickle.dumps(usable_pairs(found, folder, skip_broken=False)))
-    assert source[2]["name"] == "deep/c"
-    assert source[2]["image"].shape == (20, 30, 3)
-    assert source[2]["mask"].shape == (20, 30)
+def test_a_mask_drawn_on_the_upright_image_fits_it(tmp_path):
+    source = source_of(tmp_path, PIXELS, np.rot90(MASK, -1), orientation=6)
+    np.testing.assert_array_equal(source.load(0)["image"], np.rot90(PIXELS, -1))
+    (guess,) = source.inspect(0, side=32)[0].guesses
+    assert "turned upright by EXIF" in guess
+    assert "mask must be drawn on the upright image" in guess
 
 
-def test_every_problem_is_found_and_named(folder, capsys):
-    write(folder / "images" / "lonely.jpg")
-    write(folder / "masks" / "orphan.png")
-    write(folder / "images" / "twice.jpg")
-    write(folder / "images" / "twice.png")
-    write(folder / "masks" / "twice.png")
-    write(folder / "masks" / "b.png", size=(30, 20))
-    (folder / "images" / "a.JPG").write_text("no picture")
-    found = check_pairs(findings(folder))
-    assert [pair.name for pair in found.pairs] == ["deep/c", "twice"]
+@pytest.mark.parametrize("shape", [(41, 60), (40, 61), (80, 120), (20, 30)])
+def test_a_mask_of_another_size_is_refused_or_fitted_if_asked(tmp_path, shape):
+    other = np.zeros(shape, np.uint8)
+    other[: shape[0] // 2] = 255
     with pytest.raises(UserError) as error:
-        usable_pairs(found, folder, skip_broken=False)
-    for sentence in (
-        "5 files are broken or unpaired",
-        "lonely.jpg has no mask",
-        "orphan.png has no image",
-        "have the same name twice",
-        "is 20x30 but its image",
-        "a.JPG is not an image",
-        "--skip_broken",
-    ):
-        assert sentence in str(error.value)
-    assert len(usable_pairs(found, folder, skip_broken=True)) == 2
-    assert "5 broken or unpaired files left out" in capsys.readouterr().err
+        source_of(tmp_path, PIXELS, other).load(0)
+    for words in (f"{shape[1]}x{shape[0]}", "60x40", "same size", "config.data.fit_masks=true"):
+        assert words in str(error.value)
+    source = source_of(tmp_path, PIXELS, other, fit_masks=True)
+    mask = source.load(0)["mask"]
+    assert mask.shape == (40, 60)
+    assert set(np.unique(mask)) == {0, 255}
+    assert source.inspect(0, side=32)[0].guesses == (FITTED,)
 
 
-def test_long_lists_are_cut(folder):
-    for index in range(14):
-        write(folder / "images" / f"x{index:02d}.jpg")
-    with pytest.raises(UserError, match=r"x09.*… and 4 more") as error:
-        usable_pairs(findings(folder), folder, skip_broken=False)
-    assert "x10" not in str(error.value)
+def test_a_mask_of_another_aspect_is_refused_in_any_case(tmp_path):
+    with pytest.raises(UserError, match="expected the same size") as error:
+        source_of(tmp_path, PIXELS, MASK[:, :50], fit_masks=True).load(0)
+    assert "fit_masks" not in str(error.value)
 
 
-def test_ignored_masks_make_room_for_the_right_ones(folder):
-    right = write(folder / "masks" / "a.jpg", value=0)
-    found = findings(folder, ignored_masks=frozenset(["a.png"]))
-    assert found.pairs[0].mask == right
-    assert found.problems == ()
+def test_the_facts_of_a_pair(tmp_path):
+    image, mask = source_of(tmp_path, PIXELS, MASK // 2).inspect(0, side=32)
+    assert (image.height, image.width) == (40, 60)
+    assert mask.salient == pytest.approx((MASK > 0).mean())
+    assert (mask.border, mask.guess) == (0, SCALED)
 
 
-def test_nothing_usable_is_an_error_even_when_skipping(tmp_path):
-    (tmp_path / "images").mkdir()
-    (tmp_path / "masks").mkdir()
-    with pytest.raises(UserError, match="holds no image with a mask"):
-        usable_pairs(findings(tmp_path), tmp_path, skip_broken=True)
+def test_classes_that_are_salient(tmp_path):
+    classes = RNG.integers(0, 4, MASK.shape, np.uint8)
+    source = source_of(tmp_path, PIXELS, classes, salient=(2, 3))
+    np.testing.assert_array_equal(source.load(0)["mask"], 255 * (classes >= 2))
+    np.testing.assert_array_equal(source.mask_reader(0)().levels, 255 * (classes >= 2))
+    np.testing.assert_array_equal(source.subset([0]).load(0)["mask"], 255 * (classes >= 2))
+
+
+def test_a_fingerprint_changes_with_either_file(tmp_path):
+    source = source_of(tmp_path, PIXELS, MASK)
+    before = source.fingerprint(0)
+    assert source.fingerprint(0) == before
+    Image.fromarray(MASK[::-1]).save(tmp_path / "a_mask.png", compress_level=0)
+    assert source.fingerprint(0) != before
+
+
+def test_a_subset_keeps_the_order_given(tmp_path):
+    pairs = [Pair(name, tmp_path / name, tmp_path / name) for name in "abc"]
+    assert PairSource(pairs).subset([2, 0]).names == ("c", "a")
 
 
 @given(st.sets(st.text(min_size=1), min_size=2, max_size=40), st.text(min_size=1))
@@ -141,8 +124,3 @@ def test_about_a_tenth_is_held_out():
     assert 0.08 < len(hold_out(names)[1]) / 5000 < 0.12
     with pytest.raises(UserError, match="too few"):
         hold_out(["only"])
-
-
-def test_subset_keeps_the_order_given(folder):
-    source = PairSource(findings(folder).pairs)
-    assert source.subset([2, 0]).names == ("deep/c", "a")

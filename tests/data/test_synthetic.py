@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.data.synthetic.scenes import Scene, draw_scene
-from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.data.synthetic.textures import PATTERNS
 from class_jax.errors import UserError
 
@@ -51,7 +51,7 @@ def test_equal_again_pickled_and_for_any_length():
 
 def test_equal_in_another_process_which_needs_no_jax():
     program = (
-        "import sys, zlib; from class_jax.data.synthetic.source import SyntheticSource\n"
+        "import sys, zlib; from class_jax.data.synthetic import SyntheticSource\n"
         "source = SyntheticSource(20, seed=3, image_size=(64, 80))\n"
         "print(*(zlib.crc32(source[i][k].tobytes()) for i in (19, 4) for k in ('image', 'mask')))\n"
         "print(*sorted({'jax', 'flax', 'tensorflow'} & set(sys.modules)))"

@@ -16,7 +16,7 @@ import pytest
 from class_jax.data.folders import find_layout
 from class_jax.data.pairs import match_pairs
 from class_jax.data.sources import PairSource
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.losses import class_loss
 from class_jax.models.network import build_network
 from class_jax.sharding import put_batch, replicated_sharding

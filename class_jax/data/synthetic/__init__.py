@@ -1,1 +1,5 @@
 """The synthetic set: images and masks drawn from (seed, index)."""
+
+from class_jax.data.synthetic.source import SyntheticSource
+
+__all__ = ["SyntheticSource"]

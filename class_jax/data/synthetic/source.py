@@ -56,6 +56,10 @@ class SyntheticSource:
         """Return the number of images."""
         return len(self.names)
 
+    def __getitem__(self, index: int) -> Example:
+        """Return example `index`; IndexError beyond the end."""
+        return self.load(index)
+
     def load(self, index: int, *, side: int | None = None) -> Example:
         """Return example `index`; IndexError beyond the end."""
         del side

@@ -5,6 +5,8 @@ import functools
 import cv2
 import numpy as np
 
+from class_jax.data.images import Picture
+from class_jax.data.masks import Reading
 from class_jax.errors import UserError
 
 
@@ -30,11 +32,22 @@ class ArraySource:
         image = (noise + 0.6 * cv2.GaussianBlur(mask, (0, 0), 2)[..., None]).astype(np.uint8)
         return {"name": name, "image": image, "mask": mask}
 
+    def load(self, index, *, side=None):
+        return self[index]
+
+    def load_image(self, index, side=None):
+        image = self[index]["image"]
+        return Picture(image, *image.shape[:2])
+
     def mask_reader(self, index):
-        return functools.partial(mask_of, self, index)
+        return functools.partial(reading_of, self, index)
 
     def fingerprint(self, index):
         return self.names[index]
+
+
+def reading_of(source, index):
+    return Reading(mask_of(source, index))
 
 
 def mask_of(source, index):

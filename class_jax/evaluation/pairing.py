@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
 from class_jax.data.images import load_mask, read_highest, read_image
-from class_jax.data.layouts import find_layout, kind_of
+from class_jax.data.layouts import PUBLISHED, find_layout, kind_of
 from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
@@ -17,6 +17,7 @@ from class_jax.text import list_lines, list_names
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
 EIGHT_BITS = 255
+PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
 
 
 class Masks(NamedTuple):
@@ -76,7 +77,7 @@ def keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     common: dict[str, set[str]] = {}
     for maps in methods:
         names = common.setdefault(maps.masks.set_name, set(maps.maps))
-        names &= maps.maps.keys()
+        names.intersection_update(maps.maps)
     for set_name, names in common.items():
         if not names:
             raise UserError(f"{set_name}: there is no image that all methods have a map of.")
@@ -228,6 +229,13 @@ def _check_different(folders: Sequence[Path]) -> None:
             raise UserError(f"{folder} is given twice.")
 
 
+def _is_general(folder: Path) -> bool:
+    """Return whether a folder's name says no more than that masks of the folder above are in it."""
+    kind, rest = kind_of(folder.name)
+    says_no_more = all(word in folder.parent.name.lower() for word in rest)
+    return (kind == "masks" and says_no_more) or folder.name.lower() in PUBLISHED_MASKS
+
+
 def _name_sets(masks: Sequence[Path]) -> list[str]:
     """Name each set by its folder, or by the folder above if many sets call theirs so."""
     named = []
@@ -235,6 +243,5 @@ def _name_sets(masks: Sequence[Path]) -> list[str]:
         if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
             named.append(folder.with_name("PASCAL-S"))
         else:
-            kind, rest = kind_of(folder.name)
-            named.append(folder.parent if kind == "masks" and not rest else folder)
+            named.append(folder.parent if _is_general(folder) else folder)
     return shorten_paths(named)

@@ -28,7 +28,7 @@ def break_one(tmp_path, position):
 def test_training_and_evaluation_hold_out_the_same_images(config, tmp_path):
     names = break_one(tmp_path, 3)
     sources = training_sources(config, skip_broken=True)
-    held_out, _ = evaluation_source(config, "held_out")
+    held_out = evaluation_source(config, "held_out").source
     assert list(sources.held_out.names) == list(held_out.names)
     assert names[0] in held_out.names
     assert set(sources.train.names) | set(held_out.names) == set(names) - {names[3]}
@@ -46,6 +46,6 @@ def test_a_named_set_with_faults_is_evaluated_and_said(config, monkeypatch):
         return range(5000)
 
     monkeypatch.setattr(datasets, "open_set", open_set)
-    source, (problem,) = evaluation_source(config, "duts_te")
+    source, (problem,), _ = evaluation_source(config, "duts_te")
     assert len(source) == 5000
     assert "duts_te: 19 of its 5019 pairs are missing or broken" in problem

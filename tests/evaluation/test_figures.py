@@ -1,12 +1,14 @@
 """The curves, looked at as pixels and as lines, and the sheet of examples."""
 
 import functools
+from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from class_jax.data.check import MaskFacts
 from class_jax.data.images import write_map
 from class_jax.data.montage import draw_montage
 from class_jax.errors import UserError
@@ -19,17 +21,21 @@ from class_jax.evaluation.figures import (
     write_examples,
 )
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
-from class_jax.evaluation.scoring import SetScores, Task
+from class_jax.evaluation.scoring import MapSet, SetScores, Task
 from class_jax.text import printable
-from tests.array_source import ArraySource, image_of, mask_of
+from tests.array_source import ArraySource, image_of, mask_of, reading_of
 from tests.evaluation.test_protocols import drawn_pairs
+
+FACTS = (MaskFacts(0.3, 0.0, None),)
 
 
 def scores(set_name="toys", method="A", protocol="pysod"):
     total = MEASUREMENTS[protocol].zero()
     for prediction, mask in drawn_pairs(4):
         total += measure(prediction, mask, protocol)
-    return SetScores(set_name, method, protocol, total, {}, {})
+    return SetScores(
+        set_name, method, protocol, total, {}, {}, (MaskFacts(0.3, 0.0, None),), Counter()
+    )
 
 
 def drawn(rows, kind):
@@ -140,7 +146,7 @@ def tasks_of(source, folder):
     for index, name in enumerate(source.names):
         path = folder / f"{index}.png"
         write_map(path, saliency_of(source, index))
-        readers = (functools.partial(read, source, index) for read in (mask_of, image_of))
+        readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
         tasks.append(Task(name, path, *readers))
     return tasks
 
@@ -150,7 +156,7 @@ def scores_of(source):
         name: measure(saliency_of(source, index), mask_of(source, index)).figures()
         for index, name in enumerate(source.names)
     }
-    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {})
+    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {}, FACTS, Counter())
 
 
 def test_sheet_holds_image_mask_and_map(tmp_path):
@@ -161,7 +167,11 @@ def test_sheet_holds_image_mask_and_map(tmp_path):
         raise UserError("gone")
 
     unknown = [task._replace(image=None if task.name == "three" else fail) for task in tasks]
-    write_examples(tmp_path / "examples.png", [scores, scores], [tasks, unknown])
+    write_examples(
+        tmp_path / "examples.png",
+        [scores, scores],
+        [MapSet("s", "m", tasks), MapSet("s", "m", unknown)],
+    )
     sheet = np.asarray(Image.open(tmp_path / "examples.png"))
     upper, lower = sheet[: len(sheet) // 2 + 24], sheet[len(sheet) // 2 :]
     ranked = sorted(scores.per_image, key=lambda name: scores.per_image[name]["MAE"])
@@ -174,9 +184,8 @@ def test_sheet_holds_image_mask_and_map(tmp_path):
 
 def test_sheet_that_cannot_be_written(tmp_path):
     source = ArraySource(["one"])
+    tasks = tasks_of(source, tmp_path / "maps")
     (tmp_path / "examples.png").mkdir()
     with pytest.raises(UserError, match=r"examples.png cannot be written"):
-        write_examples(
-            tmp_path / "examples.png", [scores_of(source)], [tasks_of(source, tmp_path / "maps")]
-        )
+        write_examples(tmp_path / "examples.png", [scores_of(source)], [MapSet("s", "m", tasks)])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -9,7 +9,7 @@ import numpy as np
 import py_sod_metrics
 import pytest
 
-from class_jax.data.images import resize_bicubic
+from class_jax.data.resize import resize_bicubic
 from class_jax.evaluation.protocols import MatlabMeasurement, measure
 from tests.evaluation.test_protocols import FULL, GREY, ZERO, G, P, drawn_pairs, golden_pairs
 

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.evaluation.pairing import build_map_set, find_maps, find_masks
+from class_jax.evaluation.pairing import (
+    build_map_set,
+    find_depth_fault,
+    find_maps,
+    find_masks,
+    keep_common,
+)
 
 
 def touch(folder, *names):
@@ -21,7 +27,7 @@ ALL = {"a": "a.png", "b_1": "b_1.jpg"}
 
 @pytest.fixture
 def masks(tmp_path):
-    return find_masks(touch(tmp_path / "toys" / "masks", "a.png", "b_1.png", "sub/c.png"))
+    return find_masks([touch(tmp_path / "toys" / "masks", "a.png", "b_1.png", "sub/c.png")])
 
 
 @pytest.mark.parametrize(
@@ -36,13 +42,14 @@ def masks(tmp_path):
         # The mask's own name comes first.
         (["a.png", "a_sal_fuse.png"], {"a": "a.png"}, ["a_sal_fuse.png"]),
         (["a.png", "b.png"], {"a": "a.png"}, ["b.png"]),
+        (["pred_a.png", "pred_b_1.png"], {"a": "pred_a.png", "b_1": "pred_b_1.png"}, []),
         # One leftover's ending says nothing, nor does a mask's own.
         (["b_1.png", "a_2.png"], {"b_1": "b_1.png"}, ["a_2.png"]),
         (["a_x_sal.png", "b_1_sal.png"], {"b_1": "b_1_sal.png"}, ["a_x_sal.png"]),
         (["a.png", "._a.png", "__MACOSX/b_1.png", "notes.txt"], {"a": "a.png"}, []),
     ],
-    ids=["equal", "sal_fuse", "any suffix", "some", "both", "part of a name", "one leftover",
-         "no more than the suffix", "junk"],
+    ids=["equal", "sal_fuse", "any suffix", "some", "both", "part of a name", "prefix",
+         "one leftover", "no more than the suffix", "junk"],
 )  # fmt: skip
 def test_pairs(tmp_path, masks, names, pairs, surplus):
     folder = touch(tmp_path / "Net", *names)
@@ -51,7 +58,7 @@ def test_pairs(tmp_path, masks, names, pairs, surplus):
     assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
     assert [path.name for path in maps.surplus] == surplus
     assert maps.method == "Net"
-    assert [task.name for task in build_map_set(maps, masks).tasks] == sorted(pairs)
+    assert [task.name for task in build_map_set(maps).tasks] == sorted(pairs)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
     touch(tmp_path / "DUTS-TE" / "DUTS-TE-Image", "a.jpg")
     if given == "salObj":
         touch(tmp_path / "salObj" / "datasets" / "imgs" / "pascal", "a.jpg")
-    found = find_masks(tmp_path / given)
+    (found,) = find_masks([tmp_path / given])
     assert found.set_name == name
     assert list(found.files.values()) == [tmp_path / masks / "a.png"]
     assert [path.name for path in found.images.values()] == (["a.jpg"] if has_images else [])
@@ -80,16 +87,17 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
 
 def test_what_is_scored_is_read_from_the_files(tmp_path):
     picture = np.full((3, 4), 200, np.uint8)
+    picture[0] = 255
     for name in ("gt/a.png", "gt/b.png", "im/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), picture)
-    masks = find_masks(tmp_path / "gt")
+    masks = find_masks([tmp_path / "gt"])
     maps = touch(tmp_path / "Net", "a.png", "b.png")
-    map_set = build_map_set(find_maps([maps], masks)[0], masks)
+    map_set = build_map_set(find_maps([maps], masks)[0])
     assert (map_set.set_name, map_set.method) == (tmp_path.name, "Net")
     assert [task.map for task in map_set.tasks] == [maps / "a.png", maps / "b.png"]
     for task in map_set.tasks:
-        assert task.mask().tolist() == [[200] * 4] * 3
+        assert task.mask().levels.tolist() == picture.tolist()
     with_image, without = map_set.tasks
     assert with_image.image().shape == (3, 4, 3)
     assert without.image is None
@@ -128,4 +136,57 @@ def test_folders_that_are_none(tmp_path, masks):
         find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no masks"):
-        find_masks(tmp_path / "empty")
+        find_masks([tmp_path / "empty"])
+
+
+def test_several_sets_with_a_folder_for_each_in_those_of_the_methods(tmp_path):
+    sets = find_masks(
+        [touch(tmp_path / name / "gt", "a.png", "b.png") for name in ("DUTS-TE", "ECSSD")]
+    )
+    assert [masks.set_name for masks in sets] == ["DUTS-TE", "ECSSD"]
+    for folder in ("dutste", "ECSSD"):
+        touch(tmp_path / "Net" / folder, "a.png", "b.png")
+    found = find_maps([tmp_path / "Net"], sets)
+    assert [maps.maps["a"].parent.name for maps in found] == ["dutste", "ECSSD"]
+    # One set of a method that has several.
+    (maps,) = find_maps([tmp_path / "Net"], sets[1:])
+    assert maps.maps["a"] == tmp_path / "Net" / "ECSSD" / "a.png"
+    assert maps.surplus == []
+    touch(tmp_path / "Other", "a.png")
+    with pytest.raises(UserError, match=r"Other holds no folder DUTS-TE.*one folder a set"):
+        find_maps([tmp_path / "Other"], sets)
+
+
+def test_sets_of_one_name_are_told_apart(tmp_path):
+    sets = find_masks([touch(tmp_path / part / "set" / "masks", "a.png") for part in "xy"])
+    assert [masks.set_name for masks in sets] == ["x/set", "y/set"]
+
+
+def test_methods_are_compared_on_the_images_that_all_have(tmp_path, masks):
+    folders = [
+        touch(tmp_path / "A", "a.png", "b_1.png"),
+        touch(tmp_path / "B", "b_1.png", "sub/c.png"),
+    ]
+    for maps in keep_common(find_maps(folders, masks)):
+        assert list(maps.maps) == ["b_1"]
+    with pytest.raises(UserError, match="no image that all methods have"):
+        keep_common(find_maps([*folders, touch(tmp_path / "C", "a.png")], masks))
+
+
+@pytest.mark.parametrize(
+    ("highest", "fault"), [((255, 255), 255), ((255, 65535), None), ((3, 9), 9), ((0, 0), None)]
+)
+def test_maps_of_8_bits_in_16_are_known_by_all_of_a_methods_maps(tmp_path, masks, highest, fault):
+    (tmp_path / "Net").mkdir()
+    for name, value in zip(("a", "b_1"), highest, strict=True):
+        levels = np.zeros((4, 4), np.uint16)
+        levels[0] = value
+        cv2.imwrite(str(tmp_path / "Net" / f"{name}.png"), levels)
+    (maps,) = find_maps([tmp_path / "Net"], masks)
+    assert find_depth_fault(maps) == fault
+
+
+def test_maps_of_8_bits_are_no_fault(tmp_path, masks):
+    (tmp_path / "Net").mkdir()
+    cv2.imwrite(str(tmp_path / "Net" / "a.png"), np.full((4, 4), 9, np.uint8))
+    assert find_depth_fault(find_maps([tmp_path / "Net"], masks)[0]) is None

@@ -8,7 +8,8 @@ import numpy as np
 import py_sod_metrics
 import pytest
 
-from class_jax.data.images import read_mask
+from class_jax.data.images import load_mask
+from class_jax.data.masks import ALPHA
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import PROTOCOLS, measure
 from class_jax.evaluation.scoring import AHEAD, MapSet, Scorer, Task
@@ -30,7 +31,7 @@ def tasks(tmp_path_factory):
         paths = [folder / f"{kind}{index}.png" for kind in ("map", "mask")]
         cv2.imwrite(str(paths[0]), levels.astype(np.uint8))
         cv2.imwrite(str(paths[1]), mask)
-        made.append(Task(f"name {index}", paths[0], functools.partial(read_mask, paths[1])))
+        made.append(Task(f"name {index}", paths[0], functools.partial(load_mask, paths[1])))
     made[3].map.write_text("no image")
     return made
 
@@ -49,13 +50,15 @@ def assert_same(first, second):
         assert ours.per_image == theirs.per_image
         assert list(ours.per_image) == list(theirs.per_image)
         assert ours.failed == theirs.failed
+        assert ours.masks == theirs.masks
 
 
 def test_sums_are_those_of_the_images(tasks):
     readable = [task for task in tasks if task.name != "name 3"]
     for row in score(tasks):
         singles = [
-            measure(cv2.imread(str(task.map), 0), task.mask(), row.protocol) for task in readable
+            measure(cv2.imread(str(task.map), 0), task.mask().levels, row.protocol)
+            for task in readable
         ]
         assert row.total.figures() == sum(singles[1:], singles[0]).figures()
         assert (row.set_name, row.method, row.total.images) == ("s", "m", COUNT - 1)
@@ -69,7 +72,7 @@ def test_figures_are_those_of_a_plain_pysodmetrics_loop(tasks):
     (row,) = score(tasks, protocols=["pysod"])
     metrics = py_sod_metrics.MAE(), py_sod_metrics.Smeasure(), py_sod_metrics.WeightedFmeasure()
     for task in tasks:
-        levels, mask = cv2.imread(str(task.map), 0), task.mask()
+        levels, mask = cv2.imread(str(task.map), 0), task.mask().levels
         if levels is not None:
             resized = cv2.resize(levels, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
             for metric in metrics:
@@ -89,7 +92,7 @@ def read_and_note(mask, log, name):
         while read != (read := len(list(log.iterdir()))):
             time.sleep(0.5)
         (log.parent / "read before the first").write_text(str(read))
-    return read_mask(mask)
+    return load_mask(mask)
 
 
 def test_processes_compute_what_one_does_and_run_ahead_only_a_little(tasks, tmp_path):
@@ -126,3 +129,22 @@ def test_nothing_to_score(tasks):
         score(tasks[3:4], failed={"x": "x.jpg is truncated."})
     with pytest.raises(UserError, match="s, m: the set holds no image"):
         score([])
+
+
+def test_what_masks_and_maps_are_like_is_kept_for_the_check(tasks, tmp_path):
+    levels = np.random.default_rng(0).integers(0, 255, (30, 40), np.uint8)
+    white = np.full_like(levels, 255)
+    cv2.imwrite(str(tmp_path / "cut.png"), np.dstack([white, white, white, levels]))
+    (row,) = score([tasks[0]._replace(map=tmp_path / "cut.png"), tasks[5]], protocols=["pysod"])
+    assert row.map_guesses == {ALPHA: 1}
+    shares = [(task.mask().levels > 128).mean() for task in (tasks[0], tasks[5])]
+    assert [facts.salient for facts in row.masks] == pytest.approx(shares)
+    assert row.has_salient
+    (row,) = score([tasks[5]], protocols=["pysod"])
+    assert not row.has_salient
+    (plain,) = score([tasks[0]], protocols=["pysod"])
+    cv2.imwrite(str(tmp_path / "half.png"), cv2.imread(str(tasks[0].map), 0) // 2)
+    with Scorer(["pysod"]) as scorer:
+        half = tasks[0]._replace(map=tmp_path / "half.png")
+        (scaled,) = scorer.score(MapSet("s", "m", [half], highest=127))
+    assert scaled.total.figures()["MAE"] == pytest.approx(plain.total.figures()["MAE"], abs=0.01)

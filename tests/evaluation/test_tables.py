@@ -1,10 +1,13 @@
 """The tables, read back cell by cell by other means."""
 
 import csv
+import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from class_jax.data.check import MaskFacts
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import FIGURES, Measurement
 from class_jax.evaluation.published import TEST_SETS, find_test_set
@@ -13,13 +16,17 @@ from class_jax.evaluation.tables import format_table, write_tables
 
 HEADING = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 
+FACTS = (MaskFacts(0.3, 0.0, None),)
+
 
 def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
     """All figures are `value` but for MAE."""
     curves = np.full((4, 256), value) * images
     sums = [value * images] * 4 + [mae * images]
     total = Measurement(images, *sums, *curves)
-    return SetScores(set_name, method, protocol, total, {}, {})
+    return SetScores(
+        set_name, method, protocol, total, {}, {}, (MaskFacts(0.3, 0.0, None),), Counter()
+    )
 
 
 def markdown_tables(folder):
@@ -120,9 +127,19 @@ def known_scores(set_name, images, per_image=()):
     curves = np.outer([0.7, 0.8, 0.9, 0.9], np.linspace(2, 0, 256)) * images / 2
     sums = [value * images for value in (1 / 3, 0.5, 2 / 3, 1 / 7, 0.04)]
     total = Measurement(images, *sums, *curves)
-    return SetScores(set_name, "CLASS", "pysod", total, dict(per_image), {})
+    return SetScores(
+        set_name,
+        "CLASS",
+        "pysod",
+        total,
+        dict(per_image),
+        {},
+        FACTS,
+        Counter(),
+    )
 
 
+EMPTY = MaskFacts(0.0, 0.0, None)
 KNOWN = {
     **{"adpF": 1 / 3, "meanF": 0.35, "maxF": 0.7, "wF": 0.5, "S": 2 / 3},
     **{"adpE": 1 / 7, "meanE": 0.4, "maxE": 0.8, "MAE": 0.04},
@@ -190,3 +207,27 @@ def test_table_of_the_terminal():
         end = head.index(name) + len(name)
         assert first[end - 1].isdigit()
         assert first[end : end + 1] in ("", " ")
+
+
+def test_scores_without_a_salient_pixel_are_dashes_and_never_bold(tmp_path):
+    rows = [
+        dataclasses.replace(known_scores("blank", 3), method=method, masks=(EMPTY, EMPTY))
+        for method in "AB"
+    ]
+    write_tables(tmp_path, rows)
+    (table,) = markdown_tables(tmp_path).values()
+    assert table[1:] == [["blank", method, "3", *["–"] * 9] for method in "AB"]
+    assert "**" not in (tmp_path / "results.md").read_text()
+    assert "blank: no mask has a salient pixel" in (tmp_path / "results.md").read_text()
+    assert format_table(rows).splitlines()[1].split()[3:] == ["pysod", *["–"] * 9]
+
+
+def test_methods_on_different_images_have_no_best(tmp_path):
+    rows = [
+        dataclasses.replace(known_scores("toys", 2), method=method, per_image=per_image)
+        for method, per_image in (("A", IMAGES), ("B", {"a": IMAGES["a"]}))
+    ]
+    write_tables(tmp_path, rows)
+    text = (tmp_path / "results.md").read_text()
+    assert "**" not in text
+    assert "the methods were measured on different images" in text

@@ -6,19 +6,18 @@ import numpy as np
 class RedPredictor:
     """Stands in for Predictor where maps are made; notes the sizes of its batches."""
 
-    def __init__(self, *, batch_size=2, fingerprint="network 1", value=None):
+    image_size = 64
+
+    def __init__(self, *, batch_size=2, value=None):
         self.batch_size = batch_size
         self.batches = []
-        self._fingerprint, self._value = fingerprint, value
+        self._value = value
 
-    def fingerprint(self, image):
-        return f"{self._fingerprint} {image}"
-
-    def prepare(self, image):
-        return image
+    def prepare(self, picture):
+        return picture
 
     def maps(self, batch):
         self.batches.append(len(batch))
-        for image in batch:
-            red = image[..., 0].astype(np.float32) / 255
+        for picture in batch:
+            red = picture.pixels[..., 0].astype(np.float32) / 255
             yield red if self._value is None else np.full_like(red, self._value)

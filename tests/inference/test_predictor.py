@@ -6,8 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
 from class_jax import Predictor
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from tests.small_run import mesh_of
 
@@ -58,8 +60,52 @@ def test_a_list_gives_a_list_whatever_the_batches(predictor):
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
 def test_other_arrays_are_refused(predictor, wrong):
-    with pytest.raises(ValueError, match=r"expected a uint8 image \[H, W, 3\]"):
+    with pytest.raises(ValueError, match=r"expected uint8 RGB \[H, W, 3\]"):
         predictor.predict(wrong)
+
+
+def test_every_kind_of_image_gives_the_same_map(predictor, tmp_path):
+    image = picture(40, 60)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    expected = predictor.predict(image)
+    with (tmp_path / "a.png").open("rb") as file:
+        for source in (tmp_path / "a.png", str(tmp_path / "a.png"), file,
+                       (tmp_path / "a.png").read_bytes(), Image.fromarray(image)):  # fmt: skip
+            np.testing.assert_allclose(predictor.predict(source), expected, atol=1e-5)
+        file.seek(0)
+        (first, second) = predictor.predict([file, Image.fromarray(image)])
+    np.testing.assert_allclose(first, expected, atol=1e-5)
+    np.testing.assert_allclose(second, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [3, None, object(), [3.5], {"a": 1}])
+def test_other_types_are_refused_with_what_is_expected(predictor, wrong):
+    with pytest.raises(TypeError, match=r"a path, bytes, an open binary file or a PIL image"):
+        predictor.predict(wrong)
+
+
+def test_an_empty_array_is_refused(predictor):
+    with pytest.raises(ValueError, match="an empty array"):
+        predictor.predict(np.zeros((0, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_map_of_a_large_noisy_scene_is_that_of_its_area_shrunk_copy(
+    predictor, tmp_path, suffix
+):
+    rng = np.random.default_rng(0)
+    scene = SyntheticSource(1, seed=1, image_size=(1024, 1024))[0]["image"]
+    noisy = (scene + rng.normal(0, 40, scene.shape)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / f"a.{suffix}", quality=98)
+    stored = np.asarray(Image.open(tmp_path / f"a.{suffix}"))
+    shrunk = cv2.resize(stored, (64, 64), interpolation=cv2.INTER_AREA)
+    expected = cv2.resize(predictor.predict(shrunk), (1024, 1024))
+    plain = cv2.resize(stored, (64, 64), interpolation=cv2.INTER_LINEAR)
+    aliased = np.abs(cv2.resize(predictor.predict(plain), (1024, 1024)) - expected).max()
+    for source in (noisy, tmp_path / f"a.{suffix}"):
+        difference = np.abs(predictor.predict(source) - expected)
+        assert difference.max() < 1 / 255
+        assert difference.max() < aliased
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.checkpoints
 
-How long a save holds training up, how long it takes until all is on the disk, and how long a
+How long a save blocks training, how long it takes until all is on the disk, and how long a
 restore takes; the medians of five. The peer writes and reads the same bytes as one plain file.
 Half a minute on two cores.
 """
@@ -24,8 +24,7 @@ from benchmarks.ours import Ours
 from benchmarks.record import Row, device, record
 from class_jax.checkpoints import Checkpoints
 from class_jax.sharding import replicated_sharding
-from class_jax.training.loop import save
-from class_jax.training.state import TrainState, training_part
+from class_jax.training.state import TrainState, restore_latest, save_state
 
 TIMES = 5
 
@@ -52,15 +51,15 @@ def plain(folder: Path, size: int) -> tuple[float, float]:
 def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, float]:
     """Return the seconds that a save blocks the loop, that it takes, and of a restore."""
     with Checkpoints(epath.Path(folder), writable=True) as checkpoints:
-        blocked = seconds_of(lambda: save(checkpoints, state, None))
+        blocked = seconds_of(lambda: save_state(checkpoints, state))
         written = blocked + seconds_of(checkpoints.wait)
     with Checkpoints(epath.Path(folder), writable=False) as checkpoints:
         restored = seconds_of(
             lambda: jax.block_until_ready(
-                checkpoints.restore(
-                    0,
-                    variables=state.variables,
-                    training=training_part(state),
+                restore_latest(
+                    checkpoints,
+                    ours.network,
+                    ours.optimizer,
                     sharding=replicated_sharding(ours.mesh),
                 )
             )
@@ -87,8 +86,8 @@ def main() -> None:
     rows = [
         Row(f"{title}: held up by a save", device(), "s", blocked),
         *(
-            Row(f"{title}: {what} (peer: a plain file)", device(), "s", mine, peer, peer / mine)
-            for what, mine, peer in (
+            Row(f"{title}: {name} (peer: a plain file)", device(), "s", mine, peer, peer / mine)
+            for name, mine, peer in (
                 ("until written", written, write),
                 ("restored", restored, read),
             )

@@ -27,7 +27,7 @@ ALLOWED = {
     "models": set(),
     "weights": {"models", "files"},
     "checkpoints": {"models", "parallel"},
-    "training": {"models", "losses", "sharding", "checkpoints", "parallel", "files"},
+    "training": {"models", "losses", "data", "sharding", "checkpoints", "parallel", "files"},
     "evaluation": {"data", "files"},
     "inference": {"models", "data", "sharding", "checkpoints", "workdir", "files"},
     "modes": {

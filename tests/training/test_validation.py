@@ -7,15 +7,15 @@ import py_sod_metrics
 import pytest
 
 from class_jax.training.validation import (
+    compute_scores,
     f_curves,
     make_validation_step,
     mean_absolute_errors,
     stretch,
-    validate,
 )
 
 
-def pictures(count=4, side=32):
+def maps_and_masks(count=4, side=32):
     rng = np.random.default_rng(0)
     maps = rng.uniform(0.1, 0.9, (count, side, side)) ** np.arange(1, count + 1)[:, None, None]
     maps[0] = 0.4  # constant: not stretched
@@ -25,7 +25,7 @@ def pictures(count=4, side=32):
 
 
 def test_mae_and_f_curve_equal_pysodmetrics():
-    levels, masks = pictures()
+    levels, masks = maps_and_masks()
     mae, fmeasure = py_sod_metrics.MAE(), py_sod_metrics.Fmeasure()
     for level, mask in zip(levels, masks, strict=True):
         mae.step(level, mask.astype(np.uint8) * 255)
@@ -53,7 +53,7 @@ def test_padding_counts_for_nothing(small_network, one_device):
             index = np.arange(start, start + size)
             yield {"image": images[index % 6], "mask": masks[index % 6], "valid": index < 6}
 
-    whole = validate(step, variables, in_batches(6), one_device)
-    padded = validate(step, variables, in_batches(4), one_device)
+    whole = compute_scores(step, variables, in_batches(6), one_device)
+    padded = compute_scores(step, variables, in_batches(4), one_device)
     assert padded == pytest.approx(whole, rel=1e-5)
     assert 0 < whole["val_maxF"] < 1

@@ -128,14 +128,14 @@ def make_validation(
         first = next(batches)
         _, maps = step(variables, put_batch(first, mesh))
         scores = compute_scores(step, variables, itertools.chain([first], batches), mesh)
-        return scores, draw_montage(first, np.asarray(maps)[rows.start : rows.stop])
+        return scores, draw_examples(first, np.asarray(maps)[rows.start : rows.stop])
 
     return validate
 
 
-def draw_montage(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarray:
+def draw_examples(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarray:
     """Draw rows of image, mask and map, in 0–1, of the first valid examples of a batch."""
     levels = np.rint(maps * 255).astype(np.uint8)
     # Process 0, which logs it, has valid examples; another one may have nothing but padding.
     count = max(1, min(MONTAGE_ROWS, int(batch["valid"].sum())))
-    return montage(list(zip(batch["image"], batch["mask"], levels, strict=True))[:count])
+    return draw_montage(list(zip(batch["image"], batch["mask"], levels, strict=True))[:count])

@@ -6,6 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from class_jax.modes.eval import evaluate
 from class_jax.workdir import Workdir
@@ -31,9 +32,8 @@ def run_eval(run, folder, monkeypatch, *, devices, batch_size, protocol="pysod")
     workdir = Workdir(run)
     config = workdir.load_config()
     config.eval.batch_size = batch_size
-    status = evaluate(config, workdir, source=str(folder), checkpoint="best", protocol=protocol)
-    assert status == 0
-    return workdir.evaluation
+    assert evaluate(config, workdir, inputs=[str(folder)], protocol=protocol) == 0
+    return workdir.evaluation / folder.name
 
 
 def rows_of(path):
@@ -61,7 +61,7 @@ def test_every_image_counts_once_on_any_number_of_devices(own_run, folder, tmp_p
 
 def test_maps_are_made_once_for_both_protocols(own_run, folder, monkeypatch, capsys):
     results = run_eval(own_run, folder, monkeypatch, devices=1, batch_size=8)
-    maps = sorted((results / "seven" / "maps").glob("*.png"))
+    maps = sorted((results / "maps").glob("*.png"))
     times = [path.stat().st_mtime_ns for path in maps]
     run_eval(own_run, folder, monkeypatch, devices=1, batch_size=8, protocol="both")
     assert [path.stat().st_mtime_ns for path in maps] == times
@@ -69,3 +69,39 @@ def test_maps_are_made_once_for_both_protocols(own_run, folder, monkeypatch, cap
     assert [row["protocol"] for row in rows] == ["pysod", "matlab"]
     assert np.isclose(float(rows[0]["MAE"]), float(rows[1]["MAE"]), atol=1e-9)
     assert "matlab" in capsys.readouterr().out
+
+
+def test_inputs_of_one_name_are_kept_apart_and_an_output_is_honoured(
+    run, trained, tmp_path, monkeypatch
+):
+    copied = shutil.copytree(trained, tmp_path / "run")
+    for part, count in (("x", 2), ("y", 3)):
+        pairs(tmp_path / part / "mine", count=count)
+    command = ("--mode", "eval", "--workdir", copied, "--input")
+    for part in "xyx":
+        assert run(*command, tmp_path / part / "mine")[0] == 0
+    tables = sorted((copied / "eval").glob("mine*/results.csv"))
+    assert sorted(rows_of(path)[0]["images"] for path in tables) == ["2", "3"]
+    assert [len(list(path.parent.glob("maps/*.png"))) for path in tables] in ([2, 3], [3, 2])
+    status, _, err = run(*command, tmp_path / "x/mine", tmp_path / "y/mine", "--output", "out")
+    assert status == 0, err
+    rows = rows_of(tmp_path / "out" / "results.csv")
+    assert [(row["set"], row["images"]) for row in rows] == [("x/mine", "2"), ("y/mine", "3")]
+    assert len(list((tmp_path / "out").rglob("maps/*.png"))) == 5
+    assert "x/mine: 2 masks; salient in the median mask" in err
+
+
+def test_alpha_masks_are_evaluated_as_the_masks_they_are(run, trained, tmp_path):
+    copied = shutil.copytree(trained, tmp_path / "run")
+    plain = pairs(tmp_path / "plain", count=3)
+    alpha = shutil.copytree(plain, tmp_path / "alpha")
+    for path in (alpha / "masks").iterdir():
+        levels = np.asarray(Image.open(path))
+        Image.fromarray(np.dstack([0 * levels] * 3 + [levels])).save(path)
+    rows = []
+    for folder in (plain, alpha):
+        status, _, err = run("--mode", "eval", "--workdir", copied, "--input", folder)
+        assert status == 0, err
+        rows.append(rows_of(copied / "eval" / folder.name / "results.csv")[0])
+    assert "3 of 3: taken from alpha" in err
+    assert list(rows[0].values())[1:] == list(rows[1].values())[1:]

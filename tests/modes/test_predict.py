@@ -41,7 +41,7 @@ def test_a_folder_gives_a_map_for_every_picture_below_it(predict, predictor, tmp
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     status, _, err = predict("--input", "in", "--output", "in/maps")
     assert status == 0, err
-    assert "1 × cpu" in err
+    assert "on 1 × cpu" in err
     assert "maps: 100%" in err
     maps = {path.relative_to(tmp_path / "in" / "maps") for path in (tmp_path / "in").rglob("*.png")
             if "maps" in path.parts}  # fmt: skip
@@ -54,6 +54,8 @@ def test_a_folder_gives_a_map_for_every_picture_below_it(predict, predictor, tmp
     assert status == 0
     assert "3 maps are there already" in err
     assert "0 maps written" in err
+    assert "cpu" not in err  # the network was not loaded for nothing
+    assert "%" not in err
 
 
 def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_path):
@@ -127,6 +129,59 @@ def test_paths_lists_and_arrays_give_the_same_maps(predictor, tmp_path):
     np.testing.assert_allclose(predictor.predict(path), by_array, atol=1e-5)
 
 
+def test_several_inputs_and_images_of_one_name(predict, tmp_path):
+    for name in ("in/a.png", "in/a.jpg", "in/b.jpg", "c.png"):
+        picture(tmp_path / name)
+    status, _, err = predict("--input", "in", "c.png", "--output", "out")
+    assert status == 0, err
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made == {"a.png.png", "a.jpg.png", "b.png", "c.png"}
+
+
+def test_the_output_has_the_format_of_its_suffix(predict, tmp_path):
+    picture(tmp_path / "a.png")
+    status, _, err = predict("--input", "a.png", "--output", "map.avif")
+    assert status == 0, err
+    with Image.open(tmp_path / "map.avif") as saved:
+        assert (saved.format, saved.size) == ("AVIF", (60, 40))
+
+
+def test_what_a_phone_leaves_behind_is_done_or_named(predict, tmp_path):
+    for name in ("a.jpg", "b.avif", "d.jfif"):
+        image = Image.open(picture(tmp_path / "x.png"))
+        (tmp_path / "in").mkdir(exist_ok=True)
+        image.save(tmp_path / "in" / name, "JPEG" if name.endswith("jfif") else None)
+    frames = [Image.new("RGB", (9, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "in" / "c.gif", save_all=True, append_images=frames[1:])
+    for name in ("e.heic", "f.heic", "g.mp4", "h.cr2", "Thumbs.db"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    status, _, err = predict("--input", "in", "--output", "out")
+    assert status == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.png", "b.png", "c.png", "d.png"
+    }  # fmt: skip
+    for words in ("2 .heic left out: pip install pillow-heif", "1 .mp4 left out: a film",
+                  "1 .cr2 left out: a raw photograph", "animated: the first frame"):  # fmt: skip
+        assert words in err
+    assert "Thumbs" not in err
+
+
+def test_a_logo_in_alpha_alone_has_the_map_of_the_same_on_white(predict, tmp_path):
+    alpha = np.zeros((64, 64), np.uint8)
+    alpha[16:40, 20:50] = 255
+    black = np.full((64, 64, 3), 30, np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.dstack([black, alpha])).save(tmp_path / "in" / "alpha.png")
+    white = np.where(alpha[..., None] > 0, black, 255).astype(np.uint8)
+    Image.fromarray(white).save(tmp_path / "in" / "white.png")
+    status, _, err = predict("--input", "in", "--output", "out")
+    assert status == 0, err
+    assert "1 of 2: transparent: laid on white" in err
+    np.testing.assert_array_equal(
+        grey(tmp_path / "out" / "alpha.png"), grey(tmp_path / "out" / "white.png")
+    )
+
+
 def test_a_rotated_photograph_gives_an_upright_map(predict, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -191,16 +246,18 @@ def test_two_processes_share_the_images(predict, trained, tmp_path):
     [
         ([], "needs --input"),
         (["--input", "none"], "there is no such file or folder"),
-        (["--input", "empty"], "holds no images"),
-        (["--input", "notes.txt"], "is not an image"),
-        (["--input", "in", "--output", "map.png"], "is a folder, so"),
+        (["--input", "empty"], "no images there"),
+        (["--input", "notes.txt"], "cannot be read as an image: expected"),
+        (["--input", "in", "--output", "map.png"], "several images need a folder"),
+        (["--input", "in/a.png", "--output", "x.heic"], "cannot be written as .heic"),
+        (["--input", "in/a.png", "--protocol", "both"], "--protocol is for --mode eval"),
         (["--input", "in", "--output", "notes.txt"], "notes.txt is a file"),
         (["--input", "in", "--output", "in"], "would replace the image"),
         (["--input", "in/a.png", "--output", "in/a.png"], "would replace the image"),
         (["--input", "in/a.png", "--output", "in"], "would replace the image"),
         (["--input", "deep", "--output", "deep/er"], "would replace the image"),
         (["--input", "in", "--output", ""], "--output is empty"),
-        (["--input", "twice", "--output", "out"], "would both write"),
+        (["--input", "twice", "in", "deep", "in", "--output", "out/1.png"], "several images"),
         (["--input", "in", "--checkpoint", "77"], "--checkpoint=77 is neither"),
         (["--input", "in", "--output", "/proc/maps"], "cannot be written"),
     ],
@@ -223,4 +280,4 @@ def test_without_a_network_the_sentence_says_how_to_get_one(run, tmp_path):
     picture(tmp_path / "a.png")
     status, _, err = run("--mode", "predict", "--workdir", "nowhere", "--input", "a.png")
     assert status == 2
-    assert "train a network (--mode train), or convert the authors' (--mode convert)" in err
+    assert "train a network first, or convert the authors' checkpoint" in err

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import datasets
-from tests.program import ROOT
+from tests.program import ROOT, pairs
 
 
 def write(path, text=None):
@@ -46,10 +46,29 @@ def test_a_set_that_is_not_there_is_named_and_the_others_are_ready(prepare):
     assert "HKU-IS.rar" in err
 
 
-def test_a_set_with_broken_files_is_the_users_to_mend(prepare, tmp_path):
+def test_a_set_with_broken_files_is_the_users_to_fix(prepare, tmp_path):
     write(tmp_path / "HKU-IS" / "imgs" / "b.png", "no picture")
     write(tmp_path / "HKU-IS" / "gt" / "b.png")
     status, out, err = prepare("hku_is")
     assert status == 2
     assert "duts_tr: 1 examples" in out
     assert "b.png is not an image" in err
+
+
+def test_a_folder_is_summed_up_and_drawn_with_outlines(run, tmp_path):
+    pairs(tmp_path / "mine", count=12)
+    status, out, err = run(
+        "--mode", "prepare", "--config", ROOT / "configs" / "folder.py", "--workdir", "w",
+        f"--config.data.root={tmp_path / 'mine'}",
+    )  # fmt: skip
+    assert status == 0, err
+    assert "mine: 12 pairs, 64x48; salient in the median mask:" in out
+    sheet = np.asarray(Image.open(tmp_path / "w" / "check.png"))
+    assert sheet.ndim == 3
+    assert (sheet == (255, 255, 0)).all(axis=-1).sum() > 100  # outlines
+
+
+def test_recipes_are_found_from_any_directory(run, tmp_path):
+    pairs(tmp_path / "mine", count=4)
+    command = ("--mode", "prepare", "--config", "configs/folder.py")
+    assert run(*command, f"--config.data.root={tmp_path / 'mine'}")[0] == 0

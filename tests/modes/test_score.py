@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,96 @@ def test_kinds_of_maps_score_alike(score, folders):
     rows = [dict(row, method="") for row in rows_of(folders / "out" / "results.csv")]
     assert rows == [rows[0]] * 4
     assert "grey has no map for 3 of the 4 masks of toys: 1, 2, 3" in err
+    assert "toys: scored on the 1 of 4 images that all methods have a map of" in err
+
+
+def float_map(levels):
+    return Image.fromarray((levels / 255).astype(np.float32)), ".tif"
+
+
+def alpha_map(levels):
+    white = np.full_like(levels, 255)
+    return Image.fromarray(np.dstack([white, white, white, levels])), ".png"
+
+
+def cut_out(levels):
+    return Image.fromarray(np.dstack([255 - levels, levels // 2, levels, levels])), ".png"
+
+
+@pytest.mark.parametrize("store", [float_map, alpha_map, cut_out])
+def test_maps_score_as_the_levels_they_stand_for(score, folders, store):
+    (folders / "kind").mkdir()
+    for index in range(4):
+        image, suffix = store(cv2.imread(str(folders / "A" / f"{index}.png"), 0))
+        image.save(folders / "kind" / f"{index}{suffix}")
+    status, _, err = score(*TOYS, "--predictions", "A", "--predictions", "kind")
+    assert status == 0, err
+    first, second = rows_of(folders / "out" / "results.csv")
+    assert list(first.values())[2:] == list(second.values())[2:]
+    assert ("4 of 4 maps taken from alpha" in err) == (store is not float_map)
+
+
+def test_8_bits_in_16_are_refused_unless_the_top_level_is_given(score, folders):
+    for index in range(4):
+        levels = cv2.imread(str(folders / "A" / f"{index}.png"), 0)
+        write(folders / "deep" / f"{index}.png", levels.astype(np.uint16))
+    status, _, err = score(*TOYS, "--predictions", "deep")
+    assert status == 2
+    assert "in 16 bits: save them as 8 bits" in err
+    assert not (folders / "out").exists()
+    status, _, err = score(*TOYS, "--predictions", "deep", "--map_max", "255")
+    assert status == 0, err
+    (deep,) = rows_of(folders / "out" / "results.csv")
+    assert score(*TOYS, "--predictions", "A")[0] == 0
+    (plain,) = rows_of(folders / "out" / "results.csv")
+    assert list(deep.values())[2:] == list(plain.values())[2:]
+
+
+def test_several_sets_in_one_command(score, folders):
+    shutil.copytree(folders / "toys", folders / "more")
+    (folders / "more" / "gt" / "3.png").unlink()
+    for set_name in ("toys", "more"):
+        shutil.copytree(folders / "A", folders / "Net" / set_name)
+    status, _, err = score("--masks=toys", "--masks=more", "--predictions=Net", "--output=out")
+    assert status == 0, err
+    rows = rows_of(folders / "out" / "results.csv")
+    assert [(row["set"], row["images"]) for row in rows] == [("toys", "4"), ("more", "3")]
+    assert "toys: 4 masks" in err
+    assert "more: 3 masks" in err
+
+
+@pytest.mark.parametrize("fill", ["empty", "full", "inverted"])
+def test_masks_that_look_wrong_are_warned_of(score, folders, fill):
+    for index in range(4):
+        mask = {"empty": 0 * G, "full": 0 * G + 255, "inverted": 255 - G}[fill]
+        write(folders / "toys" / "gt" / f"{index}.png", mask)
+    status, out, err = score(*TOYS, "--predictions", "A", "--protocol", "both")
+    assert status == 0, err
+    words = {
+        "empty": "4 of 4 masks have no salient pixel",
+        "full": "4 of 4 masks are all salient",
+        "inverted": "in 4 of 4 masks: are they inverted?",
+    }
+    assert f"warning: {words[fill]}" in err or words[fill] in err
+    if fill == "empty":
+        assert "0.0000" not in out
+        assert "–" in out
+
+
+def test_class_numbers_are_refused_until_the_salient_ones_are_named(score, folders):
+    for index in range(4):
+        mask = cv2.imread(str(folders / "toys" / "gt" / f"{index}.png"), 0)
+        write(folders / "classes" / f"{index}.png", np.where(mask > 128, 15, 3).astype(np.uint8))
+    flags = ("--masks=classes", "--predictions=A", "--output=out")
+    status, _, err = score(*flags)
+    assert status == 2
+    assert "0.png has 15 as its highest value: class numbers?" in err
+    status, _, err = score(*flags, "--config.data.salient=15")
+    assert status == 0, err
+    (classes,) = rows_of(folders / "out" / "results.csv")
+    assert score(*TOYS, "--predictions", "A")[0] == 0
+    (plain,) = rows_of(folders / "out" / "results.csv")
+    assert list(classes.values())[2:] == list(plain.values())[2:]
 
 
 def test_missing_and_surplus_maps_are_named(score, folders):

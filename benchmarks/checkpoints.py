@@ -2,7 +2,7 @@
 
     python -m benchmarks.checkpoints
 
-How long a save holds training up, how long it takes until all is on the disk, and how long a
+How long a save blocks training, how long it takes until all is on the disk, and how long a
 restore takes; the medians of five. The peer writes and reads the same bytes as one plain file.
 Half a minute on two cores.
 """
@@ -24,21 +24,20 @@ from benchmarks.ours import Ours
 from benchmarks.record import Row, device, record
 from class_jax.checkpoints import Checkpoints
 from class_jax.sharding import replicated_sharding
-from class_jax.training.loop import save
-from class_jax.training.state import TrainState, training_part
+from class_jax.training.state import TrainState, restore_latest, save_state
 
 TIMES = 5
 
 
 def seconds_of(run: Callable[[], object]) -> float:
-    """Seconds that one run takes."""
+    """Return the seconds that one run takes."""
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
 
 
 def plain(folder: Path, size: int) -> tuple[float, float]:
-    """Seconds to write as many bytes to the disk, and to read them."""
+    """Return the seconds to write `size` bytes to the disk, and to read them."""
     file, data = folder / "plain", np.random.default_rng(0).bytes(size)
 
     def write() -> None:
@@ -50,17 +49,17 @@ def plain(folder: Path, size: int) -> tuple[float, float]:
 
 
 def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, float]:
-    """Seconds that a save holds the loop up, until it is written, and of a restore."""
+    """Return the seconds that a save blocks, until it is written, and of a restore."""
     with Checkpoints(epath.Path(folder), writable=True) as checkpoints:
-        blocked = seconds_of(lambda: save(checkpoints, state, None))
+        blocked = seconds_of(lambda: save_state(checkpoints, state))
         written = blocked + seconds_of(checkpoints.wait)
     with Checkpoints(epath.Path(folder), writable=False) as checkpoints:
         restored = seconds_of(
             lambda: jax.block_until_ready(
-                checkpoints.restore(
-                    0,
-                    variables=state.variables,
-                    training=training_part(state),
+                restore_latest(
+                    checkpoints,
+                    ours.network,
+                    ours.optimizer,
                     sharding=replicated_sharding(ours.mesh),
                 )
             )
@@ -70,7 +69,7 @@ def once(ours: Ours, state: TrainState, folder: Path) -> tuple[float, float, flo
 
 def main() -> None:
     """Measure, and write the rows."""
-    logging.set_verbosity(logging.ERROR)  # orbax tells of its every file
+    logging.set_verbosity(logging.ERROR)  # orbax logs every file
     ours = Ours("float32")
     state, size = ours.state, sum(leaf.nbytes for leaf in jax.tree.leaves(ours.state))
     times, peers = [], []
@@ -81,14 +80,14 @@ def main() -> None:
             times.append(once(ours, state, folder / "checkpoints"))
             peers.append(plain(folder, size))
             shutil.rmtree(folder)
-    blocked, written, restored = (statistics.median(each) for each in zip(*times, strict=True))
-    write, read = (statistics.median(each) for each in zip(*peers, strict=True))
+    blocked, written, restored = (statistics.median(column) for column in zip(*times, strict=True))
+    write, read = (statistics.median(column) for column in zip(*peers, strict=True))
     title = f"checkpoint of {size / 2**20:.0f} MiB"
     rows = [
         Row(f"{title}: held up by a save", device(), "s", blocked),
         *(
-            Row(f"{title}: {what} (peer: a plain file)", device(), "s", mine, peer, peer / mine)
-            for what, mine, peer in (
+            Row(f"{title}: {name} (peer: a plain file)", device(), "s", mine, peer, peer / mine)
+            for name, mine, peer in (
                 ("until written", written, write),
                 ("restored", restored, read),
             )

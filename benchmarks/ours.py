@@ -5,9 +5,9 @@ import numpy as np
 
 from class_jax.losses import class_loss
 from class_jax.models.network import Variables, build_network
-from class_jax.sharding import mesh_over, put_batch, replicated_sharding
-from class_jax.training.optimizer import sgd
-from class_jax.training.state import initial_state
+from class_jax.sharding import make_mesh, put_batch, replicated_sharding
+from class_jax.training.optimizer import make_optimizer
+from class_jax.training.state import init_state
 from class_jax.training.step import make_train_step
 from configs import r50
 
@@ -51,15 +51,24 @@ class Ours:
 
     def __init__(self, dtype: str) -> None:
         """From `realistic` weights."""
-        self.network = build_network(r50.get_config().model, dtype=dtype)
+        config = r50.get_config()
+        self.network = build_network(config.model, dtype=dtype)
         self.variables = realistic(self.network.initialize(0))
-        rate = lambda step: RATE  # noqa: E731 - a schedule
-        self.optimizer = sgd(rate, rate, momentum=MOMENTUM, nesterov=False, weight_decay=DECAY)
-        self.mesh = mesh_over(jax.devices()[:1])
-        state = initial_state(self.variables, self.optimizer)
+        # Over so many steps the learning rate is the peer's, a constant.
+        config.train.update(
+            lr=RATE, lr_backbone=RATE, warmup=0.0, momentum=MOMENTUM, weight_decay=DECAY
+        )
+        self.optimizer, rates = make_optimizer(config.train, self.network, total_steps=10**9)
+        self.mesh = make_mesh(jax.devices()[:1])
+        state = init_state(self.variables, self.optimizer)
         self.state = jax.device_put(state, replicated_sharding(self.mesh))
         self.step = make_train_step(
-            self.network, self.optimizer, class_loss, lr=rate, lr_backbone=rate, mesh=self.mesh
+            self.network,
+            self.optimizer,
+            class_loss,
+            train=config.train,
+            rates=rates,
+            mesh=self.mesh,
         )
 
     def run(self, batch: dict[str, np.ndarray]) -> float:

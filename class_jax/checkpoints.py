@@ -1,12 +1,12 @@
 """Checkpoints of training runs; the only file that knows orbax.
 
-A checkpoint has two parts, so that prediction reads no optimiser state: "variables" (parameters
-and batch statistics) and "training" (step and optimiser). The latest and the best are kept.
+A checkpoint has two parts, so that prediction reads no optimizer state: "variables" (parameters
+and batch statistics) and "training" (step and optimizer). The latest and the best are kept.
 """
 
+import contextlib
 import shutil
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import jax
@@ -18,106 +18,126 @@ from orbax.checkpoint import checkpoint_managers
 from class_jax import parallel
 from class_jax.errors import UserError
 from class_jax.models.network import Variables
+from class_jax.text import shorten
 
 Tree = Any
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
-OVERHEAD = 5_000_000  # of a checkpoint over its arrays, bytes
-HOW_TO_GET_ONE = "train a network (--mode train), or convert the authors' (--mode convert)."
+OVERHEAD = 5_000_000  # bytes of a checkpoint beside its arrays
+HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 
 
 class Checkpoints:
-    """The checkpoints in one folder. A context manager: leaving it waits for pending writes."""
+    """The checkpoints in one folder. A context: leaving it waits for pending writes."""
 
     def __init__(self, folder: epath.Path, *, writable: bool) -> None:
-        """Open `folder` (absolute path): for a training run, which creates it, or for reading.
+        """Open `folder` (an absolute path): for a training run, which creates it, or for reading.
 
         Raises:
-          UserError: to be read, and not there.
+          UserError: it is opened for reading and does not exist.
         """
         if not writable and not folder.exists():
             raise UserError(f"{folder} does not exist: {HOW_TO_GET_ONE}")
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(1),
-                # Not `best_fn` with `max_to_keep`: that deletes the newest step where it is not
-                # the best, and a resumed run would start over from an old one.
+                # Not `best_fn` with `max_to_keep`: that deletes the newest step if it is not the
+                # best, and a resumed run would start over from an old one.
                 checkpoint_managers.BestN(
                     get_metric_fn=_rank, n=1, keep_checkpoints_without_metrics=False
                 ),
             ]
         )
-        # Scores are stored only where `best_fn` is given; the policy alone decides what is kept.
+        # Scores are stored only if `best_fn` is given; the policy alone decides what is kept.
         options = ocp.CheckpointManagerOptions(
             best_fn=_rank,
             preservation_policy=policy,
             create=writable,
-            # What a killed run had half-written; a reader must leave a living run's files alone.
+            # Half-written by a killed run; a reader must leave the files of a living run alone.
             cleanup_tmp_directories=writable,
             read_only=not writable,
         )
         self._folder = folder
+        self._writing = 0  # the step whose writing began last
         # Handlers are named so that the shapes in a checkpoint can be read before its values.
         handlers = {part: ocp.StandardCheckpointHandler() for part in ("variables", "training")}
         self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
     def __enter__(self) -> Self:
-        """Give the checkpoints themselves."""
+        """Return the checkpoints."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Wait for pending writes and release orbax's threads."""
-        self._manager.close()
+    def __exit__(self, *exception: object) -> None:
+        """Wait for pending writes and release orbax's threads; UserError if a write failed."""
+        with self._explain_failure():
+            self._manager.close()
 
     def steps(self) -> list[int]:
-        """Steps that have a checkpoint, ascending."""
+        """Return the steps that have a checkpoint, ascending."""
         return sorted(self._manager.all_steps())
 
     def scores(self) -> dict[int, dict[str, float]]:
-        """Validation scores by step, of those checkpoints that were validated."""
+        """Return validation scores by step, of the checkpoints that were validated."""
         found = {step: self._manager.metrics(step) for step in self.steps()}
         return {step: dict(scores) for step, scores in found.items() if scores}
 
     def save(
-        self, step: int, *, variables: Variables, training: Tree, scores: Mapping[str, float] | None
+        self, step: int, parts: Mapping[str, Tree], *, scores: Mapping[str, float] | None = None
     ) -> None:
         """Write a checkpoint in the background; one that exists already is left as it is.
 
         Raises:
-          UserError: the disk has no room for it; the checkpoints before it are kept.
+          UserError: it, or the one before, cannot be written; earlier checkpoints are kept.
         """
         if step in self.steps():
             return
-        parallel.run_on_all(lambda: self._check_room(step, (variables, training)))
-        parts = ocp.args.Composite(
-            variables=ocp.args.StandardSave(variables._asdict()),
-            training=ocp.args.StandardSave(training),
-        )
-        self._manager.save(step, args=parts, metrics=dict(scores) if scores else None)
-
-    def _check_room(self, step: int, state: Tree) -> None:
-        """Look before writing: orbax's threads answer a full disk with pages of tracebacks."""
-        if "://" in str(self._folder):
-            return  # buckets have no end
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD
-        free = shutil.disk_usage(self._folder).free
-        if free < needed:
-            raise UserError(
-                f"the checkpoint of step {step} needs {needed / 1e6:.0f} MB and the disk of "
-                f"{self._folder} has {free / 1e6:.0f} MB left: free some space, and the same "
-                "command goes on from the checkpoint before."
+        self.wait()
+        self._writing = step
+        parallel.run_on_all(lambda: self._check_room(parts))
+        args = {part: ocp.args.StandardSave(tree) for part, tree in parts.items()}
+        with self._explain_failure():
+            self._manager.save(
+                step, args=ocp.args.Composite(**args), metrics=dict(scores) if scores else None
             )
 
     def wait(self) -> None:
-        """Block until everything saved so far is on the disk; raises what the writing raised."""
-        self._manager.wait_until_finished()
+        """Block until everything saved so far is on the disk; UserError if a write failed."""
+        with self._explain_failure():
+            self._manager.wait_until_finished()
+
+    def _check_room(self, parts: Mapping[str, Tree]) -> None:
+        """Look before writing: orbax's threads answer a full disk with pages of tracebacks."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(parts)) + OVERHEAD
+        free = self._measure_free()
+        if free is not None and free < needed:
+            raise self._failure(f"it needs {needed / 1e6:.0f} MB")
+
+    @contextlib.contextmanager
+    def _explain_failure(self) -> Iterator[None]:
+        """Convert what orbax raises: a full disk reaches us as an error of many types."""
+        try:
+            yield
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise self._failure(shorten(reason, 200)) from error
+
+    def _failure(self, reason: str) -> UserError:
+        free = self._measure_free()
+        room = "" if free is None else f"; its disk has {free / 1e6:.0f} MB left"
+        return UserError(
+            f"the checkpoint of step {self._writing} cannot be written to {self._folder} "
+            f"({reason}){room}: free some space or mend the folder, and the same command goes on "
+            "from the checkpoint before."
+        )
+
+    def _measure_free(self) -> int | None:
+        """Return the free bytes of the folder's disk; None for a bucket, which has no end."""
+        with contextlib.suppress(OSError):
+            if "://" not in str(self._folder):
+                return shutil.disk_usage(self._folder).free
+        return None
 
     def find(self, which: str) -> tuple[int, str]:
-        """The step that "best", "latest" or a number stands for, and a remark for the user.
+        """Return the step that "best", "latest" or a number means, and a remark for the user.
 
         Raises:
           UserError: no checkpoint at all, or none of that step.
@@ -136,36 +156,32 @@ class Checkpoints:
         if which in map(str, steps):
             return int(which), "as asked"
         raise UserError(
-            f"--checkpoint={which} is neither best, latest nor one of the steps kept in "
-            f"{self._folder}: {', '.join(map(str, steps))}."
+            f"{which} is no checkpoint of {self._folder}: expected best, latest or one of its "
+            f"steps: {', '.join(map(str, steps))}."
         )
 
-    def stamp(self, step: int) -> str:
-        """Tells this checkpoint from any other, of the same step and folder too."""
+    def fingerprint(self, step: int) -> str:
+        """Return text that no other checkpoint has, not even one of the same step and folder."""
         return f"{self._folder} {step} {self._manager.metadata(step).commit_timestamp_nsecs}"
 
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
-        """Parameters and batch statistics of `step`, for a network with these shapes."""
-        return Variables(
-            **self._restore(step, {"variables": shapes._asdict()}, sharding)["variables"]
-        )
+        """Return parameters and batch statistics of `step`, for a network with these shapes."""
+        parts = self.restore(step, {"variables": shapes._asdict()}, sharding)
+        return Variables(**parts["variables"])
 
-    def restore(
-        self, step: int, *, variables: Variables, training: Tree, sharding: Sharding
-    ) -> tuple[Variables, Tree]:
-        """Everything of `step`, in the shapes of the given values (or of their placeholders)."""
-        wanted = {"variables": variables._asdict(), "training": training}
-        restored = self._restore(step, wanted, sharding)
-        return Variables(**restored["variables"]), restored["training"]
+    def restore(self, step: int, shapes: Mapping[str, Tree], sharding: Sharding) -> dict[str, Tree]:
+        """Return the parts of `step` that `shapes` names, in the shapes given there.
 
-    def _restore(self, step: int, wanted: dict[str, Tree], sharding: Sharding) -> dict[str, Tree]:
-        """Restore the parts named in `wanted`, each with the shapes given there."""
+        Raises:
+          UserError: the checkpoint is of another network, or cannot be read.
+        """
         parts = {
-            part: ocp.args.StandardRestore(_placed(tree, sharding)) for part, tree in wanted.items()
+            part: ocp.args.StandardRestore(_add_sharding(tree, sharding))
+            for part, tree in shapes.items()
         }
         try:
             metadata = self._manager.item_metadata(step)
-            for part, tree in wanted.items():
+            for part, tree in shapes.items():
                 self._check_shapes(step, tree, metadata[part].tree)
             return dict(self._manager.restore(step, args=ocp.args.Composite(**parts)).items())
         except UserError:
@@ -179,7 +195,7 @@ class Checkpoints:
 
     def _check_shapes(self, step: int, wanted: Tree, stored: Tree) -> None:
         """Compare before reading: orbax buries a mismatch under pages of other errors."""
-        ours, theirs = _shapes(wanted), _shapes(stored)
+        ours, theirs = _list_shapes(wanted), _list_shapes(stored)
         if ours == theirs:
             return
         names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
@@ -192,12 +208,12 @@ class Checkpoints:
 
 
 def _rank(scores: Mapping[str, float]) -> float:
-    """What "best" maximises."""
+    """Return the score that "best" maximizes."""
     return scores[BEST_BY]
 
 
-def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
-    """Name → shape of every array in a tree."""
+def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array in a tree by its name."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
@@ -205,8 +221,8 @@ def _shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _placed(tree: Tree, sharding: Sharding) -> Tree:
-    """Shapes, dtypes and the sharding that a restored tree shall have."""
+def _add_sharding(tree: Tree, sharding: Sharding) -> Tree:
+    """Return the shapes and dtypes of a tree, with the sharding that it is restored in."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
     )

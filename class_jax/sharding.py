@@ -1,6 +1,6 @@
 """One mesh over all devices: batches are sharded along it, the training state is replicated.
 
-Where several processes train together, each feeds the rows of a batch that lie on its devices.
+If several processes train together, each feeds the rows of a batch that lie on its devices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,45 +14,40 @@ from class_jax.errors import UserError
 BATCH_AXIS = "data"
 
 
-def make_mesh() -> Mesh:
-    """A mesh over every device of every process."""
-    return mesh_over(jax.devices())
-
-
-def local_mesh() -> Mesh:
-    """A mesh over this process's own devices."""
-    return mesh_over(jax.local_devices())
-
-
-def mesh_over(devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh over some devices, with the single axis "data"."""
-    # In the order given, that of the processes, so that each of them feeds successive rows;
-    # `jax.make_mesh` may choose another. The default axis type, Explicit, would ask every
-    # operation of the model to name its sharding.
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Return a mesh over `devices` (default: all, of every process) with one axis, "data"."""
+    # In the order of the processes, so that each feeds successive rows; `jax.make_mesh` may choose
+    # another. The default axis type, Explicit, would ask every operation to name its sharding.
+    devices = jax.devices() if devices is None else devices
     return Mesh(np.array(devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
 
 
+def local_mesh() -> Mesh:
+    """Return a mesh over this process's own devices."""
+    return make_mesh(jax.local_devices())
+
+
 def process_rows(batch_size: int, mesh: Mesh) -> range:
-    """The rows of a batch that lie on this process's devices, and that it feeds."""
+    """Return the rows of a global batch that lie on this process's devices."""
     places = [i for i, device in enumerate(mesh.devices) if device in mesh.local_devices]
-    rows = batch_size // mesh.size  # of each device
+    rows = batch_size // mesh.size  # of one device
     return range(rows * min(places), rows * (max(places) + 1))
 
 
 def replicated_sharding(mesh: Mesh) -> NamedSharding:
-    """Every device holds the whole array."""
+    """Return the sharding of an array that every device holds in full."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Each device holds its share of the first dimension."""
+    """Return the sharding of a batch: its first dimension is divided over the devices."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
 
 def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf: str) -> None:
-    """Raise UserError, naming the leaf, where devices times micro-batches do not divide a batch."""
+    """Raise UserError, naming `leaf`, unless devices times micro-batches divide the batch."""
     if batch_size % (mesh.size * micro_batches):
-        parts = f" in {micro_batches} micro-batches each" if micro_batches > 1 else ""
+        parts = f" in {micro_batches} micro-batches" if micro_batches > 1 else ""
         raise UserError(
             f"{leaf} = {batch_size} does not divide over {mesh.size} devices{parts}: "
             f"choose a multiple of {mesh.size * micro_batches}."
@@ -60,12 +55,12 @@ def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf
 
 
 def round_up_batch(batch_size: int, mesh: Mesh) -> int:
-    """The smallest multiple of the number of devices that is at least `batch_size`."""
+    """Return the smallest multiple of the number of devices that is at least `batch_size`."""
     return -(-batch_size // mesh.size) * mesh.size
 
 
 def put_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's share of a batch → global arrays, sharded over the devices."""
+    """Return a batch as global arrays on the devices, from the rows of this process."""
     sharding = batch_sharding(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, value)

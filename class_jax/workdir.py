@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where in it, its configuration, and its lock."""
+"""The folder of a run: its files, its configuration and its lock."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ CACHE = Path("~/.cache/class_jax")  # where workdirs in buckets keep what they w
 
 
 class Workdir:
-    """Names and files of one run.
+    """The names and files of one run.
 
     Configuration and checkpoints lie in `path`, which may be in a bucket (`gs://…`). Everything
     else is written to `local`, a folder of this machine: `path` itself, or for a bucket a folder of
@@ -26,14 +26,17 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """`path` may be relative; nothing is created."""
-        given = epath.Path(path)
-        self.is_remote = "://" in str(given)
+        """Name the files below `path`, which may be relative; nothing is created.
+
+        Raises:
+          UserError: `path` starts with `~name`, and there is no such user.
+        """
+        self.is_remote = "://" in str(path)
         # Absolute, because orbax refuses relative paths.
-        self.path = given if self.is_remote else given.expanduser().absolute()
+        self.path = epath.Path(path if self.is_remote else files.absolute(path))
         self.local = Path(self.path)
         if self.is_remote:
-            self.local = CACHE.expanduser() / str(given).replace("://", "/")
+            self.local = files.absolute(CACHE) / str(path).replace("://", "/")
         self.config_file = self.path / "config.json"
         self.examples_file = self.path / "examples.json"
         self.checkpoints = self.path / "checkpoints"
@@ -42,7 +45,7 @@ class Workdir:
         self.predictions = self.local / "predictions"
 
     def check(self) -> None:
-        """Raise UserError where the folder is not there and could not be made; makes nothing."""
+        """Raise UserError if the folder could not be written to; creates nothing."""
         if self.is_remote:
             self._check_bucket()
         folder = self.local
@@ -54,39 +57,41 @@ class Workdir:
     def _check_bucket(self) -> None:
         try:
             self.path.exists()
-        except Exception as error:  # of the bucket's library, or that there is none
+        except Exception as error:  # by the bucket's library, or because there is none
             raise UserError(
-                f"--workdir={self.path} cannot be reached ({error}): pip install gcsfs, sign in to "
-                "the cloud, and look at the bucket's name."
+                f"{self.path} cannot be reached ({error}): pip install gcsfs, sign in to the "
+                "cloud, and check the bucket's name."
             ) from error
 
     def fetch(self) -> None:
-        """Get the log of a run that another machine began; nothing to do for a local workdir."""
+        """Copy the log of a run that another machine began from the bucket, if it is in one."""
         if self.is_remote and not self.metrics_file.exists() and (self.path / METRICS).exists():
             (self.path / METRICS).copy(self.metrics_file)
 
     def publish(self) -> None:
-        """Copy logs beside the checkpoints; nothing to do for a local workdir."""
+        """Copy the logs to the bucket, if the workdir is in one."""
         if self.is_remote:
             for file in (self.metrics_file, *self.local.glob("events.out.tfevents.*")):
                 epath.Path(file).copy(self.path / file.name, overwrite=True)
 
     def create(self) -> None:
-        """Make the folder; UserError where it cannot be made or written to."""
+        """Create the folder; UserError if it cannot be created or written to."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.local.mkdir(parents=True, exist_ok=True)
-            probe = self.local / f".writable-{os.getpid()}"
-            probe.write_text("")
-            probe.unlink()
         except OSError as error:
             raise UserError(
-                f"{self.local} cannot be written to ({error.strerror}): choose another workdir."
+                f"{self.path} cannot be written to ({error.strerror}): choose another workdir."
             ) from error
+        self.check()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process alone; two trainings would overwrite each other."""
+        """Hold the run for this process alone: two trainings would overwrite each other.
+
+        Raises:
+          UserError: another process trains in it.
+        """
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(files.lock(self.local / ".lock", wait=False))
@@ -98,26 +103,30 @@ class Workdir:
             yield
 
     def save_config(self, config: ConfigDict) -> None:
-        """Write config.json whole or not at all."""
+        """Write config.json."""
         files.write_json(self.config_file, config.to_dict())
 
     def save_examples(self, names: Sequence[str]) -> None:
-        """Note which examples the run learns from."""
+        """Write a fingerprint of the examples that the run learns from."""
         files.write_json(self.examples_file, _fingerprint(names))
 
     def check_examples(self, names: Sequence[str]) -> None:
         """Raise UserError if the run learnt from other examples: their order would be another."""
         if not self.examples_file.exists():
             return
-        noted, found = json.loads(self.examples_file.read_text()), _fingerprint(names)
-        if noted != found:
+        saved, found = json.loads(self.examples_file.read_text()), _fingerprint(names)
+        if saved != found:
             raise UserError(
-                f"{self.path} holds a run on {noted['count']} other examples ({found['count']} "
+                f"{self.path} holds a run on {saved['count']} other examples ({found['count']} "
                 "were found now): restore them, or choose another workdir."
             )
 
     def load_config(self) -> ConfigDict | None:
-        """The saved configuration, or None where the folder holds none."""
+        """Return the saved configuration, or None if there is none.
+
+        Raises:
+          UserError: config.json is damaged, or the bucket cannot be reached.
+        """
         if self.is_remote:
             self._check_bucket()
         if not self.config_file.exists():
@@ -126,8 +135,8 @@ class Workdir:
             return ConfigDict(_with_tuples(json.loads(self.config_file.read_text())))
         except (ValueError, AttributeError, OSError) as error:
             raise UserError(
-                f"{self.config_file} is no configuration in JSON ({error}): restore it, or name "
-                "the recipe with --config."
+                f"{self.config_file} is no configuration in JSON ({error}): restore it, or name a "
+                "recipe."
             ) from error
 
 
@@ -136,7 +145,7 @@ def _fingerprint(names: Sequence[str]) -> dict[str, int]:
 
 
 def _with_tuples(value: object) -> object:
-    """Configurations hold tuples, which JSON stores as lists."""
+    """Turn JSON's lists back into the tuples that configurations hold."""
     if isinstance(value, dict):
         return {name: _with_tuples(item) for name, item in value.items()}
     return tuple(value) if isinstance(value, list) else value

@@ -7,14 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from class_jax.losses import class_loss
 from class_jax.models.classnet import Decoder
 from class_jax.models.network import Network
-from class_jax.sharding import mesh_over, replicated_sharding
-from class_jax.training.optimizer import sgd, triangle
-from class_jax.training.state import TrainState, initial_state
+from class_jax.sharding import make_mesh, replicated_sharding
+from class_jax.training.optimizer import make_optimizer
+from class_jax.training.state import TrainState, init_state
 from class_jax.training.step import TrainStep, make_train_step
+from configs import r50
 
 SMALL_MODEL = {
     "backbone": "resnet",
@@ -25,38 +27,46 @@ SMALL_MODEL = {
 
 
 def mesh_of(devices: int) -> Mesh:
-    """A mesh over the first few simulated devices."""
-    return mesh_over(jax.devices()[:devices])
+    """Return a mesh over the first few simulated devices."""
+    return make_mesh(jax.devices()[:devices])
+
+
+def train_section(**leaves: Any) -> ConfigDict:
+    """Return twelve steps of SGD with a short warm-up, as config.train describes them."""
+    train = r50.get_config().train
+    train.update(batch_size=8, total_steps=12, lr=0.05, lr_backbone=0.01, warmup=0.25)
+    train.update(log_every=1, validate_every=4, checkpoint_every=3)
+    train.update(leaves)
+    return train
 
 
 @dataclasses.dataclass
 class SmallRun:
-    """A network's step on a mesh, and a way to start."""
+    """A network's training step on a mesh, and a way to start."""
 
     network: Network
     mesh: Mesh
+    train: ConfigDict
     optimizer: Any
     step: TrainStep
 
     def start(self) -> TrainState:
-        """Step 0, on the mesh."""
-        state = initial_state(self.network.initialize(0), self.optimizer)
+        """Return step 0, on the mesh."""
+        variables = self.network.initialize(0)
+        state = init_state(variables, self.optimizer, ema=self.train.ema_decay > 0)
         return jax.device_put(state, replicated_sharding(self.mesh))
 
 
-def small_run(network: Network, mesh: Mesh) -> SmallRun:
-    """Twelve steps of SGD with a short warm-up."""
-    lr = triangle(0.05, total_steps=12, warmup=0.25)
-    lr_backbone = triangle(0.01, total_steps=12, warmup=0.25)
-    optimizer = sgd(lr, lr_backbone, momentum=0.9, nesterov=False, weight_decay=5e-4)
-    step = make_train_step(
-        network, optimizer, class_loss, lr=lr, lr_backbone=lr_backbone, mesh=mesh
-    )
-    return SmallRun(network, mesh, optimizer, step)
+def small_run(network: Network, mesh: Mesh, **leaves: Any) -> SmallRun:
+    """Return the run that `train_section(**leaves)` describes."""
+    train = train_section(**leaves)
+    optimizer, rates = make_optimizer(train, network, total_steps=train.total_steps)
+    step = make_train_step(network, optimizer, class_loss, train=train, rates=rates, mesh=mesh)
+    return SmallRun(network, mesh, train, optimizer, step)
 
 
 def batches(*, start: int = 0, size: int = 8, side: int = 64) -> Iterator[dict[str, np.ndarray]]:
-    """An endless stream of learnable batches (bright halves are salient), equal from any start."""
+    """Yield learnable batches (bright halves are salient) without end, equal from any start."""
     step = start
     while True:
         rng = np.random.default_rng(step)

@@ -1,5 +1,8 @@
-"""What is saved comes back; latest and best are kept; another network is refused in a sentence."""
+"""What is saved comes back; latest and best are kept; failures are told in a sentence."""
 
+import contextlib
+import dataclasses
+import resource
 from pathlib import Path
 
 import jax
@@ -11,8 +14,8 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
 from class_jax.sharding import replicated_sharding
-from class_jax.training.state import training_part
-from tests.small_run import SMALL_MODEL
+from class_jax.training.state import restore_latest, save_state
+from tests.small_run import SMALL_MODEL, small_run
 
 
 @pytest.fixture
@@ -20,64 +23,115 @@ def folder(tmp_path):
     return epath.Path(tmp_path / "checkpoints")
 
 
-def save(checkpoints, step, state, max_f=None):
+def save(checkpoints, step, max_f=None):
+    """Save a small state that no compression makes smaller, and wait until it is written."""
     scores = None if max_f is None else {"val_maxF": max_f, "val_mae": 0.1}
-    checkpoints.save(step, variables=state.variables, training=training_part(state), scores=scores)
+    values = np.random.default_rng(step).standard_normal(10_000, np.float32)
+    parts = {"variables": {"params": values}, "training": {"step": np.int32(step)}}
+    checkpoints.save(step, parts, scores=scores)
     checkpoints.wait()
 
 
-def test_everything_comes_back(folder, run_on_one):
-    state = run_on_one.start()
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_everything_comes_back(folder, small_network, one_device, ema_decay):
+    run = small_run(small_network, one_device, ema_decay=ema_decay)
+    state = dataclasses.replace(run.start(), step=jax.numpy.int32(3))
+    if ema_decay:
+        state = dataclasses.replace(state, ema=jax.tree.map(lambda x: x + 1, state.ema))
+    sharding = replicated_sharding(one_device)
     with Checkpoints(folder, writable=True) as checkpoints:
-        save(checkpoints, 3, state)
-        variables, training = checkpoints.restore(
-            3,
-            variables=state.variables,
-            training=training_part(state),
-            sharding=replicated_sharding(run_on_one.mesh),
+        save_state(checkpoints, state)
+        checkpoints.wait()
+        restored = restore_latest(
+            checkpoints, small_network, run.optimizer, ema=ema_decay > 0, sharding=sharding
         )
-    jax.tree.map(np.testing.assert_array_equal, variables, state.variables)
-    jax.tree.map(np.testing.assert_array_equal, training, training_part(state))
-    assert jax.tree.structure(training) == jax.tree.structure(training_part(state))
+        evaluated = checkpoints.restore_variables(3, small_network.shapes, sharding)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    jax.tree.map(np.testing.assert_array_equal, evaluated, state.eval_variables)
 
 
-def test_latest_and_best_are_kept_and_found(folder, run_on_one):
-    state = run_on_one.start()
+def test_latest_and_best_are_kept_and_found(folder):
     with Checkpoints(folder, writable=True) as checkpoints:
         for step, max_f in ((1, 0.5), (2, 0.9), (3, None), (4, 0.7), (5, None)):
-            save(checkpoints, step, state, max_f)
+            save(checkpoints, step, max_f)
     with Checkpoints(folder, writable=False) as checkpoints:
         assert checkpoints.steps() == [2, 5]
         assert checkpoints.find("latest")[0] == 5
         assert checkpoints.find("best") == (2, "best, val_maxF 0.9000")
         assert checkpoints.find("5")[0] == 5
-        with pytest.raises(UserError, match=r"steps kept in .*: 2, 5"):
+        with pytest.raises(UserError, match=r"3 is no checkpoint of .*: 2, 5"):
             checkpoints.find("3")
 
 
-def test_best_is_the_latest_where_nothing_was_validated(folder, run_on_one):
+def test_best_is_the_latest_where_nothing_was_validated(folder):
     with Checkpoints(folder, writable=True) as checkpoints:
-        save(checkpoints, 7, run_on_one.start())
+        save(checkpoints, 7)
         assert checkpoints.find("best") == (7, "latest, as nothing was validated")
 
 
-def test_a_full_disk_is_seen_before_writing(folder, run_on_one, monkeypatch):
-    state = run_on_one.start()
+def test_two_checkpoints_of_one_step_have_different_fingerprints(folder):
+    found = []
+    for _ in range(2):
+        with Checkpoints(folder, writable=True) as checkpoints:
+            save(checkpoints, 1)
+            found += [checkpoints.fingerprint(1), checkpoints.fingerprint(1)]
+        folder.rmtree()
+    assert found[0] == found[1]
+    assert found[1] != found[2]
+
+
+def test_a_checkpoint_larger_than_the_disk_is_refused_before_it_is_written(folder):
     with Checkpoints(folder, writable=True) as checkpoints:
-        save(checkpoints, 1, state)
-        left = type("Usage", (), {"free": 1000})
-        monkeypatch.setattr("class_jax.checkpoints.shutil.disk_usage", lambda _: left)
-        with pytest.raises(UserError, match=r"step 2 needs 5 MB and the disk of .* has 0 MB left"):
-            save(checkpoints, 2, state)
+        save(checkpoints, 1)
+        huge = np.broadcast_to(np.float32(0), 2**50)  # takes no memory
+        with pytest.raises(UserError, match=r"step 2 .* \(it needs \d+ MB\); its disk has \d+ MB"):
+            checkpoints.save(2, {"variables": {"w": huge}, "training": {"step": np.int32(2)}})
         assert checkpoints.steps() == [1]
+
+
+@contextlib.contextmanager
+def files_limited_to(size):
+    """A stand-in for a disk that fills up while files are written."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_fills_up_during_a_save_is_told_with_step_and_folder(folder):
+    expected = r"the checkpoint of step 2 cannot be written to .*checkpoints \(.+\); its disk has"
+    with Checkpoints(folder, writable=True) as checkpoints:
+        save(checkpoints, 1)
+        with files_limited_to(10_000), pytest.raises(UserError, match=expected) as failure:
+            save(checkpoints, 2)
+    assert failure.value.__cause__ is not None
+    assert "goes on from the checkpoint before" in str(failure.value)
+    with Checkpoints(folder, writable=True) as checkpoints:
+        assert checkpoints.steps() == [1]
+        save(checkpoints, 2)
+        assert checkpoints.steps() == [2]
+
+
+def test_a_write_that_fails_in_the_background_is_told_when_the_folder_is_closed(folder):
+    values = np.random.default_rng(0).standard_normal(10_000, np.float32)
+    with (
+        files_limited_to(10_000),
+        pytest.raises(UserError, match="step 2 cannot be written"),
+        Checkpoints(folder, writable=True) as checkpoints,
+    ):
+        checkpoints.save(2, {"variables": {"w": values}, "training": {"step": np.int32(2)}})
 
 
 def test_another_network_is_named(folder, run_on_one):
     other = build_network({**SMALL_MODEL, "features": 16}, dtype="float32")
     with Checkpoints(folder, writable=True) as checkpoints:
-        save(checkpoints, 1, run_on_one.start())
+        save_state(checkpoints, run_on_one.start())
+        checkpoints.wait()
         with pytest.raises(UserError, match=r"another network: \d+ arrays differ"):
-            checkpoints.restore_variables(1, other.shapes, replicated_sharding(run_on_one.mesh))
+            checkpoints.restore_variables(0, other.shapes, replicated_sharding(run_on_one.mesh))
 
 
 def test_reading_creates_nothing(folder):
@@ -95,13 +149,13 @@ def test_reading_creates_nothing(folder):
 def test_a_damaged_checkpoint_is_named(folder, run_on_one):
     state = run_on_one.start()
     with Checkpoints(folder, writable=True) as checkpoints:
-        save(checkpoints, 1, state)
-    for file in Path(folder, "1", "variables").rglob("*"):
+        save_state(checkpoints, state)
+    for file in Path(folder, "0", "variables").rglob("*"):
         if file.is_file() and file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:100])
     shapes = run_on_one.network.shapes
     with (
         Checkpoints(folder, writable=False) as checkpoints,
-        pytest.raises(UserError, match=r"checkpoints/1 cannot be read"),
+        pytest.raises(UserError, match=r"checkpoints/0 cannot be read"),
     ):
-        checkpoints.restore_variables(1, shapes, replicated_sharding(run_on_one.mesh))
+        checkpoints.restore_variables(0, shapes, replicated_sharding(run_on_one.mesh))

@@ -26,7 +26,7 @@ ALLOWED = {
     "models": set(),
     "weights": {"models"},
     "checkpoints": {"models", "parallel"},
-    "training": {"models", "losses", "sharding", "checkpoints", "parallel", "files"},
+    "training": {"models", "losses", "data", "sharding", "checkpoints", "parallel", "files"},
     "evaluation": {"data", "files"},
     "inference": {"models", "data", "sharding", "checkpoints", "workdir", "files"},
     "modes": {

@@ -30,6 +30,16 @@ def test_relative_paths_become_absolute(tmp_path, monkeypatch):
     assert Workdir("runs/").path == tmp_path / "runs"
 
 
+def test_a_workdir_of_a_user_that_there_is_not():
+    with pytest.raises(UserError, match=r"~nobody-of-this-name.*no such user"):
+        Workdir("~nobody-of-this-name/run")
+
+
+def test_checking_a_workdir_creates_nothing(tmp_path):
+    Workdir(tmp_path / "a" / "b").check()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bucket_holds_the_logs_of_whichever_machine_trained(tmp_path, monkeypatch):
     # A folder stands for the bucket; what is copied when is the same.
     monkeypatch.setattr("class_jax.workdir.CACHE", tmp_path / "cache")
@@ -67,7 +77,7 @@ def test_a_bucket_that_cannot_be_reached(monkeypatch):
 
     workdir = Workdir("gs://bucket/run")
     monkeypatch.setattr(type(workdir.path), "exists", refuse)
-    with pytest.raises(UserError, match=r"--workdir=gs://bucket/run cannot be reached .*gcsfs"):
+    with pytest.raises(UserError, match=r"^gs://bucket/run cannot be reached .*gcsfs"):
         workdir.check()
 
 

@@ -106,7 +106,7 @@ class Predictor:
             variables = checkpoints.restore_variables(
                 step, network.shapes, replicated_sharding(mesh)
             )
-            stamp = f"{checkpoints.stamp(step)} {config.eval.image_size} {config.eval.dtype}"
+            stamp = f"{checkpoints.fingerprint(step)} {config.eval.image_size} {config.eval.dtype}"
         return cls(
             network,
             variables,

@@ -9,9 +9,8 @@ from class_jax.checkpoints import Checkpoints
 from class_jax.config import load_recipe
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
-from class_jax.modes.train import make_optimizer
-from class_jax.training.loop import save
-from class_jax.training.state import TrainState, initial_state
+from class_jax.training.optimizer import make_optimizer
+from class_jax.training.state import TrainState, init_state, save_state
 from class_jax.weights.load import load_released
 from class_jax.workdir import Workdir
 
@@ -38,8 +37,10 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     _check_network(config)
     network = build_network(config.model, dtype="float32")
     variables = load_released(source, network)
-    optimizer, _ = make_optimizer(config, total_steps=1)  # for the shapes of its state
-    state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
+    optimizer, _ = make_optimizer(
+        config.train, network, total_steps=1
+    )  # for the shapes of its state
+    state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
         _write(config, workdir, state)
@@ -63,8 +64,7 @@ def _write(config: ConfigDict, workdir: Workdir, state: TrainState) -> None:
     """Checkpoint and configuration, or neither."""
     try:
         with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
-            save(checkpoints, state, None)
-            checkpoints.wait()
+            save_state(checkpoints, state)
         workdir.save_config(config)
     except BaseException:
         workdir.checkpoints.rmtree(missing_ok=True)

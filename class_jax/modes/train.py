@@ -3,10 +3,10 @@
 import argparse
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -14,52 +14,36 @@ from ml_collections import ConfigDict
 from class_jax import parallel
 from class_jax.checkpoints import Checkpoints
 from class_jax.config import check_resumable
-from class_jax.data.feed import TrainingStream, eval_batches, train_batches
-from class_jax.data.montage import montage
+from class_jax.data.feed import Batch, TrainingStream, train_batches
 from class_jax.data.sources import Source
-from class_jax.errors import UserError
 from class_jax.losses import class_loss
-from class_jax.models.network import Network, Variables, build_network
-from class_jax.modes.announce import announce
+from class_jax.models.network import Network, build_network
 from class_jax.modes.eval import evaluate
-from class_jax.sharding import (
-    check_divisible,
-    make_mesh,
-    process_rows,
-    put_batch,
-    replicated_sharding,
-    round_up_batch,
-)
+from class_jax.sharding import check_divisible, make_mesh, process_rows, replicated_sharding
 from class_jax.training.interrupts import Interrupted
-from class_jax.training.loop import NonFiniteError, Plan, train
-from class_jax.training.optimizer import Schedule, sgd, triangle
-from class_jax.training.state import (
-    TrainState,
-    initial_state,
-    restored_state,
-    training_part,
-)
+from class_jax.training.loop import count_steps, train_network
+from class_jax.training.optimizer import make_optimizer
+from class_jax.training.progress import NonFiniteError
+from class_jax.training.state import TrainState, init_state, restore_latest
 from class_jax.training.step import make_train_step
-from class_jax.training.summaries import NoSummaries, Summaries
-from class_jax.training.validation import make_validation_step, validate
+from class_jax.training.summaries import Summaries
+from class_jax.training.validation import make_validation
 from class_jax.weights.load import load_encoder
 from class_jax.workdir import Workdir
 from datasets.inputs import TrainingSources, training_sources
 
-MOST_STEPS = 2**31 - 1  # the step is an int32
-PICTURES = 8  # validation images in TensorBoard's montage
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     """Train `config` in `workdir`; return the exit status."""
-    skip_broken = flags.skip_broken
     mesh = make_mesh()
     check_divisible(
         config.train.batch_size, mesh, config.train.accumulate, leaf="config.train.batch_size"
     )
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         sources = parallel.run_on_first(
-            lambda: _secured(config, workdir, held, skip_broken=skip_broken)
+            lambda: _prepare(config, workdir, stack, skip_broken=flags.skip_broken)
         )
         parallel.check_shared(workdir.path)
         try:
@@ -75,139 +59,98 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     return 0
 
 
-def _secured(
-    config: ConfigDict, workdir: Workdir, held: contextlib.ExitStack, *, skip_broken: bool
+def _prepare(
+    config: ConfigDict, workdir: Workdir, stack: contextlib.ExitStack, *, skip_broken: bool
 ) -> TrainingSources:
-    """What the run learns from, and the workdir for it alone as long as `held` is entered."""
+    """Open the data, create the workdir, and lock it until `stack` is left."""
     workdir.check()  # before hours of downloading
     sources = training_sources(config, skip_broken=skip_broken)
     workdir.create()
-    held.enter_context(workdir.lock())
+    stack.enter_context(workdir.lock())
     return sources
 
 
-def total_steps(config: ConfigDict, examples: int) -> int:
-    """Steps of the whole run: `train.total_steps`, or else enough for `train.epochs` epochs."""
-    steps = config.train.total_steps
-    if steps == 0:
-        steps = -(-config.train.epochs * examples // config.train.batch_size)  # rounded up
-    if steps > MOST_STEPS:
-        raise UserError(f"{steps} steps are too many: {MOST_STEPS} can be counted.")
-    return steps
-
-
 def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh: Mesh) -> None:
-    """Build everything that the loop needs, find out where to start, and run the loop."""
+    """Start or resume the run, and train it to its end."""
     network = build_network(config.model, dtype=config.model.dtype)
-    plan = _plan(config, sources)
-    optimizer, rates = make_optimizer(config, total_steps=plan.total_steps)
-    loss = functools.partial(
-        class_loss, losses=config.train.losses, multi_stage=config.train.multi_stage
-    )
+    train = config.train.copy_and_resolve_references()  # what is saved keeps the epochs
+    train.total_steps = count_steps(train, len(sources.train))
+    optimizer, rates = make_optimizer(train, network, total_steps=train.total_steps)
+    loss = functools.partial(class_loss, losses=train.losses, multi_stage=train.multi_stage)
+    validate = None
+    if sources.held_out:
+        validate = make_validation(network, sources.held_out, settings=config.eval, mesh=mesh)
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
         resumed = bool(checkpoints.steps())
-        variables = parallel.run_on_all(
-            lambda: _first_values(config, workdir, network, sources.train, checkpoints)
-        )
-        state = initial_state(variables, optimizer, ema=config.train.ema_decay > 0)
-        state = jax.device_put(state, replicated_sharding(mesh))
-        state = _resumed(state, checkpoints, mesh)
+        parallel.run_on_all(lambda: _check_resumable(config, workdir, sources.train, checkpoints))
+        state = _load_state(config, network, optimizer, checkpoints, mesh)
         start = int(state.step)
-        # Only now: a mistake until here leaves all as it was.
-        parallel.run_on_first(lambda: _write_down(config, workdir, sources.train))
-        announce(config, network, sources, plan, start, resumed=resumed)
-        if start >= plan.total_steps:
+        # Only now: until here a user's mistake leaves the workdir as it was.
+        parallel.run_on_first(lambda: _write_settings(config, workdir, sources.train))
+        encoder = f"encoder from {config.model.pretrained or 'random values'}"
+        weights = f"checkpoint of step {start}" if resumed else encoder
+        _announce(config, network, sources, weights, start=start, total_steps=train.total_steps)
+        if start >= train.total_steps:
             return
         with (
-            _summaries(workdir, start) as summaries,
-            train_batches(
-                _stream(config, sources.train, mesh),
-                start_step=start,
-                num_workers=config.data.workers,
-            ) as batches,
+            Summaries(workdir.metrics_file, start_step=start, publish=workdir.publish) as summaries,
+            _open_batches(config, sources.train, mesh, start=start) as batches,
         ):
-            train(
+            train_network(
                 state,
                 batches,
+                train=train,
                 train_step=make_train_step(
-                    network,
-                    optimizer,
-                    loss,
-                    **rates,
-                    mesh=mesh,
-                    accumulate=config.train.accumulate,
-                    ema_decay=config.train.ema_decay,
+                    network, optimizer, loss, train=train, rates=rates, mesh=mesh
                 ),
-                validate=_validation(config, network, sources.held_out, mesh),
-                plan=plan,
+                validate=validate,
                 checkpoints=checkpoints,
                 summaries=summaries,
                 mesh=mesh,
             )
 
 
-def _first_values(
-    config: ConfigDict,
-    workdir: Workdir,
-    network: Network,
-    source: Source,
-    checkpoints: Checkpoints,
-) -> Variables:
-    """What the network starts from, and a checkpoint replaces.
-
-    Raises:
-      UserError: this would not go on with what the workdir holds, or weights do not fit.
-    """
-    _check_resumable(config, workdir, source, checkpoints)
-    variables = network.initialize(config.seed)
-    if config.model.pretrained and not checkpoints.steps():
-        variables = load_encoder(config.model.pretrained, network, variables)
-    return variables
-
-
-def _write_down(config: ConfigDict, workdir: Workdir, source: Source) -> None:
-    """Note what runs here."""
-    workdir.save_config(config)
-    workdir.save_examples(source.names)
-    workdir.fetch()
-
-
-def _summaries(workdir: Workdir, start: int) -> Summaries:
-    """The first process's logs; what the others log, which would be the same, goes nowhere."""
-    if not parallel.is_first():
-        return NoSummaries()
-    return Summaries(workdir.local, workdir.metrics_file, start_step=start, copy=workdir.publish)
-
-
 def _check_resumable(
     config: ConfigDict, workdir: Workdir, source: Source, checkpoints: Checkpoints
 ) -> None:
-    """Raise UserError where this would not go on with what the workdir holds."""
-    steps = checkpoints.steps()
-    trained = bool(steps) and steps != [0]  # a converted checkpoint is of step 0
+    """Raise UserError if this run would not go on with what the workdir holds."""
+    trained = any(checkpoints.steps())  # a converted checkpoint is of step 0
     check_resumable(config, workdir, trained=trained)
     if trained:
         workdir.check_examples(source.names)
 
 
-def make_optimizer(
-    config: ConfigDict, *, total_steps: int
-) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
-    """The configured optimiser, and its learning rates `lr` and `lr_backbone` for logging."""
-    rate = functools.partial(triangle, total_steps=total_steps, warmup=config.train.warmup)
-    rates = {"lr": rate(config.train.lr), "lr_backbone": rate(config.train.lr_backbone)}
-    optimizer = sgd(
-        **rates,
-        momentum=config.train.momentum,
-        nesterov=config.train.nesterov,
-        weight_decay=config.train.weight_decay,
-        freeze_stem=config.train.freeze_stem,
-    )
-    return optimizer, rates
+def _load_state(
+    config: ConfigDict,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    checkpoints: Checkpoints,
+    mesh: Mesh,
+) -> TrainState:
+    """Return the latest checkpoint's state, or a new one with the configured encoder."""
+    ema, sharding = config.train.ema_decay > 0, replicated_sharding(mesh)
+    if checkpoints.steps():
+        return restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
+    variables = network.initialize(config.seed)
+    if config.model.pretrained:
+        variables = parallel.run_on_all(
+            lambda: load_encoder(config.model.pretrained, network, variables)
+        )
+    return jax.device_put(init_state(variables, optimizer, ema=ema), sharding)
 
 
-def _stream(config: ConfigDict, source: Source, mesh: Mesh) -> TrainingStream:
-    return TrainingStream(
+def _write_settings(config: ConfigDict, workdir: Workdir, source: Source) -> None:
+    """Write what a resumed run must share with this one, and get the log so far."""
+    workdir.save_config(config)
+    workdir.save_examples(source.names)
+    workdir.fetch()
+
+
+def _open_batches(
+    config: ConfigDict, source: Source, mesh: Mesh, *, start: int
+) -> contextlib.AbstractContextManager[Iterator[Batch]]:
+    """Open the stream of this process's batches, from batch `start` on."""
+    stream = TrainingStream(
         source,
         batch_size=config.train.batch_size,
         rows=process_rows(config.train.batch_size, mesh),
@@ -215,52 +158,37 @@ def _stream(config: ConfigDict, source: Source, mesh: Mesh) -> TrainingStream:
         crop=config.data.crop,
         seed=config.seed,
     )
+    return train_batches(stream, start_step=start, num_workers=config.data.workers)
 
 
-def _plan(config: ConfigDict, sources: TrainingSources) -> Plan:
-    return Plan(
-        total_steps=total_steps(config, len(sources.train)),
-        batch_size=config.train.batch_size,
-        log_every=config.train.log_every,
-        validate_every=config.train.validate_every if sources.held_out else 0,
-        checkpoint_every=config.train.checkpoint_every,
-    )
-
-
-def _resumed(state: TrainState, checkpoints: Checkpoints, mesh: Mesh) -> TrainState:
-    """The latest checkpoint's state, or `state` where there is none yet."""
-    steps = checkpoints.steps()
-    if not steps:
-        return state
-    variables, training = checkpoints.restore(
-        steps[-1],
-        variables=state.eval_variables,
-        training=training_part(state),
-        sharding=replicated_sharding(mesh),
-    )
-    return restored_state(variables, training)
-
-
-def _validation(
-    config: ConfigDict, network: Network, held_out: Source | None, mesh: Mesh
-) -> Callable[[TrainState], tuple[dict[str, float], np.ndarray]]:
-    """What the loop calls to validate a state: scores, and a montage of the first images."""
-    step = make_validation_step(network, mesh)
-    batch_size = round_up_batch(config.eval.batch_size, mesh)
-    own = process_rows(batch_size, mesh)
-
-    def batches() -> Iterator[dict[str, np.ndarray]]:
-        assert held_out is not None, "the plan validates only where something is held out"
-        return eval_batches(held_out, batch_size=batch_size, size=config.eval.image_size, rows=own)
-
-    def run_validation(state: TrainState) -> tuple[dict[str, float], np.ndarray]:
-        scores = validate(step, state.eval_variables, batches(), mesh)
-        first = next(batches())
-        _, maps = step(state.eval_variables, put_batch(first, mesh))
-        levels = np.rint(np.asarray(maps) * 255).astype(np.uint8)[own.start : own.stop]
-        rows = list(zip(first["image"], first["mask"], levels, strict=True))
-        # The first process, which logs them, has rows of images; others may have none but padding.
-        shown = max(1, min(PICTURES, int(first["valid"].sum())))
-        return scores, montage(rows[:shown])
-
-    return run_validation
+def _announce(
+    config: ConfigDict,
+    network: Network,
+    sources: TrainingSources,
+    weights: str,
+    *,
+    start: int,
+    total_steps: int,
+) -> None:
+    """Log what is about to happen: devices, parameters, examples, where the run starts."""
+    devices, processes = jax.devices(), parallel.process_count()
+    spread = f", in {processes} processes" if processes > 1 else ""
+    held_out = len(sources.held_out) if sources.held_out else 0
+    lines = [
+        f"devices: {len(devices)} × {devices[0].device_kind}{spread}",
+        f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
+        f"weights: {weights}",
+        f"examples: {len(sources.train)} to train on, {held_out} held out",
+        f"starting at step {start} of {total_steps}"
+        if start < total_steps
+        else f"the run is complete: step {start} of {total_steps}",
+    ]
+    if jax.default_backend() == "gpu":  # elsewhere a resumed run equals one that never stopped
+        exact = DETERMINISTIC in os.environ.get("XLA_FLAGS", "")
+        lines.append(
+            "a resumed run equals one that never stopped, bit for bit"
+            if exact
+            else "a resumed run equals one that never stopped but for rounding "
+            f"(XLA_FLAGS={DETERMINISTIC}: bit for bit, and slower)"
+        )
+    parallel.log("\n".join(lines))

@@ -1,7 +1,7 @@
-"""Stopping a run politely: the first Ctrl-C or SIGTERM asks, the second insists."""
+"""Stop a run politely: the first Ctrl-C or SIGTERM saves and stops, the second ends it at once."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import jax
@@ -14,23 +14,26 @@ from class_jax.sharding import batch_sharding, replicated_sharding
 
 
 class Interrupted(Exception):  # noqa: N818 - it is an event, not an error
-    """The run was asked to stop and has saved its state; `signal` says by what."""
+    """The run was stopped by a signal and has saved its state."""
 
-    def __init__(self, message: str, *, signal_number: int) -> None:
-        """`message` for the user; `signal_number` decides the exit status."""
-        super().__init__(message)
+    def __init__(self, step: int, *, total_steps: int, signal_number: int) -> None:
+        """Store the signal, which decides the exit status."""
+        super().__init__(
+            f"stopped at step {step} of {total_steps} and saved: the same command goes on from "
+            "there."
+        )
         self.signal_number = signal_number
 
 
 class StopRequest:
-    """While this context is entered, remembers a first SIGINT or SIGTERM in `signal_number`."""
+    """A context that remembers the first SIGINT or SIGTERM in `signal_number`."""
 
     def __init__(self, mesh: Mesh) -> None:
-        """No signal yet; `mesh`: the devices of all processes."""
+        """Prepare to poll all processes, whose devices are those of `mesh`."""
         self.signal_number: int | None = None
         self._mesh = mesh
         self._pending: jax.Array | None = None
-        self._highest = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
+        self._max = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
 
     def __enter__(self) -> Self:
         """Take over both signals."""
@@ -40,31 +43,26 @@ class StopRequest:
         }
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Give both signals back."""
+    def __exit__(self, *exception: object) -> None:
+        """Restore the handlers of both signals."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def agreed(self) -> int | None:
-        """The signal that any of the processes got: the same answer in all, for a step of all.
+    def poll(self) -> int | None:
+        """Return the signal that any process has received: at one step the same in all.
 
-        With several processes the answer is that of the call before, so that none waits for the
-        others: they are asked by a computation on the devices, between two steps.
+        With several processes this is the answer to the previous call, so that none waits for the
+        others: they exchange it on the devices, between two steps.
         """
         if parallel.process_count() == 1:
             return self.signal_number
-        before = self._pending
+        previous = self._pending
         own = np.full(len(self._mesh.local_devices), self.signal_number or 0, np.int32)
         everyone = jax.make_array_from_process_local_data(batch_sharding(self._mesh), own)
-        self._pending = self._highest(everyone)
-        return (int(before) or None) if before is not None else None
+        self._pending = self._max(everyone)
+        return (int(previous) or None) if previous is not None else None
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None:  # the second time: at once
+        if self.signal_number is not None:  # the second signal
             raise KeyboardInterrupt
         self.signal_number = number

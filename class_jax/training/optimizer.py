@@ -1,13 +1,34 @@
 """SGD as the paper uses it (§4.1): two learning rates, warm-up, linear decay."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
+
+from class_jax.models.network import Network
 
 Schedule = Callable[[jax.Array], jax.Array]
+
+
+def make_optimizer(
+    train: ConfigDict, network: Network, *, total_steps: int
+) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
+    """Return the configured optimizer, and its learning rates `lr` and `lr_backbone`."""
+    del network
+    rate = functools.partial(triangle, total_steps=total_steps, warmup=train.warmup)
+    rates = {"lr": rate(train.lr), "lr_backbone": rate(train.lr_backbone)}
+    optimizer = sgd(
+        **rates,
+        momentum=train.momentum,
+        nesterov=train.nesterov,
+        weight_decay=train.weight_decay,
+        freeze_stem=train.freeze_stem,
+    )
+    return optimizer, rates
 
 
 def triangle(peak: float, *, total_steps: int, warmup: float) -> Schedule:

@@ -1,52 +1,78 @@
-"""The training state: everything a step reads and writes."""
+"""The training state: everything a step reads and writes, and its two parts in a checkpoint."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Sharding
 
-from class_jax.models.network import Tree, Variables
+from class_jax.checkpoints import Checkpoints
+from class_jax.models.network import Network, Tree, Variables
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Frozen pytree; the data position and all randomness follow from `step`."""
+    """A frozen pytree; the data position and all randomness follow from `step`."""
 
     step: jax.Array  # int32 scalar: updates done so far
     variables: Variables
     opt_state: Any
-    ema: Tree = None  # moving average of the parameters, where one is kept
+    ema: Tree = None  # moving average of the parameters, if one is kept
 
     @property
     def eval_variables(self) -> Variables:
-        """What is validated, saved for prediction, and called best."""
+        """Return the variables that are validated and that predict."""
         return self.variables if self.ema is None else self.variables._replace(params=self.ema)
 
 
-def initial_state(
+def init_state(
     variables: Variables, optimizer: optax.GradientTransformation, *, ema: bool = False
 ) -> TrainState:
-    """Step 0 of a training run that starts from `variables`; `ema`: keep a moving average."""
+    """Return step 0 of a run that starts from `variables`; `ema`: keep a moving average."""
     variables = jax.tree.map(jnp.asarray, variables)
-    # A copy, because the step is given each buffer of the state to write to, and once.
+    # A copy, because the step writes to the state's buffers, and to each only once.
     average = jax.tree.map(jnp.copy, variables.params) if ema else None
     return TrainState(
         jnp.zeros((), jnp.int32), variables, optimizer.init(variables.params), average
     )
 
 
-def training_part(state: TrainState) -> dict[str, Any]:
-    """What a checkpoint holds beside the variables that are evaluated."""
-    part = {"step": state.step, "opt_state": state.opt_state}
-    return part if state.ema is None else {**part, "params": state.variables.params}
+def save_state(
+    checkpoints: Checkpoints, state: TrainState, scores: Mapping[str, float] | None = None
+) -> None:
+    """Save the state with its validation scores, in the background."""
+    checkpoints.save(int(state.step), _split(state), scores=scores)
 
 
-def restored_state(evaluated: Variables, training: dict[str, Any]) -> TrainState:
-    """The state of a checkpoint's two parts."""
-    if "params" not in training:
-        return TrainState(training["step"], evaluated, training["opt_state"])
-    variables = evaluated._replace(params=training["params"])
-    return TrainState(training["step"], variables, training["opt_state"], evaluated.params)
+def restore_latest(
+    checkpoints: Checkpoints,
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    *,
+    ema: bool = False,
+    sharding: Sharding,
+) -> TrainState:
+    """Return the state of the latest checkpoint.
+
+    Raises:
+      UserError: it is of another network, or cannot be read.
+    """
+    shapes = jax.eval_shape(lambda values: init_state(values, optimizer, ema=ema), network.shapes)
+    parts = checkpoints.restore(checkpoints.steps()[-1], _split(shapes), sharding)
+    variables, training = Variables(**parts["variables"]), parts["training"]
+    average = variables.params if ema else None
+    if ema:
+        variables = variables._replace(params=training["params"])
+    return TrainState(training["step"], variables, training["opt_state"], average)
+
+
+def _split(state: TrainState) -> dict[str, Tree]:
+    """Split a state into what predicts and what only training needs."""
+    training = {"step": state.step, "opt_state": state.opt_state}
+    if state.ema is not None:
+        training["params"] = state.variables.params
+    return {"variables": state.eval_variables._asdict(), "training": training}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from class_jax.models.network import Network, Tree, Variables
 from class_jax.sharding import BATCH_AXIS, batch_sharding, replicated_sharding
@@ -13,7 +14,7 @@ from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
-LossOfLogits = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
+Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
 Batch = Mapping[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Gradient = Callable[[Variables, Batch], tuple[Tree, Tree, Metrics]]
@@ -22,43 +23,42 @@ Gradient = Callable[[Variables, Batch], tuple[Tree, Tree, Metrics]]
 def make_train_step(
     network: Network,
     optimizer: optax.GradientTransformation,
-    loss_of_logits: LossOfLogits,
+    loss: Loss,
     *,
-    lr: Schedule,
-    lr_backbone: Schedule,
+    train: ConfigDict,
+    rates: Mapping[str, Schedule],
     mesh: Mesh,
-    accumulate: int = 1,
-    ema_decay: float = 0.0,
 ) -> TrainStep:
-    """A jitted step over `mesh`: the batch is sharded, the state replicated and donated.
+    """Return a jitted step over `mesh`: the batch is sharded, the state replicated and donated.
 
     The program is written for the global batch, so batch norm sees the global batch, and the
     result does not depend on the number of devices (but for rounding).
 
-    `loss_of_logits` is `class_loss`, or a part of it. The step takes uint8 batches {"image":
-    [B, H, W, 3], "mask": [B, H, W]} and gives the new state and scalar metrics: `loss`, the finest
-    stage's `loss_pixel`, `loss_region` and `loss_object`, `grad_norm`, `lr`, `lr_backbone`.
+    The step takes uint8 batches {"image": [B, H, W, 3], "mask": [B, H, W]}, and returns the new
+    state and scalar metrics: `loss`, the loss's own terms, `grad_norm` and the learning rates.
 
-    With `accumulate` above 1 a batch is computed in so many micro-batches, one after another, and
-    needs that much less memory. Batch norm then sees a micro-batch at a time; but for that the
-    update is the undivided batch's. A state with a moving average has it updated:
-    ema ← d·ema + (1 − d)·params, d = min(ema_decay, (1 + step) / (10 + step)).
+    Args:
+      network: the network to train.
+      optimizer: updates the parameters.
+      loss: maps logits [K, B, H, W] and masks [B, H, W] to a scalar and its terms: `class_loss`.
+      train: `accumulate`, the number of micro-batches that a batch is computed in, one after
+        another, which needs that much less memory; batch norm sees one at a time, and otherwise
+        the update is the undivided batch's. `ema_decay` of the state's moving average, if it has
+        one: ema ← d·ema + (1 − d)·params, d = min(ema_decay, (1 + step) / (10 + step)).
+      rates: the learning rates to log, by name.
+      mesh: the devices.
     """
-    gradient = make_gradient(network, loss_of_logits)
+    gradient = make_gradient(network, loss)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        if accumulate == 1:
+        if train.accumulate == 1:
             grads, batch_stats, metrics = gradient(state.variables, batch)
         else:
-            grads, batch_stats, metrics = _accumulated(
-                gradient, state.variables, _micro_batches(batch, accumulate, mesh)
-            )
-        metrics |= {
-            "grad_norm": optax.tree.norm(grads),
-            "lr": lr(state.step),
-            "lr_backbone": lr_backbone(state.step),
-        }
-        return _updated(state, grads, batch_stats, optimizer, ema_decay), metrics
+            micro_batches = _split(batch, train.accumulate, mesh)
+            grads, batch_stats, metrics = _accumulate(gradient, state.variables, micro_batches)
+        metrics["grad_norm"] = optax.tree.norm(grads)
+        metrics |= {name: rate(state.step) for name, rate in rates.items()}
+        return _update(state, grads, batch_stats, optimizer, train.ema_decay), metrics
 
     replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
     return jax.jit(
@@ -69,15 +69,34 @@ def make_train_step(
     )
 
 
+def make_gradient(network: Network, loss: Loss) -> Gradient:
+    """Return a function (variables, batch) → (gradient, new batch statistics, metrics)."""
+
+    def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
+        masks = batch["mask"].astype(jnp.float32) / 255
+
+        def compute_loss(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
+            logits, batch_stats = network.apply_train(
+                Variables(params, variables.batch_stats), batch["image"]
+            )
+            value, terms = loss(logits, masks)
+            return value, (batch_stats, {"loss": value, **terms})
+
+        grads, (batch_stats, metrics) = jax.grad(compute_loss, has_aux=True)(variables.params)
+        return grads, batch_stats, metrics
+
+    return gradient
+
+
 @jax.named_scope("update")
-def _updated(
+def _update(
     state: TrainState,
     grads: Tree,
     batch_stats: Tree,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
 ) -> TrainState:
-    """The state after a step with these gradients."""
+    """Return the state after an update by `grads`."""
     params = state.variables.params
     updates, opt_state = optimizer.update(grads, state.opt_state, params)
     params = optax.apply_updates(params, updates)
@@ -89,50 +108,30 @@ def _updated(
     return TrainState(state.step + 1, Variables(params, batch_stats), opt_state, ema)
 
 
-def make_gradient(network: Network, loss_of_logits: LossOfLogits) -> Gradient:
-    """What gives the gradient of a batch's loss, the new batch statistics, and the loss's terms."""
-
-    def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
-        images = batch["image"]
-        masks = batch["mask"].astype(jnp.float32) / 255
-
-        def loss_of(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
-            logits, batch_stats = network.apply_train(
-                Variables(params, variables.batch_stats), images
-            )
-            loss, terms = loss_of_logits(logits, masks)
-            return loss, (batch_stats, {"loss": loss, **terms})
-
-        grads, (batch_stats, metrics) = jax.grad(loss_of, has_aux=True)(variables.params)
-        return grads, batch_stats, metrics
-
-    return gradient
-
-
-def _micro_batches(batch: Batch, count: int, mesh: Mesh) -> Batch:
-    """[B, …] → [count, B / count, …], each micro-batch spread over all devices."""
+def _split(batch: Batch, count: int, mesh: Mesh) -> Batch:
+    """Split [B, …] into [count, B / count, …], each micro-batch sharded over all devices."""
 
     def split(x: jax.Array) -> jax.Array:
         # Every count-th image, so that none moves to another device.
         parts = x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
-        spread = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
-        return jax.lax.with_sharding_constraint(parts, spread)
+        sharding = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
+        return jax.lax.with_sharding_constraint(parts, sharding)
 
     return jax.tree.map(split, batch)
 
 
-def _accumulated(
-    gradient: Gradient, variables: Variables, batches: Batch
+def _accumulate(
+    gradient: Gradient, variables: Variables, micro_batches: Batch
 ) -> tuple[Tree, Tree, Metrics]:
-    """As `gradient` of all micro-batches [count, …]: means, and statistics moved by each."""
+    """Return mean gradient and metrics over micro-batches [count, …], and the last statistics."""
 
     def add(carry: tuple[Tree, Tree], batch: Batch) -> tuple[tuple[Tree, Tree], Metrics]:
         total, batch_stats = carry
         grads, batch_stats, metrics = gradient(Variables(variables.params, batch_stats), batch)
         return (jax.tree.map(jnp.add, total, grads), batch_stats), metrics
 
-    count = jax.tree.leaves(batches)[0].shape[0]
+    count = jax.tree.leaves(micro_batches)[0].shape[0]
     zeros = jax.tree.map(jnp.zeros_like, variables.params)
-    (total, batch_stats), metrics = jax.lax.scan(add, (zeros, variables.batch_stats), batches)
+    (total, batch_stats), metrics = jax.lax.scan(add, (zeros, variables.batch_stats), micro_batches)
     mean = jax.tree.map(lambda x: x.mean(axis=0), metrics)
     return jax.tree.map(lambda x: x / count, total), batch_stats, mean

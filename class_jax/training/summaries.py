@@ -1,102 +1,83 @@
-"""What a run says of itself: metrics.jsonl and TensorBoard event files."""
+"""The log of a run: metrics.jsonl and TensorBoard event files."""
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from class_jax import parallel
+from class_jax.files import atomic_write
+
 
 class Summaries:
-    """Writes scalars to both, pictures to TensorBoard. A context manager.
+    """A context that writes scalars to both, images to TensorBoard; only process 0 writes.
 
-    On resume, lines that lie after the resumed step are removed, so that the file reads as if the
-    run had never stopped.
+    On resume, lines of later steps are removed, so that the file reads as if the run had never
+    stopped.
     """
 
     def __init__(
         self,
-        folder: Path,
         metrics_file: Path,
         *,
         start_step: int,
-        copy: Callable[[], None] | None = None,
+        publish: Callable[[], None] | None = None,
     ) -> None:
-        """Append to what the run had logged up to `start_step`; `copy` is what `publish` calls."""
-        self._copy = copy
-        _forget_after(metrics_file, start_step)
-        self._file = metrics_file.open("a")
-        self._board = SummaryWriter(str(folder), purge_step=start_step + 1)
+        """Append to the log up to `start_step`; `publish` copies it to where others see it."""
+        first = parallel.is_first()
+        if first:
+            _drop_after(metrics_file, start_step)
+        self._file = (metrics_file if first else Path(os.devnull)).open("a")
+        self._board = SummaryWriter(
+            str(metrics_file.parent), purge_step=start_step + 1, write_to_disk=first
+        )
+        self._publish = publish if first else None
 
     def __enter__(self) -> Self:
-        """Give the writer itself."""
+        """Return the summaries."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Flush and close both."""
         self._board.close()
         self._file.close()
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """One JSON line {"step": …, name: value …}, and one TensorBoard point for each value."""
+    def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write one JSON line {"step": …, name: value …}, and a TensorBoard point per value."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
 
-    def publish(self) -> None:
-        """Have the files copied to where the checkpoints are, if that is elsewhere."""
-        if self._copy:
-            self._board.flush()
-            self._copy()
-
-    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """A picture, uint8 [H, W, 3], to TensorBoard."""
-        self._board.add_image(name, picture, step, dataformats="HWC")
+    def write_image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Write an image, uint8 [H, W, 3], to TensorBoard."""
+        self._board.add_image(name, image, step, dataformats="HWC")
         self._board.flush()
 
-
-class NoSummaries(Summaries):
-    """Writes nothing."""
-
-    def __init__(self) -> None:
-        """Nothing is opened."""
-
-    def __exit__(self, *exception: object) -> None:
-        """Nothing is open."""
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Nothing."""
-
     def publish(self) -> None:
-        """Nothing."""
+        """Copy the files beside the checkpoints, if those are elsewhere."""
+        if self._publish:
+            self._board.flush()
+            self._publish()
 
-    def picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Nothing."""
 
-
-def _forget_after(metrics_file: Path, step: int) -> None:
-    """Drop lines of later steps, and what a power cut damaged."""
+def _drop_after(metrics_file: Path, step: int) -> None:
+    """Remove the lines of later steps, and those that a power cut damaged."""
     if not metrics_file.exists():
         return
     lines = metrics_file.read_bytes().decode(errors="replace").splitlines(True)
-    kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
-    partial = metrics_file.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    partial.replace(metrics_file)
+    kept = [line for line in lines if line.endswith("\n") and _parse_step(line) <= step]
+    with atomic_write(metrics_file) as partial:
+        partial.write_text("".join(kept))
 
 
-def _step_of(line: str) -> float:
-    """The step of a line of metrics; infinite where it is none."""
+def _parse_step(line: str) -> float:
+    """Return the step of a line of metrics, infinity if it is damaged."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):

@@ -1,35 +1,47 @@
-"""Validation on the device: MAE and the F-measure curve, exact over a padded last batch.
+"""Validation on the devices: MAE and the F-measure curve, exact over a padded last batch.
 
-The figures follow PySODMetrics (min–max stretched 8-bit maps, masks above 128, β² = 0.3), at the
+The scores follow PySODMetrics (min–max stretched 8-bit maps, masks above 128, β² = 0.3), at the
 size the network works at and not at the images' own; published numbers come from evaluation.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
+from class_jax.data.feed import eval_batches
+from class_jax.data.montage import montage
+from class_jax.data.sources import Source
 from class_jax.models.network import Network, Variables
-from class_jax.sharding import batch_sharding, put_batch, replicated_sharding
+from class_jax.sharding import (
+    batch_sharding,
+    process_rows,
+    put_batch,
+    replicated_sharding,
+    round_up_batch,
+)
 
 BETA_SQUARED = 0.3
+MONTAGE_ROWS = 8  # validation images in TensorBoard
 Sums = dict[str, jax.Array]
 ValidationStep = Callable[[Variables, Mapping[str, jax.Array]], tuple[Sums, jax.Array]]
 
 
 def stretch(maps: jax.Array) -> jax.Array:
-    """Maps in 0–1, [B, H, W] → int32 0–255, each stretched to the full range unless constant."""
+    """Stretch maps [B, H, W] in 0–1 to int32 levels 0–255; a constant map stays as it is."""
     levels = jnp.round(maps * 255).astype(jnp.int32)
     low = levels.min(axis=(1, 2), keepdims=True)
     high = levels.max(axis=(1, 2), keepdims=True)
-    # Whole-number arithmetic: a float32 quotient could fall just below the level it stands for.
+    # Integer arithmetic: a float32 quotient could fall just below a whole number.
     return jnp.where(high > low, (levels - low) * 255 // jnp.maximum(high - low, 1), levels)
 
 
 def mean_absolute_errors(maps: jax.Array, masks: jax.Array) -> jax.Array:
-    """MAE of each image: [B] from maps in 0–1 and boolean masks, both [B, H, W]."""
+    """Return the MAE of each image, [B], from maps in 0–1 and boolean masks, both [B, H, W]."""
     levels = jnp.round(maps * 255)
     low = levels.min(axis=(1, 2), keepdims=True)
     span = levels.max(axis=(1, 2), keepdims=True) - low
@@ -38,7 +50,15 @@ def mean_absolute_errors(maps: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
-    """F_β of each image at the thresholds 255 … 0: [B, 256] from [B, H, W] levels and masks."""
+    """Return F_β = (1 + β²)·P·R / (β²·P + R) of each image at the thresholds 255 … 0.
+
+    Args:
+      levels: int32 [B, H, W] in 0–255.
+      masks: boolean, of the same shape.
+
+    Returns:
+      [B, 256]; 0 for an empty mask.
+    """
 
     def counts(level: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
         inside = jnp.bincount(level.ravel(), weights=mask.ravel(), length=256)
@@ -53,7 +73,10 @@ def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
-    """A jitted step: sums over a batch's valid images (`images`, `mae`, `f_curve`), and maps."""
+    """Return a jitted step that sums the scores of a batch's valid images, and gives its maps.
+
+    The sums are `images`, `mae` and `f_curve` [256]; the maps are [B, H, W] in 0–1.
+    """
 
     def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
         maps = jax.nn.sigmoid(network.apply(variables, batch["image"])[0])
@@ -71,13 +94,13 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
     return jax.jit(step, in_shardings=(replicated, sharded), out_shardings=(replicated, replicated))
 
 
-def validate(
+def compute_scores(
     step: ValidationStep,
     variables: Variables,
     batches: Iterable[Mapping[str, np.ndarray]],
     mesh: Mesh,
 ) -> dict[str, float]:
-    """`val_mae` and `val_maxF` = max_t mean_i F_i(t) over all valid images of the batches."""
+    """Return `val_mae` and `val_maxF` = max_t mean_i F_i(t) over all valid images i."""
     total: Sums = {}
     for batch in batches:
         sums, _ = step(variables, put_batch(batch, mesh))
@@ -87,3 +110,32 @@ def validate(
         "val_mae": float(total["mae"]) / images,
         "val_maxF": float(total["f_curve"].max()) / images,
     }
+
+
+def make_validation(
+    network: Network, source: Source, *, settings: ConfigDict, mesh: Mesh
+) -> Callable[[Variables], tuple[dict[str, float], np.ndarray]]:
+    """Return a function variables → (scores, montage of the first images).
+
+    `settings`: the `image_size` that `source` is resized to, and a `batch_size`.
+    """
+    step = make_validation_step(network, mesh)
+    batch_size = round_up_batch(settings.batch_size, mesh)
+    rows = process_rows(batch_size, mesh)
+
+    def validate(variables: Variables) -> tuple[dict[str, float], np.ndarray]:
+        batches = eval_batches(source, batch_size=batch_size, size=settings.image_size, rows=rows)
+        first = next(batches)
+        _, maps = step(variables, put_batch(first, mesh))
+        scores = compute_scores(step, variables, itertools.chain([first], batches), mesh)
+        return scores, draw_montage(first, np.asarray(maps)[rows.start : rows.stop])
+
+    return validate
+
+
+def draw_montage(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarray:
+    """Draw rows of image, mask and map, in 0–1, of the first valid examples of a batch."""
+    levels = np.rint(maps * 255).astype(np.uint8)
+    # Process 0, which logs it, has valid examples; another one may have nothing but padding.
+    count = max(1, min(MONTAGE_ROWS, int(batch["valid"].sum())))
+    return montage(list(zip(batch["image"], batch["mask"], levels, strict=True))[:count])

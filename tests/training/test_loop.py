@@ -1,8 +1,8 @@
 """The loop: bit-exact resume, order of validation and saving, non-finite losses, signals."""
 
-import dataclasses
 import itertools
 import json
+import math
 import os
 import signal
 
@@ -10,49 +10,63 @@ import jax
 import numpy as np
 import pytest
 from etils import epath
+from hypothesis import given
+from hypothesis import strategies as st
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.sharding import put_batch, replicated_sharding
-from class_jax.training import loop
+from class_jax.errors import UserError
+from class_jax.sharding import replicated_sharding
 from class_jax.training.interrupts import Interrupted
-from class_jax.training.loop import NonFiniteError, Plan, train
-from class_jax.training.state import restored_state, training_part
+from class_jax.training.loop import count_steps, train_network
+from class_jax.training.progress import NonFiniteError
+from class_jax.training.state import restore_latest
 from class_jax.training.summaries import Summaries
-from tests.small_run import batches
-
-PLAN = Plan(total_steps=12, batch_size=8, log_every=1, validate_every=4, checkpoint_every=3)
+from tests.small_run import batches, train_section
 
 
 def validation(score):
-    """Validation that gives the next of some scores."""
-    picture = np.zeros((4, 4, 3), np.uint8)
-    return lambda state: ({"val_mae": 0.1, "val_maxF": score(int(state.step))}, picture)
+    """Validation that returns the next of some scores; variables carry no step, so it counts."""
+    montage, steps = np.zeros((4, 4, 3), np.uint8), itertools.count(4, 4)
+    return lambda variables: ({"val_mae": 0.1, "val_maxF": score(next(steps))}, montage)
 
 
-def go(run, folder, *, plan=PLAN, stream=None, train_step=None, score=lambda step: step / 100):
-    """Start or resume a run in `folder`; gives the last state."""
+def go(run, folder, *, train=None, stream=None, train_step=None, score=lambda step: step / 100):
+    """Start or resume a run in `folder`; returns the last state."""
     with Checkpoints(epath.Path(folder / "checkpoints"), writable=True) as checkpoints:
         state = run.start()
         if checkpoints.steps():
-            variables, training = checkpoints.restore(
-                checkpoints.steps()[-1],
-                variables=state.variables,
-                training=training_part(state),
-                sharding=replicated_sharding(run.mesh),
+            state = restore_latest(
+                checkpoints, run.network, run.optimizer, sharding=replicated_sharding(run.mesh)
             )
-            state = restored_state(variables, training)
         start = int(state.step)
-        with Summaries(folder, folder / "metrics.jsonl", start_step=start) as summaries:
-            return train(
+        with Summaries(folder / "metrics.jsonl", start_step=start) as summaries:
+            return train_network(
                 state,
                 stream or batches(start=start),
+                train=train or run.train,
                 train_step=train_step or run.step,
                 validate=validation(score),
-                plan=plan,
                 checkpoints=checkpoints,
                 summaries=summaries,
                 mesh=run.mesh,
             )
+
+
+@given(epochs=st.integers(1, 300), examples=st.integers(1, 20_000), batch_size=st.integers(1, 256))
+def test_epochs_are_as_many_steps_as_show_every_example_so_often(epochs, examples, batch_size):
+    train = train_section(epochs=epochs, batch_size=batch_size, total_steps=0)
+    assert count_steps(train, examples) == math.ceil(epochs * examples / batch_size)
+    train.total_steps = 7  # overrides the epochs
+    assert count_steps(train, examples) == 7
+
+
+def test_the_papers_epochs_are_its_steps():
+    assert count_steps(train_section(epochs=100, batch_size=32, total_steps=0), 10_553) == 32_979
+
+
+def test_more_steps_than_can_be_counted_are_refused():
+    with pytest.raises(UserError, match=r"3000000000 steps are too many"):
+        count_steps(train_section(total_steps=3_000_000_000), 1)
 
 
 def lines(folder):
@@ -113,29 +127,37 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(ru
         assert checkpoints.steps()[-1] == 4
 
 
-def test_a_batch_is_sent_while_the_step_before_it_runs(run_on_one, tmp_path, monkeypatch):
-    happened = []
+class Unfinished:
+    """A metric of a step on the devices: reading it waits until that step is done."""
 
-    def put(batch, mesh):
-        happened.append("send")
-        return put_batch(batch, mesh)
+    def __init__(self, value, step, begun):
+        self.value, self.step, self.begun = value, step, begun
+
+    def __array__(self, dtype=None, copy=None):
+        assert self.begun[-1] > self.step or self.step == 4, "the devices have nothing to do"
+        return np.asarray(self.value)
+
+
+def test_the_host_waits_for_a_step_only_while_the_next_one_runs(run_on_one, tmp_path):
+    begun = []
 
     def step(state, batch):
-        happened.append("step")
-        return run_on_one.step(state, batch)
+        state, metrics = run_on_one.step(state, batch)
+        begun.append(len(begun) + 1)
+        return state, {name: Unfinished(x, begun[-1], begun) for name, x in metrics.items()}
 
-    def read(metrics):
-        happened.append("read")
-        return device_get(metrics)
+    train = train_section(total_steps=4, validate_every=0, checkpoint_every=99)
+    go(run_on_one, tmp_path, train=train, train_step=step)
+    assert losses(tmp_path) == pytest.approx(losses_of(run_on_one, 4))
 
-    device_get = jax.device_get
-    monkeypatch.setattr(loop, "put_batch", put)
-    monkeypatch.setattr(loop.jax, "device_get", read)
-    plan = dataclasses.replace(PLAN, total_steps=4, validate_every=0, checkpoint_every=99)
-    go(run_on_one, tmp_path, plan=plan, train_step=step)
-    # Nothing is read of a step before the next is sent and begun; of the last, at the end.
-    begun = ["send", "step"]
-    assert happened == [*begun, *begun, "read", *begun, "read", *begun, "read", "read"]
+
+def losses_of(run, count):
+    """The losses of the first steps, without the loop."""
+    state, found = run.start(), []
+    for batch in itertools.islice(batches(), count):
+        state, metrics = run.step(state, jax.device_put(batch))
+        found.append(float(metrics["loss"]))
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -169,8 +191,8 @@ def test_damaged_lines_of_metrics_are_dropped_on_resuming(tmp_path):
     whole = [json.dumps({"step": step, "loss": 1.0}) for step in (1, 2, 3)]
     damaged = ["}", '"step"', '{"loss": 2}', "\0\0\0}", whole[2], '{"step": 2, "los']
     file.write_text("\n".join([whole[0], *damaged[:4], whole[1], *damaged[4:]]))
-    with Summaries(tmp_path, file, start_step=2) as summaries:
-        summaries.scalars(3, {"loss": 0.5})
+    with Summaries(file, start_step=2) as summaries:
+        summaries.write_scalars(3, {"loss": 0.5})
     assert [(row["step"], row["loss"]) for row in lines(tmp_path)] == [(1, 1), (2, 1), (3, 0.5)]
 
 

@@ -1,0 +1,90 @@
+"""The progress bar and the log of a run, one step behind the devices."""
+
+import math
+import sys
+import time
+from typing import Self
+
+import jax
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from class_jax import parallel
+from class_jax.training.step import Metrics
+from class_jax.training.summaries import Summaries
+
+
+class NonFiniteError(Exception):
+    """The loss, its gradient or a saliency map is not finite; the message names the step."""
+
+
+class Progress:
+    """A context that shows and logs the metrics of each step once the next one is running.
+
+    Reading a step's loss waits for that step: read one step late, it never makes the devices wait
+    for the host.
+    """
+
+    def __init__(self, summaries: Summaries, train: ConfigDict, *, start: int) -> None:
+        """Continue after `start` steps; `train`: `total_steps`, `batch_size` and `log_every`."""
+        self._summaries, self._train = summaries, train
+        self._pending: tuple[int, Metrics] | None = None
+        self._flushed = start
+        self._clock = (start, time.perf_counter())  # step and time that images/s counts from
+        self._bar = tqdm(
+            total=train.total_steps,
+            initial=start,
+            unit="step",
+            desc="training",
+            mininterval=0.5 if sys.stderr.isatty() else 10.0,
+            disable=not parallel.is_first(),
+        )
+
+    def __enter__(self) -> Self:
+        """Return the progress."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def record(self, step: int, metrics: Metrics) -> None:
+        """Log the metrics of the step before, and keep those of `step`."""
+        self.flush()
+        self._pending = (step, metrics)
+
+    def flush(self) -> None:
+        """Wait for the metrics that were recorded last, and log them.
+
+        Raises:
+          NonFiniteError: the loss or the norm of its gradient is not finite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending, self._flushed = None, step
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not math.isfinite(values["loss"] + values["grad_norm"]):
+            raise NonFiniteError(
+                f"the loss at step {step} is {values['loss']} and its gradient's norm "
+                f"{values['grad_norm']}: training stopped, earlier checkpoints are kept; lower "
+                "config.train.lr, or look at the images of that step."
+            )
+        self._bar.update()
+        if step % self._train.log_every == 0 or step == self._train.total_steps:
+            values["images_per_second"] = self._measure_speed(step)
+            self._bar.set_postfix_str(
+                f"loss {values['loss']:.3f}, {values['images_per_second']:.1f} images/s",
+                refresh=False,  # the bar refreshes itself; this would print a line for each step
+            )
+            self._summaries.write_scalars(step, values)
+
+    def restart_clock(self) -> None:
+        """Leave the time since the last flush (validation, saving) out of images/s."""
+        self._clock = (self._flushed, time.perf_counter())
+
+    def _measure_speed(self, step: int) -> float:
+        """Return images per second since the last call, and restart the clock."""
+        start, since = self._clock
+        self._clock = (step, time.perf_counter())
+        return (step - start) * self._train.batch_size / (self._clock[1] - since)

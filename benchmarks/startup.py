@@ -2,7 +2,7 @@
 
     python -m benchmarks.startup
 
-Two training steps of configs/quickstart.py, and a map of one picture. About two minutes on two
+Two training steps of configs/quickstart.py, and a map of one image. About two minutes on two
 cores.
 """
 
@@ -25,7 +25,7 @@ TRAIN = (
 
 
 def seconds_of(cache: Path, *arguments: str) -> float:
-    """Seconds that `python main.py ARGUMENTS` takes."""
+    """Return the seconds that `python main.py ARGUMENTS` takes."""
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
     start = time.perf_counter()
     subprocess.run(
@@ -39,14 +39,14 @@ def main() -> None:
     """Measure, and write the rows."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        picture = folder / "picture.png"
+        image = folder / "image.png"
         pixels = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-        Image.fromarray(pixels).save(picture)
+        Image.fromarray(pixels).save(image)
         train, predict = [], []
         for run in ("cold", "warm"):
             workdir = str(folder / run)
             train.append(seconds_of(folder / "train", *TRAIN, "--workdir", workdir))
-            flags = ("--mode", "predict", "--workdir", workdir, "--input", str(picture))
+            flags = ("--mode", "predict", "--workdir", workdir, "--input", str(image))
             predict.append(seconds_of(folder / "predict", *flags))
     rows = [
         Row(f"start-up, {name} (peer: cold cache)", cpu(), "s", warm, cold, cold / warm)

@@ -47,7 +47,7 @@ MIXED_STEPS = {"cpu": 5, "gpu": 50, "tpu": 50}
 
 
 def torch_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Eq. 14 and 15."""
+    """Return the loss of eq. 14 and 15."""
     masks = masks.expand_as(logits)
     maps = torch.sigmoid(logits)
     pixel = F.binary_cross_entropy_with_logits(logits, masks, reduction="none").mean(dim=(2, 3))
@@ -69,7 +69,7 @@ class Peer:
     """PyTorch's step."""
 
     def __init__(self, ours: Ours, dtype: str) -> None:
-        """From our weights."""
+        """Start from our weights."""
         model = r50.get_config().model
         self.device = "cuda" if jax.default_backend() == "gpu" else "cpu"
         network = load(TorchClass(model.stage_sizes, model.width, model.features), ours.variables)
@@ -81,7 +81,7 @@ class Peer:
         )
 
     def run(self, batch: dict[str, np.ndarray]) -> float:
-        """One step; gives its loss."""
+        """Do one step and return its loss."""
         images = torch.tensor(batch["image"]).to(self.device).permute(0, 3, 1, 2).float()
         mean, std = (
             torch.tensor(x, device=self.device)[:, None, None] for x in (RGB_MEAN, RGB_STD)
@@ -98,12 +98,12 @@ class Peer:
 
 
 def peers_of(ours: Ours, dtype: str) -> list[Peer]:
-    """PyTorch's step, where it runs on the same device."""
+    """Return PyTorch's step, if it runs on the same device."""
     return [] if jax.default_backend() == "tpu" else [Peer(ours, dtype)]
 
 
 def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
-    """Images a second of both, the parts of ours, and its memory."""
+    """Measure images a second of both, and the parts and memory of ours."""
     ours = Ours(dtype)
     peers = peers_of(ours, dtype)
     batch = random_batch(batch_size, side)
@@ -111,13 +111,13 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
     for expected in (peer.run(batch) for peer in peers):
         if not abs(first - expected) < TOLERANCE[dtype] * expected:
             raise SystemExit(f"the first losses differ: {first} ours, {expected} PyTorch's")
-    runs = [functools.partial(each.run, batch) for each in (ours, *peers)]
+    runs = [functools.partial(network.run, batch) for network in (ours, *peers)]
     times = interleaved(*runs, rounds=ROUNDS)
     title = f"training step, {side}x{side}, batch {batch_size}, {dtype}"
-    whole = against_peer(title, batch_size, times)
-    teraflops = whole.ours * 3 * gigaflops(side) / 1000
+    speed = against_peer(title, batch_size, times)
+    teraflops = speed.ours * 3 * gigaflops(side) / 1000
     rows = [
-        whole,
+        speed,
         Row(f"{title}: 78 GFLOP an image at 352²", device(), "TFLOP/s", teraflops),
         *parts(ours, batch, title),
         Row(f"{title}: temporary memory", device(), "MiB", temporary_mib(ours.compiled(batch))),
@@ -129,7 +129,7 @@ def compare(batch_size: int, side: int, dtype: str) -> list[Row]:
 
 
 def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
-    """Seconds of forward pass with loss, of what the gradient adds to that, and of the update."""
+    """Measure the forward pass with loss, the backward pass and the update."""
     variables, examples = jax.device_put((ours.variables, batch))
 
     @jax.jit
@@ -158,12 +158,12 @@ def parts(ours: Ours, batch: dict[str, np.ndarray], title: str) -> list[Row]:
 
 
 def mixed(batch_size: int, dtype: str) -> Row:
-    """Both with the five sizes drawn for each batch, after all are compiled."""
+    """Measure both with the five sizes mixed, after all are compiled."""
     ours, sizes = Ours(dtype), r50.get_config().data.image_sizes
     both = [ours, *peers_of(ours, dtype)]
     of_size = {side: random_batch(batch_size, side) for side in sizes}
-    for each, batch in itertools.product(both, of_size.values()):
-        each.run(batch)
+    for network, batch in itertools.product(both, of_size.values()):
+        network.run(batch)
     steps = MIXED_STEPS[jax.default_backend()]
 
     def some_steps(run: Callable[[dict[str, np.ndarray]], float], rounds: Iterator[int]) -> None:
@@ -171,9 +171,9 @@ def mixed(batch_size: int, dtype: str) -> Row:
         for step in range(first, first + steps):
             run(of_size[size_of_batch(step, sizes, seed=0)])
 
-    # Each has a count of its own, so that both meet the same sizes.
-    runs = [functools.partial(some_steps, each.run, itertools.count(step=steps))
-            for each in both]  # fmt: skip
+    # Two counts, so that both meet the same sizes.
+    runs = [functools.partial(some_steps, network.run, itertools.count(step=steps))
+            for network in both]  # fmt: skip
     times = interleaved(*runs, rounds=ROUNDS)
     name = f"training step, five sizes mixed, batch {batch_size}, {dtype}"
     return against_peer(name, steps * batch_size, times)

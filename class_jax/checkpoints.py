@@ -30,10 +30,10 @@ class Checkpoints:
     """The checkpoints in one folder. A context: leaving it waits for pending writes."""
 
     def __init__(self, folder: epath.Path, *, writable: bool) -> None:
-        """Open `folder` (an absolute path): for a training run, which creates it, or for reading.
+        """Open `folder`, an absolute path; if `writable`, create it.
 
         Raises:
-          UserError: it is opened for reading and does not exist.
+          UserError: it does not exist and is not writable.
         """
         if not writable and not folder.exists():
             raise UserError(f"{folder} does not exist: {HOW_TO_GET_ONE}")
@@ -67,7 +67,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Wait for pending writes and release orbax's threads; UserError if a write failed."""
+        """Wait for pending writes and release orbax's threads."""
         with self._explain_failure():
             self._manager.close()
 
@@ -100,12 +100,12 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Block until everything saved so far is on the disk; UserError if a write failed."""
+        """Block until all is on the disk; UserError if a write failed."""
         with self._explain_failure():
             self._manager.wait_until_finished()
 
     def _check_room(self, parts: Mapping[str, Tree]) -> None:
-        """Look before writing: orbax's threads answer a full disk with pages of tracebacks."""
+        """Raise UserError on a full disk, which orbax answers with many tracebacks."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(parts)) + OVERHEAD
         free = self._measure_free()
         if free is not None and free < needed:
@@ -130,14 +130,14 @@ class Checkpoints:
         )
 
     def _measure_free(self) -> int | None:
-        """Return the free bytes of the folder's disk; None for a bucket, which has no end."""
+        """Return the free bytes of the disk, or None for a bucket."""
         with contextlib.suppress(OSError):
             if "://" not in str(self._folder):
                 return shutil.disk_usage(self._folder).free
         return None
 
     def find(self, which: str) -> tuple[int, str]:
-        """Return the step that "best", "latest" or a number means, and a remark for the user.
+        """Return the step that "best", "latest" or a number means, and a remark.
 
         Raises:
           UserError: no checkpoint at all, or none of that step.
@@ -161,11 +161,11 @@ class Checkpoints:
         )
 
     def fingerprint(self, step: int) -> str:
-        """Return text that no other checkpoint has, not even one of the same step and folder."""
+        """Return text that no other checkpoint has, even of this step and folder."""
         return f"{self._folder} {step} {self._manager.metadata(step).commit_timestamp_nsecs}"
 
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
-        """Return parameters and batch statistics of `step`, for a network with these shapes."""
+        """Return parameters and batch statistics of `step`, in the given shapes."""
         parts = self.restore(step, {"variables": shapes._asdict()}, sharding)
         return Variables(**parts["variables"])
 
@@ -222,7 +222,7 @@ def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
 
 
 def _add_sharding(tree: Tree, sharding: Sharding) -> Tree:
-    """Return the shapes and dtypes of a tree, with the sharding that it is restored in."""
+    """Return the shapes and dtypes of a tree, with a sharding to restore it in."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
     )

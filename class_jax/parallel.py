@@ -82,7 +82,7 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
 
 
 def _check_address(coordinator: str, *, first: bool) -> None:
-    """Raise UserError if the processes cannot meet there: JAX would end them by a signal."""
+    """Raise UserError if the processes cannot meet there: JAX would abort."""
     host, _, port = coordinator.rpartition(":")
     try:
         if first:
@@ -134,7 +134,7 @@ def is_first() -> bool:
 
 
 def local_indices(total: int) -> range:
-    """Return the indices assigned to this process: every n-th of `total`, for n processes."""
+    """Return the indices, of `total`, assigned to this process."""
     return range(process_index(), total, process_count())
 
 
@@ -172,7 +172,7 @@ def run_on_all(fn: Callable[[], T]) -> T:
 
 
 def _run(fn: Callable[[], Any], processes: range) -> list[Any]:
-    """Run `fn` in `processes` and return their results in all; raise in all if one failed."""
+    """Run `fn` in `processes`; return their results, or raise, in all."""
     try:
         result = fn() if process_index() in processes else None
     except BaseException as error:
@@ -195,7 +195,7 @@ def _describe(error: BaseException) -> Failure:
 
 
 def check_same(value: object, name: str) -> None:
-    """Raise UserError in all processes if they differ in `value`; `name` says what it is."""
+    """Raise UserError in all processes if they differ in `value`, called `name`."""
     for process, other in enumerate(all_gather(repr(value))):
         if other != repr(value):
             raise UserError(
@@ -205,7 +205,7 @@ def check_same(value: object, name: str) -> None:
 
 
 def check_shared(folder: epath.Path) -> None:
-    """Raise UserError in all processes if one does not see what process 0 writes to `folder`."""
+    """Raise UserError in all processes unless they share `folder`."""
     if process_count() == 1:
         return
     file, content = folder / ".seen-by-all", run_on_first(lambda: uuid.uuid4().hex)
@@ -248,7 +248,7 @@ def shutdown(status: int) -> int:
 
 
 def _exchange(value: Any, senders: range) -> list[Any]:
-    """Return the values of the processes `senders`, in every process. Values are pickled."""
+    """Return the values, pickled, of the processes `senders`, in all."""
     global _exchanges  # noqa: PLW0603 - all processes count alike, so that their keys agree
     client = distributed.global_state.client
     if client is None:

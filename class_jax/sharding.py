@@ -15,7 +15,7 @@ BATCH_AXIS = "data"
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Return a mesh over `devices` (default: all, of every process) with one axis, "data"."""
+    """Return a mesh over `devices`, by default all of every process."""
     # In the order of the processes, so that each feeds successive rows; `jax.make_mesh` may choose
     # another. The default axis type, Explicit, would ask every operation to name its sharding.
     devices = jax.devices() if devices is None else devices
@@ -40,12 +40,12 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of a batch: its first dimension is divided over the devices."""
+    """Return the sharding that divides the first dimension over the devices."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
 
 def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf: str) -> None:
-    """Raise UserError, naming `leaf`, unless devices times micro-batches divide the batch."""
+    """Raise UserError unless devices times micro-batches divide the batch."""
     if batch_size % (mesh.size * micro_batches):
         parts = f" in {micro_batches} micro-batches" if micro_batches > 1 else ""
         raise UserError(
@@ -55,7 +55,7 @@ def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf
 
 
 def round_up_batch(batch_size: int, mesh: Mesh) -> int:
-    """Return the smallest multiple of the number of devices that is at least `batch_size`."""
+    """Return the next multiple of the number of devices from `batch_size` on."""
     return -(-batch_size // mesh.size) * mesh.size
 
 

@@ -64,7 +64,7 @@ class Workdir:
             ) from error
 
     def fetch(self) -> None:
-        """Copy the log of a run that another machine began from the bucket, if it is in one."""
+        """Copy the log that another machine began from the bucket, if any."""
         if self.is_remote and not self.metrics_file.exists() and (self.path / METRICS).exists():
             (self.path / METRICS).copy(self.metrics_file)
 
@@ -111,7 +111,7 @@ class Workdir:
         files.write_json(self.examples_file, _fingerprint(names))
 
     def check_examples(self, names: Sequence[str]) -> None:
-        """Raise UserError if the run learnt from other examples: their order would be another."""
+        """Raise UserError if the run learnt from other examples."""
         if not self.examples_file.exists():
             return
         saved, found = json.loads(self.examples_file.read_text()), _fingerprint(names)

@@ -12,25 +12,24 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 
 from class_jax import parallel
 from class_jax.errors import UserError
 from class_jax.sharding import put_batch
-from tests.program import ROOT, call, use_devices
+from tests.program import ROOT, call, pairs, use_devices
 
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "XLA_FLAGS": "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0",
 }
-PATIENCE = 180  # seconds
+TIMEOUT = 180  # seconds
 
 
 def test_an_address_that_cannot_serve(monkeypatch):
-    monkeypatch.setattr(parallel, "PATIENCE_AT_START", 0)
-    monkeypatch.setattr(parallel, "PATIENCE_FOR_NAME", 0)
+    monkeypatch.setattr(parallel, "JOIN_SECONDS", 0)
+    monkeypatch.setattr(parallel, "RESOLVE_SECONDS", 0)
     taken = socket.create_server(("", 0))
     port = taken.getsockname()[1]
     with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
@@ -56,7 +55,6 @@ def test_flags_reach_their_check_and_types_are_said(run):
 
 
 def test_alone_a_process_is_all():
-    parallel.start(None, None, None)
     assert (parallel.process_count(), parallel.process_index(), parallel.is_first()) == (1, 0, True)
     assert parallel.all_gather("x") == ["x"]
     assert parallel.run_on_first(lambda: 3) == parallel.run_on_all(lambda: 3) == 3
@@ -67,6 +65,7 @@ def test_alone_a_process_is_all():
 
 AGREEMENT = """
 import sys
+from etils import epath
 from class_jax import parallel
 from class_jax.errors import UserError
 
@@ -98,28 +97,18 @@ assert attempt(lambda: parallel.run_on_first(crash)) == crashed[me]
 assert attempt(lambda: parallel.run_on_all(int if me else crash)) == crashed[me]
 assert "differ in their seed" in attempt(lambda: parallel.check_same(me, "their seed"))
 parallel.check_same("equal", "nothing")
-parallel.log("said once")
+shared, own = epath.Path(sys.argv[3]), epath.Path(sys.argv[3]) / str(me)
+parallel.check_shared(shared)
+assert me or not (shared / ".seen-by-all").exists()  # the first takes it away
+parallel.FILE_SECONDS = 0
+own.mkdir()
+(own / ".seen-by-all").write_text("of a run before")
+refused = attempt(lambda: parallel.check_shared(own))
+assert "shared/1 is not the folder that process 0 writes to" in refused, refused
+assert me or not (own / ".seen-by-all").exists()
+parallel.log("logged once")
 sys.exit(parallel.shutdown(3))
 """
-
-
-def test_a_process_that_waits_answers_signals_between_turns():
-    answers = iter([jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: not yet")] * 2 + ["there"])
-    asked = []
-
-    def get(key, milliseconds):
-        asked.append(milliseconds)
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert parallel._once_there(get, "key") == "there"
-    assert len(asked) == 3
-    assert max(asked) <= 1000
-    answers = iter([jax.errors.JaxRuntimeError("UNAVAILABLE: the others are gone")])
-    with pytest.raises(jax.errors.JaxRuntimeError, match="UNAVAILABLE"):
-        parallel._once_there(get, "key")
 
 
 def address():
@@ -132,18 +121,20 @@ def address():
 def finished(processes):
     """Exit statuses and what each printed."""
     try:
-        printed = ["".join(process.communicate(timeout=PATIENCE)) for process in processes]
+        printed = ["".join(process.communicate(timeout=TIMEOUT)) for process in processes]
     finally:
         for process in processes:
             process.kill()
     return [process.returncode for process in processes], printed
 
 
-def started(*commands):
+def started(*commands, folder=None):
+    """Processes that run these commands."""
     return [
         subprocess.Popen(
             [sys.executable, *map(str, command)],
             env=ENVIRONMENT,
+            cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -153,11 +144,76 @@ def started(*commands):
 
 
 def test_processes_agree_on_values_and_on_failures(tmp_path):
-    script, meeting = tmp_path / "agreement.py", address()
+    script, meeting, shared = tmp_path / "agreement.py", address(), tmp_path / "shared"
     script.write_text(AGREEMENT)
-    statuses, printed = finished(started(*((script, meeting, i) for i in (0, 1))))
+    shared.mkdir()
+    statuses, printed = finished(started(*((script, meeting, i, shared) for i in (0, 1))))
     assert statuses == [3, 3], printed
-    assert ["said once" in each for each in printed] == [True, False]
+    assert ["logged once" in text for text in printed] == [True, False]
+
+
+WAITING = """
+import sys, time
+from class_jax import parallel
+
+parallel.start(sys.argv[1], 2, int(sys.argv[2]))
+parallel.all_gather("both are there")
+print("ready", flush=True)
+try:
+    parallel.run_on_first(lambda: time.sleep(600))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_a_process_that_waits_for_another_answers_ctrl_c_within_seconds(tmp_path):
+    script, meeting = tmp_path / "waiting.py", address()
+    script.write_text(WAITING)
+    pair = started(*((script, meeting, i) for i in (0, 1)))
+    try:
+        assert pair[1].stdout.readline() == "ready\n"
+        time.sleep(1)  # by now it waits
+        start = time.monotonic()
+        pair[1].send_signal(signal.SIGINT)
+        assert pair[1].stdout.readline() == "interrupted\n"
+        assert time.monotonic() - start < 5
+    finally:
+        for process in pair:
+            process.kill()
+            process.communicate()
+
+
+def test_processes_with_other_flags_are_refused_in_all(tmp_path):
+    flags = ("--mode", "predict", "--input", "x", "--coordinator", address(), "--num_processes", 2)
+    checkpoints = ("best", "latest")
+    pair = started(
+        *((ROOT / "main.py", *flags, "--process_id", i, "--checkpoint", checkpoints[i])
+          for i in (0, 1))
+    )  # fmt: skip
+    statuses, printed = finished(pair)
+    assert statuses == [2, 2], printed
+    assert all("differ in their flags: start all of them alike" in text for text in printed)
+
+
+def test_processes_that_do_not_see_the_same_checkpoints_are_refused_in_all(tmp_path):
+    for name in ("0/runs/checkpoints", "1"):
+        (tmp_path / name).mkdir(parents=True)
+    image = pairs(tmp_path / "mine", count=1) / "images" / "00.jpg"
+    flags = (
+        "--mode",
+        "predict",
+        "--input",
+        image,
+        "--coordinator",
+        address(),
+        "--num_processes",
+        2,
+    )
+    commands = [(ROOT / "main.py", *flags, "--process_id", i) for i in (0, 1)]
+    pair = [started(command, folder=tmp_path / str(i))[0] for i, command in enumerate(commands)]
+    statuses, printed = finished(pair)
+    assert statuses == [2, 2], printed
+    assert all("differ in whether they see checkpoints" in text for text in printed)
 
 
 def two(*arguments):
@@ -177,7 +233,7 @@ def rows(workdir, key):
 def wait_for_step(workdir, step, processes):
     start = time.monotonic()
     while not (workdir / "metrics.jsonl").exists() or step not in rows(workdir, "loss"):
-        assert time.monotonic() - start < PATIENCE
+        assert time.monotonic() - start < TIMEOUT
         assert all(process.poll() is None for process in processes), finished(processes)
         time.sleep(0.1)
 
@@ -228,10 +284,10 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
 
     statuses, printed = finished(two("--mode", "eval", "--workdir", parts))
     assert statuses == [0, 0], printed
-    shares = [int(re.search(r"process \d: (\d+) maps of held_out", each)[1]) for each in printed]
+    shares = [int(re.search(r"process \d: (\d+) maps of held_out", text)[1]) for text in printed]
     assert sum(shares) == len(list((parts / "eval" / "held_out" / "maps").rglob("*.png")))
     assert shares[0] - shares[1] in (0, 1)
-    assert ["tables and figures" in each for each in printed] == [True, False]
+    assert ["tables and figures" in text for text in printed] == [True, False]
     by_two = results(parts)
     shutil.rmtree(parts / "eval")
     use_devices(monkeypatch, 1)

@@ -174,7 +174,7 @@ def _announce(
     start: int,
     total_steps: int,
 ) -> None:
-    """Log what is about to happen: devices, parameters, examples, where the run starts."""
+    """Log devices, parameters, examples, and where the run starts."""
     devices, processes = jax.devices(), parallel.process_count()
     spread = f", in {processes} processes" if processes > 1 else ""
     held_out = len(sources.held_out) if sources.held_out else 0

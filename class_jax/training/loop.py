@@ -28,7 +28,7 @@ Validate = Callable[[Variables], tuple[Scores, np.ndarray]]
 
 
 def count_steps(train: ConfigDict, examples: int) -> int:
-    """Return the steps of a run: `total_steps`, or ⌈epochs · examples / batch_size⌉ if that is 0.
+    """Return `total_steps`, or if it is 0, ⌈epochs · examples / batch_size⌉.
 
     Raises:
       UserError: more steps than can be counted.
@@ -100,12 +100,12 @@ def train_network(
 
 
 def _is_due(step: int, every: int, total_steps: int) -> bool:
-    """Return whether something is done at `step`: every so many steps (0: never) and at the end."""
+    """Return whether `step` is a multiple of `every` (0: never) or the last."""
     return every > 0 and (step % every == 0 or step == total_steps)
 
 
 def _next_batch(batches: Iterator[Batch], stop: StopRequest) -> Batch | None:
-    """Return the next batch, or None if the signal that stops the run has ended its workers."""
+    """Return the next batch, or None if a signal has ended the workers."""
     try:
         return next(batches)
     except Exception:

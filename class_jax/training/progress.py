@@ -26,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, summaries: Summaries, train: ConfigDict, *, start: int) -> None:
-        """Continue after `start` steps; `train`: `total_steps`, `batch_size` and `log_every`."""
+        """Continue after `start` steps of the run that config.`train` describes."""
         self._summaries, self._train = summaries, train
         self._pending: tuple[int, Metrics] | None = None
         self._flushed = start

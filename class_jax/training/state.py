@@ -32,7 +32,7 @@ class TrainState:
 def init_state(
     variables: Variables, optimizer: optax.GradientTransformation, *, ema: bool = False
 ) -> TrainState:
-    """Return step 0 of a run that starts from `variables`; `ema`: keep a moving average."""
+    """Return step 0 of a run from `variables`; `ema`: keep a moving average."""
     variables = jax.tree.map(jnp.asarray, variables)
     # A copy, because the step writes to the state's buffers, and to each only once.
     average = jax.tree.map(jnp.copy, variables.params) if ema else None

@@ -29,7 +29,7 @@ def make_train_step(
     rates: Mapping[str, Schedule],
     mesh: Mesh,
 ) -> TrainStep:
-    """Return a jitted step over `mesh`: the batch is sharded, the state replicated and donated.
+    """Return a jitted step: the batch is sharded, the state donated.
 
     The program is written for the global batch, so batch norm sees the global batch, and the
     result does not depend on the number of devices (but for rounding).
@@ -70,7 +70,7 @@ def make_train_step(
 
 
 def make_gradient(network: Network, loss: Loss) -> Gradient:
-    """Return a function (variables, batch) → (gradient, new batch statistics, metrics)."""
+    """Return a function (variables, batch) → (gradient, statistics, metrics)."""
 
     def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
         masks = batch["mask"].astype(jnp.float32) / 255
@@ -109,7 +109,7 @@ def _update(
 
 
 def _split(batch: Batch, count: int, mesh: Mesh) -> Batch:
-    """Split [B, …] into [count, B / count, …], each micro-batch sharded over all devices."""
+    """Split [B, …] into [count, B / count, …], sharded along the second axis."""
 
     def split(x: jax.Array) -> jax.Array:
         # Every count-th image, so that none moves to another device.
@@ -123,7 +123,7 @@ def _split(batch: Batch, count: int, mesh: Mesh) -> Batch:
 def _accumulate(
     gradient: Gradient, variables: Variables, micro_batches: Batch
 ) -> tuple[Tree, Tree, Metrics]:
-    """Return mean gradient and metrics over micro-batches [count, …], and the last statistics."""
+    """Return mean gradient, last statistics, mean metrics over [count, …]."""
 
     def add(carry: tuple[Tree, Tree], batch: Batch) -> tuple[tuple[Tree, Tree], Metrics]:
         total, batch_stats = carry

@@ -28,7 +28,7 @@ class Summaries:
         start_step: int,
         publish: Callable[[], None] | None = None,
     ) -> None:
-        """Append to the log up to `start_step`; `publish` copies it to where others see it."""
+        """Append to the log up to `start_step`; `publish` copies it to a bucket."""
         first = parallel.is_first()
         if first:
             _drop_after(metrics_file, start_step)
@@ -48,7 +48,7 @@ class Summaries:
         self._file.close()
 
     def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one JSON line {"step": …, name: value …}, and a TensorBoard point per value."""
+        """Write a JSON line {"step": …, name: value …}, and TensorBoard points."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         for name, value in values.items():

@@ -32,7 +32,7 @@ ValidationStep = Callable[[Variables, Mapping[str, jax.Array]], tuple[Sums, jax.
 
 
 def stretch(maps: jax.Array) -> jax.Array:
-    """Stretch maps [B, H, W] in 0–1 to int32 levels 0–255; a constant map stays as it is."""
+    """Stretch maps [B, H, W] in 0–1 to int32 levels 0–255, unless constant."""
     levels = jnp.round(maps * 255).astype(jnp.int32)
     low = levels.min(axis=(1, 2), keepdims=True)
     high = levels.max(axis=(1, 2), keepdims=True)
@@ -41,7 +41,7 @@ def stretch(maps: jax.Array) -> jax.Array:
 
 
 def mean_absolute_errors(maps: jax.Array, masks: jax.Array) -> jax.Array:
-    """Return the MAE of each image, [B], from maps in 0–1 and boolean masks, both [B, H, W]."""
+    """Return MAEs [B] from maps in 0–1 and boolean masks, both [B, H, W]."""
     levels = jnp.round(maps * 255)
     low = levels.min(axis=(1, 2), keepdims=True)
     span = levels.max(axis=(1, 2), keepdims=True) - low
@@ -73,9 +73,9 @@ def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
-    """Return a jitted step that sums the scores of a batch's valid images, and gives its maps.
+    """Return a jitted step that sums the scores of a batch's valid images.
 
-    The sums are `images`, `mae` and `f_curve` [256]; the maps are [B, H, W] in 0–1.
+    It returns the sums `images`, `mae` and `f_curve` [256], and the maps [B, H, W] in 0–1.
     """
 
     def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
@@ -134,7 +134,7 @@ def make_validation(
 
 
 def draw_examples(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarray:
-    """Draw rows of image, mask and map, in 0–1, of the first valid examples of a batch."""
+    """Draw image, mask and map (in 0–1) of the first valid examples."""
     levels = np.rint(maps * 255).astype(np.uint8)
     # Process 0, which logs it, has valid examples; another one may have nothing but padding.
     count = max(1, min(MONTAGE_ROWS, int(batch["valid"].sum())))

@@ -5,14 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import py_sod_metrics
 import pytest
+from ml_collections import ConfigDict
 
+from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.training.validation import (
     compute_scores,
+    draw_montage,
     f_curves,
+    make_validation,
     make_validation_step,
     mean_absolute_errors,
     stretch,
 )
+from tests.small_run import mesh_of
 
 
 def maps_and_masks(count=4, side=32):
@@ -57,3 +62,36 @@ def test_padding_counts_for_nothing(small_network, one_device):
     padded = compute_scores(step, variables, in_batches(4), one_device)
     assert padded == pytest.approx(whole, rel=1e-5)
     assert 0 < whole["val_maxF"] < 1
+
+
+def test_a_set_is_scored_and_drawn_as_its_images_are_one_by_one(small_network):
+    mesh = mesh_of(2)
+    source = SyntheticSource(5, seed=0, image_size=(32, 32))
+    settings = ConfigDict({"batch_size": 3, "image_size": 32})
+    variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
+    scores, sheet = make_validation(small_network, source, settings=settings, mesh=mesh)(variables)
+    examples = [source[index] for index in range(5)]
+    batch = {
+        "image": np.stack([example["image"] for example in examples]),
+        "mask": np.stack([example["mask"] for example in examples]),
+        "valid": np.ones(5, bool),
+    }
+    logits = jax.jit(small_network.apply)(variables, jnp.asarray(batch["image"]))[0]
+    maps = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+    stretched = [
+        (levels - levels.min()) / np.ptp(levels) if np.ptp(levels) else levels / 255
+        for levels in np.round(maps * 255)
+    ]
+    errors = np.abs(np.stack(stretched) - (batch["mask"] > 128))
+    assert scores["val_mae"] == pytest.approx(errors.mean(), abs=2e-3)
+    # Shown is the first batch, three examples rounded up to two devices.
+    expected = draw_montage({name: rows[:4] for name, rows in batch.items()}, maps[:4])
+    assert np.abs(sheet.astype(int) - expected).max() <= 1
+
+
+def test_a_montage_leaves_padding_out_and_stops_at_eight():
+    images = np.zeros((10, 8, 8, 3), np.uint8)
+    batch = {"image": images, "mask": images[..., 0], "valid": np.arange(10) < 9}
+    assert draw_montage(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 8 * 164
+    batch["valid"] = np.arange(10) < 2
+    assert draw_montage(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 2 * 164

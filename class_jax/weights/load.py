@@ -13,7 +13,7 @@ import numpy as np
 from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables
 from class_jax.weights.files import COUNTER, read_weights
-from class_jax.weights.names import LEAVES, released_modules, released_scalars
+from class_jax.weights.names import LEAVES, released_name
 
 # Parts of image classifiers beyond the backbone; only these and counters may be left over.
 CLASSIFIER_HEADS = ("fc.", "classifier.", "pre_logits.", "head.")
@@ -39,7 +39,7 @@ def load_encoder(source: str, network: Network, variables: Variables) -> Variabl
       source: path of a `.safetensors` or `.pth` file with the names of the backbone's
         `torch_name`, or `hf://owner/name/file`.
       network: its backbone receives the weights.
-      variables: gives all other values.
+      variables: all other values are taken from here.
 
     Raises:
       UserError: the file cannot be fetched or read, or does not fit.
@@ -113,7 +113,7 @@ def _faults(name: str, value: np.ndarray, shape: tuple[int, ...]) -> list[str]:
 
 
 def _to_our_layout(value: np.ndarray, *, scalar: bool) -> np.ndarray:
-    """Transpose kernels from OIHW to HWIO; reshape attention scales [1] to scalars."""
+    """Return kernels OIHW as HWIO, and attention scales [1] as scalars."""
     if value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
     return value.reshape(()) if scalar and value.size == 1 else value
@@ -138,13 +138,12 @@ def _released_name(network: Network, name: str) -> str:
     path = name.partition("/")[2]  # without "params" or "batch_stats"
     if path.startswith("encoder/"):
         return f"res_{_encoder_name(network, name)}"
-    if path in (scalars := released_scalars()):
-        return scalars[path]
     module, _, leaf = path.rpartition("/")
-    return f"{released_modules()[module]}.{LEAVES[leaf]}"
+    return f"{released_name(module)}.{LEAVES[leaf]}"
 
 
 def _replace(variables: Variables, values: Mapping[str, np.ndarray]) -> Variables:
+    """Return `variables` with those in `values`, by name, replaced."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: values.get(_name(path), leaf), variables
     )

@@ -20,15 +20,13 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2 / fan_in))
 
 
-def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def zeros(_: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return zeros."""
-    del rng
     return np.zeros(shape, np.float32)
 
 
-def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def ones(_: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return ones."""
-    del rng
     return np.ones(shape, np.float32)
 
 

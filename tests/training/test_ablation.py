@@ -9,8 +9,8 @@ import pytest
 from class_jax.config import load_recipe
 from class_jax.losses import class_loss
 from class_jax.models.network import build_network
-from class_jax.modes.train import make_optimizer
 from class_jax.sharding import put_batch, replicated_sharding
+from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import initial_state
 from class_jax.training.step import make_train_step
 from tests.program import ROOT
@@ -46,7 +46,7 @@ def test_a_row_of_table_2_takes_a_step(row, one_device):
     assert ("channel" in stage, "position" in stage) == (channel, position)
     assert ("reduce" in stage["fusion"]) == fusion
 
-    optimizer, rates = make_optimizer(config, total_steps=10)
+    optimizer, rates = make_optimizer(config.train, network, total_steps=10)
     loss = functools.partial(
         class_loss, losses=config.train.losses, multi_stage=config.train.multi_stage
     )

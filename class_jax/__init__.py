@@ -9,7 +9,7 @@ __all__ = ["Predictor"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: the processes that decode images must not load JAX."""
+    """Import `Predictor` on first use: processes that decode images must not load JAX."""
     if name == "Predictor":
         from class_jax.inference.predictor import Predictor  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """Cross-level supervision (paper §3.4): pixel, region and object losses, and their sum.
 
-Each loss takes logits or maps S and masks G of shape [..., H, W], computes in float32 and gives
-one value for each image, [...]. Masks lie in 0–1 and may be soft.
+All losses take logits or maps S and masks G of shape [..., H, W], in float32, and return one value
+per image, [...]. Masks lie in 0–1 and may be soft.
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,24 @@ BETA_SQUARED = 0.3
 
 @jax.named_scope("pixel_loss")
 def pixel_loss(logits: jax.Array, masks: jax.Array) -> jax.Array:
-    """Eq. 7, mean over pixels: −(G log S + (1−G) log(1−S)), computed from logits.
+    """Compute the cross-entropy of pixels (eq. 7), from logits for the sake of precision.
+
+    L = −(1/N) Σ (G log S + (1−G) log(1−S)) over the N pixels.
 
     Args:
       logits: [..., H, W]; S is their sigmoid.
       masks: G, [..., H, W] in 0–1.
 
     Returns:
-      [...], one value for each image.
+      [...], one value per image.
     """
     return optax.sigmoid_binary_cross_entropy(logits, masks).mean(axis=(-2, -1))
 
 
 def window_means(x: jax.Array) -> jax.Array:
-    """Means of [..., H, W] over all 11×11 windows: [..., H−10, W−10].
+    """Compute the means of [..., H, W] over all 11×11 windows: [..., H−10, W−10].
 
-    Two 1-D passes: a square window is separable, and 22 additions replace 121.
+    In two 1-D passes: a square window is separable, and 22 additions replace 121.
     """
     leading = (1,) * (x.ndim - 2)
     strides = (1,) * x.ndim
@@ -45,21 +47,22 @@ def window_means(x: jax.Array) -> jax.Array:
 
 @jax.named_scope("region_loss")
 def region_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
-    """Eq. 8 and 9: mean over the M windows of (μ_S − μ_G)² + (σ_S − σ_G)².
+    """Compare mean and deviation of 11×11 windows of map and mask (eq. 8 and 9).
 
-    σ = √(max(E[x²] − μ², 0) + 1e-6), the population standard deviation. A constant window is the
-    common case; without the 1e-6 the gradient of √0 there is infinite, and without the maximum
-    rounding makes E[x²] − μ² slightly negative.
+    L = (1/M) Σ (μ_S − μ_G)² + (σ_S − σ_G)² over the M windows that lie inside the image, with the
+    population standard deviation σ = √(max(E[x²] − μ², 0) + 1e-6). A constant window is the common
+    case: without the 1e-6 the gradient of √0 is infinite there, and without the maximum rounding
+    makes E[x²] − μ² slightly negative.
 
     Args:
       maps: S, [..., H, W] in 0–1; H and W at least 11.
       masks: G, of the same shape.
 
     Returns:
-      [...], one value for each image.
+      [...], one value per image.
 
     Raises:
-      ValueError: the images are smaller than a window.
+      ValueError: the maps are smaller than a window.
     """
     if min(maps.shape[-2:]) < WINDOW:
         raise ValueError(f"maps of {maps.shape[-2:]} are smaller than a {WINDOW}x{WINDOW} window")
@@ -73,7 +76,7 @@ def region_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
 
 @jax.named_scope("object_loss")
 def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
-    """Eq. 10–13: 1 − F_β with soft counts, β² = 0.3.
+    """Compute 1 − F_β of soft counts, β² = 0.3 (eq. 10–13).
 
     TP = Σ S·G, P = TP/(ΣS + ε), R = TP/(ΣG + ε), F = 1.3·P·R / (0.3·P + R + ε), ε = 1e-7. The ε
     in F is not in eq. 12 but in the authors' program: an empty mask would give 0/0.
@@ -83,7 +86,7 @@ def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
       masks: G, of the same shape.
 
     Returns:
-      [...], one value for each image; 1 for an empty mask.
+      [...], one value per image; 1 for an empty mask.
     """
     true_positives = (maps * masks).sum(axis=(-2, -1))
     precision = true_positives / (maps.sum(axis=(-2, -1)) + OBJECT_EPSILON)
@@ -100,13 +103,16 @@ def class_loss(
     losses: Sequence[str] = ("pixel", "region", "object"),
     multi_stage: bool = True,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Eq. 14 and 15: Σ_i (object + region + pixel)_i / 2^(i−1) over the stages, batch mean.
+    """Sum the losses over stages, the finest weighing most (eq. 14 and 15).
+
+    L = Σ_i (object + region + pixel)_i / 2^(i−1), i = 1 being the finest stage; means over the
+    batch.
 
     Args:
       logits: [K, B, H, W], the finest stage first.
       masks: [B, H, W] in 0–1.
-      losses: which of the three are minimised.
-      multi_stage: supervise all stages; otherwise the finest alone.
+      losses: those to minimise.
+      multi_stage: supervise all stages, not the finest alone.
 
     Returns:
       The scalar to minimise, and the finest stage's `loss_pixel`, `loss_region` and `loss_object`,

@@ -1,1 +1,1 @@
-"""Recipes: each file's `get_config()` gives a complete configuration."""
+"""Recipes: `get_config()` of every file returns a complete configuration."""

@@ -1,4 +1,4 @@
-"""The paper's Table 2: what each loss, attention and the fusion module contribute.
+"""The paper's Table 2: the contribution of losses, attentions and the fusion module.
 
     python main.py --config configs/ablation.py:4 --workdir runs/ablation_4
 
@@ -15,8 +15,9 @@
 | 9 | pixel | all | channel, position | FFM | |
 | 10 | all | all | channel, position | FFM | .856 / .894 / .034 |
 
-Without the fusion module D_l is two 3×3 conv-BN-ReLU of a sum: of level l and D_{l+1}, and of level
-5 where position attention has refined it; this is our reading, as the paper does not say.
+Without the fusion module D_l is two 3×3 conv-BN-ReLU of the sum of level l and D_{l+1}, and level 5
+if position attention refines it. This is our reading: the paper does not say.
+Cost: at most that of configs/r50.py.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +42,7 @@ ROWS = {
 
 
 def get_config(row: str = "10") -> ConfigDict:
-    """Row "1" to "10" of Table 2."""
+    """Return row "1" to "10" of Table 2."""
     if row not in ROWS:
         raise ValueError(f"Table 2 has the rows {', '.join(ROWS)}, not {row!r}")
     losses, multi_stage, channel, position, fusion = ROWS[row]

@@ -1,4 +1,4 @@
-"""One's own pictures: a folder of images and a folder of masks, paired by name.
+"""Your own images: a folder of images and a folder of masks, paired by name.
 
     python main.py --config configs/folder.py --config.data.root=PATH --workdir runs/mine
 
@@ -15,7 +15,7 @@ from configs import r50
 
 
 def get_config() -> ConfigDict:
-    """The paper's recipe on a folder of pairs."""
+    """Return the paper's recipe on a folder of pairs."""
     config = r50.get_config()
     config.model.pretrained = ""
     config.data.train = "folder"

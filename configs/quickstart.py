@@ -1,12 +1,12 @@
-"""The whole pipeline on embedded data: a small CLASS network on synthetic pictures.
+"""The whole pipeline on embedded data: a small CLASS network on synthetic images.
 
     python main.py --config configs/quickstart.py --workdir runs/
 
-Trains, evaluates the held-out pictures and writes maps, table and examples in about two minutes on
-two CPU cores, compilation included. Expected: max F above 0.80 on the held-out pictures (a good
-brightness, saturation or contrast threshold stays below 0.6). It reproduces no published number.
+Trains, evaluates the held-out images and writes maps, table and examples in about two minutes on
+two CPU cores, compilation included. Expected: max F above 0.80 on the held-out images (the best
+threshold on brightness, saturation or contrast stays below 0.6). It reproduces no published number.
 
-The network has CLASS's every part, but a ResNet of one block a stage and half the width.
+The network has every part of CLASS, but a ResNet of one block a stage and half the width.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ from configs import r50
 
 
 def get_config() -> ConfigDict:
-    """A small network, synthetic pictures, a few hundred steps."""
+    """Return a small network, synthetic images and a few hundred steps."""
     config = r50.get_config()
     config.model.pretrained = ""
     config.model.stage_sizes = (1, 1, 1, 1)

@@ -6,8 +6,8 @@ The recipe of Table 1's ResNet-50 row: the encoder starts from torchvision's Ima
 paper: DUTS-TE adaptive F .856, S .894, MAE .034.
 Cost: 78 GFLOP an image and step at 352 px; 100 epochs are 32,979 steps of 32 images.
 
-Augmentation: besides horizontal flips and five sizes, which the paper names as the only ones,
-the authors' released loader crops up to an eighth off each side; `data.crop = 0.0` leaves that out.
+Augmentation: the paper names horizontal flips and five sizes alone; the authors' released loader
+also crops up to an eighth off every side, and so does this recipe (`data.crop = 0.0`: no crop).
 The paper names no validation set, and none is held out here: "best" is then the latest checkpoint.
 """
 
@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 
 def get_config() -> ConfigDict:
-    """The paper's configuration."""
+    """Return the paper's configuration."""
     config = ConfigDict()
     config.seed = 0
 
@@ -44,8 +44,8 @@ def get_config() -> ConfigDict:
     config.data.masks = ""  # the folder of masks, likewise
     config.data.salient = ()  # where masks hold class numbers: the salient ones, or "any"
     config.data.fit_masks = False  # resize masks that miss their image's size by a little
-    config.data.image_sizes = (224, 256, 288, 320, 352)  # one for each batch, drawn at random
-    config.data.crop = 0.125  # up to this share of each side is cropped off
+    config.data.image_sizes = (224, 256, 288, 320, 352)  # one per batch, drawn at random
+    config.data.crop = 0.125  # up to this share of a side is cropped off
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one
 
     config.train = ConfigDict()

@@ -1,4 +1,4 @@
-"""The network of the authors' published checkpoint, where it differs from the paper.
+"""The network of the authors' published checkpoint, which differs from the paper.
 
     python main.py --mode convert --config configs/r50_released.py --source FILE --workdir runs/r
     python main.py --mode eval --workdir runs/r --input FOLDER
@@ -15,7 +15,7 @@ from configs import r50
 
 
 def get_config() -> ConfigDict:
-    """The paper's recipe with the released network."""
+    """Return the paper's recipe with the released network."""
     config = r50.get_config()
     config.model.pretrained = ""  # the checkpoint holds the encoder too
     config.model.global_context = True

@@ -13,7 +13,7 @@ from configs import r50
 
 
 def get_config() -> ConfigDict:
-    """The paper's recipe in micro-batches, with averaged weights."""
+    """Return the paper's recipe in micro-batches, with averaged weights."""
     config = r50.get_config()
     config.train.accumulate = 4
     config.train.ema_decay = 0.999

@@ -14,7 +14,7 @@ from configs import r50
 
 
 def get_config() -> ConfigDict:
-    """The paper's recipe with VGG-16."""
+    """Return the paper's recipe with VGG-16."""
     config = r50.get_config()
     config.model.backbone = "vgg"
     config.model.stage_sizes = (2, 2, 3, 3, 3)  # VGG-16

@@ -88,7 +88,7 @@ class PositionAttention(nnx.Module):
         self.alpha = nnx.Param(jnp.zeros(()), initializer=zeros)  # starts switched off
 
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
-        """Eq. 3: F_h_out = α·f'_h + F_h, of the shape of `high`, [B, H_h, W_h, C]."""
+        """Return F_h_out = α·f'_h + F_h (eq. 3), of the shape of `high`, [B, H_h, W_h, C]."""
         with jax.named_scope("position_attention"):
             gathered = position_attention(
                 flatten_positions(self.query(high)),
@@ -108,7 +108,7 @@ class ChannelAttention(nnx.Module):
         self.beta = nnx.Param(jnp.zeros(()), initializer=zeros)  # starts switched off
 
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
-        """Eq. 6: F_l_out = β·f'_L + F_l, of the shape of `low`, [B, H_l, W_l, C]."""
+        """Return F_l_out = β·f'_L + F_l (eq. 6), of the shape of `low`, [B, H_l, W_l, C]."""
         with jax.named_scope("channel_attention"):
             resized = upsample(high, low.shape[1], low.shape[2])
             mixed = channel_attention(

@@ -25,7 +25,7 @@ class Backbone(Protocol):
         ...
 
     def __call__(self, x: jax.Array) -> list[jax.Array]:
-        """Normalised images [B, H, W, 3] → levels 2–5, [B, H_l, W_l, C_l]."""
+        """Compute levels 2–5, [B, H_l, W_l, C_l], of normalised images [B, H, W, 3]."""
         ...
 
     @staticmethod

@@ -44,7 +44,7 @@ class Bridge(nnx.Module):
         self.transfer = ConvBnRelu(features, features, 3) if has_transfer else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, in] → [B, H, W, C]."""
+        """Apply the bridge: [B, H, W, in] → [B, H, W, C]."""
         x = self.compress(x)
         return x if self.transfer is None else self.transfer(x)
 
@@ -64,7 +64,7 @@ class Stage(nnx.Module):
         self.fusion = make_fusion(settings)
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:
-        """Level 5, level l and D_{l+1}, all [B, H, W, C] → D_l of the shape of level l."""
+        """Compute D_l, of the shape of level l, from level 5, level l and D_{l+1}, [B, H, W, C]."""
         high = high if self.transfer_high is None else self.transfer_high(high)
         low = low if self.transfer_low is None else self.transfer_low(low)
         high_out = high if self.position is None else self.position(high, low)

@@ -21,7 +21,7 @@ class FeatureFusion(nnx.Module):
         self.weight = Conv(features, 1, 1, use_bias=True)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
+        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
         r = self.reduce(jnp.concatenate([low, high, previous], axis=-1))
         x = self.refine(r)
         return nnx.sigmoid(self.weight(x)) * x + r
@@ -43,7 +43,7 @@ class ReleasedFusion(nnx.Module):
         self.decode = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
+        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
         r = self.reduce(jnp.concatenate([previous, low, high], axis=-1))
         x = self.refine2(self.refine1(r))
         return self.decode(nnx.sigmoid(self.weight(x)) * x + r)
@@ -58,5 +58,5 @@ class SumFusion(nnx.Module):
         self.refine = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Three maps [B, H, W, C] → D_l [B, H, W, C]."""
+        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
         return self.refine(low + previous + high if self.with_high else low + previous)

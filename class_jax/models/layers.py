@@ -20,15 +20,13 @@ def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape, np.float32) * np.float32(math.sqrt(2 / fan_in))
 
 
-def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def zeros(_: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return zeros."""
-    del rng
     return np.zeros(shape, np.float32)
 
 
-def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def ones(_: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return ones."""
-    del rng
     return np.ones(shape, np.float32)
 
 
@@ -55,7 +53,7 @@ class Conv(nnx.Module):
         self.size, self.stride = size, stride
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out], for an odd size."""
+        """Apply the kernel: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out], for odd sizes."""
         kernel = self.kernel[...].astype(x.dtype)
         if self.size == 1:
             y = _multiply_pixels(x[:, :: self.stride, :: self.stride], kernel[0, 0])
@@ -71,7 +69,7 @@ class Conv(nnx.Module):
 
 
 def _multiply_pixels(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Multiply all pixels [B, H, W, in] by a matrix [in, out]: a convolution of one pixel.
+    """Compute a 1×1 convolution: the pixels [B, H, W, in] times a matrix [in, out].
 
     On CPUs this takes a fifth off the network's time. The product has two dimensions, because XLA
     transposes the operands of the backward pass in memory if it has four.
@@ -84,8 +82,8 @@ class BatchNorm(nnx.Module):
     """Batch normalisation over all but the last axis (Ioffe & Szegedy 2015).
 
     It is slope · x + offset for every channel, computed in float32 whatever the compute dtype. Its
-    backward pass needs the input alone, where flax's also keeps the centred input (a sixth of a
-    step's time on CPUs), and running statistics are not rounded to the compute dtype.
+    backward pass keeps the input alone; flax's keeps the centred input too, which costs a sixth of
+    a step's time on CPUs. Running statistics are not rounded to the compute dtype, as flax does.
     """
 
     def __init__(self, features: int) -> None:
@@ -97,7 +95,7 @@ class BatchNorm(nnx.Module):
         self.use_running_average = False  # set by `train()` and `eval()` of a module
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[..., C] → [..., C] by the batch's statistics, or by the running ones in `eval()`."""
+        """Apply to [..., C] the batch's statistics, or the running ones in `eval()`."""
         dtype, x = x.dtype, x.astype(jnp.float32)
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]

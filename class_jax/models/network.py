@@ -22,7 +22,7 @@ Tree = Any  # nested dictionaries of arrays, or of their shapes
 
 
 class Variables(NamedTuple):
-    """What a network computes with: learned parameters and running batch statistics."""
+    """The values of a network: learned parameters and running batch statistics."""
 
     params: Tree
     batch_stats: Tree
@@ -45,7 +45,7 @@ class Network:
         width: int,
         dtype: str,
     ) -> None:
-        """Trace the network for its shapes; nothing is computed or allocated.
+        """Build the network from shapes alone; nothing is computed or allocated.
 
         Args:
           backbone: class of the backbone.

@@ -27,7 +27,7 @@ class Bottleneck(nnx.Module):
         self.downsample = None if keeps_shape else Downsample(in_features, out, stride=stride)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, in] → [B, H/stride, W/stride, 4·width]."""
+        """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, 4·width]."""
         y = nnx.relu(self.bn1(self.conv1(x)))
         y = nnx.relu(self.bn2(self.conv2(y)))
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -43,7 +43,7 @@ class Downsample(nnx.Module):
         self.bn = BatchNorm(out_features)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, in] → [B, H/stride, W/stride, out]."""
+        """Apply both: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
         return self.bn(self.conv(x))
 
 
@@ -75,7 +75,11 @@ class ResNet(nnx.Module):
         self.level_features = (4 * width, 8 * width, 16 * width, 32 * width)
 
     def __call__(self, x: jax.Array) -> list[jax.Array]:
-        """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌈H/s⌉, ⌈W/s⌉, width·s]."""
+        """Compute levels 2–5 of normalised images [B, H, W, 3].
+
+        Returns:
+          [B, ⌈H/s⌉, ⌈W/s⌉, width·s] at the strides s = 4, 8, 16, 32.
+        """
         with jax.named_scope("stem"):
             x = max_pool(nnx.relu(self.bn1(self.conv1(x))), 3)
         levels = []

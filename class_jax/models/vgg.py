@@ -32,7 +32,11 @@ class Vgg(nnx.Module):
         self.level_features = widths[1:]
 
     def __call__(self, x: jax.Array) -> list[jax.Array]:
-        """Normalised images [B, H, W, 3] → levels 2–5, [B, ⌊H/s⌋, ⌊W/s⌋, C_l], s = 2, 4, 8, 16."""
+        """Compute levels 2–5 of normalised images [B, H, W, 3].
+
+        Returns:
+          [B, ⌊H/s⌋, ⌊W/s⌋, C_l] at the strides s = 2, 4, 8, 16.
+        """
         levels: list[jax.Array] = []
         for number, group in enumerate(self.groups, 1):
             with jax.named_scope(f"group{number}"):

@@ -4,32 +4,29 @@ Whatever a network needs and the file lacks, whatever the file holds beyond that
 differs and every value that is not finite is named in one error.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import numpy as np
 
 from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables
-from class_jax.weights.files import COUNTER, read_weights
-from class_jax.weights.names import LEAVES, released_modules, released_scalars
+from class_jax.text import printable
+from class_jax.weights.files import COUNTER, Weights, read_weights
+from class_jax.weights.names import LEAVES, released_name
+
+Shape = tuple[int, ...]
 
 # Parts of image classifiers beyond the backbone; only these and counters may be left over.
 CLASSIFIER_HEADS = ("fc.", "classifier.", "pre_logits.", "head.")
-# In the released checkpoint, but not used by its network; shapes as ours, HWIO.
+# In the released checkpoint a bridge of level 1, which its network never uses: checked, not kept.
 UNUSED_IN_RELEASED = {
-    "squeeze1.0.weight": (1, 1, 64, 64),
+    "squeeze1.0.weight": (64, 64, 1, 1),
     "squeeze1.0.bias": (64,),
     **{f"squeeze1.1.{name}": (64,) for name in ("weight", "bias", "running_mean", "running_var")},
 }
-
-
-class Wanted(NamedTuple):
-    """Our name of a tensor (None: it is only checked), and its shape in our layout."""
-
-    name: str | None
-    shape: tuple[int, ...]
 
 
 def load_encoder(source: str, network: Network, variables: Variables) -> Variables:
@@ -39,18 +36,17 @@ def load_encoder(source: str, network: Network, variables: Variables) -> Variabl
       source: path of a `.safetensors` or `.pth` file with the names of the backbone's
         `torch_name`, or `hf://owner/name/file`.
       network: its backbone receives the weights.
-      variables: gives all other values.
+      variables: all other values are taken from here.
 
     Raises:
       UserError: the file cannot be fetched or read, or does not fit.
     """
-    wanted = {
-        _encoder_name(network, name): Wanted(name, leaf.shape)
-        for name, leaf in _named_leaves(network.shapes).items()
+    names = {
+        name: _encoder_name(network, name)
+        for name in _named_leaves(variables)
         if name.split("/")[1] == "encoder"
     }
-    values = _match(read_weights(source), wanted, source, left_out=CLASSIFIER_HEADS)
-    return _replace(variables, values)
+    return _load(source, names, variables, ignored=CLASSIFIER_HEADS)
 
 
 def load_released(source: str, network: Network) -> Variables:
@@ -59,72 +55,68 @@ def load_released(source: str, network: Network) -> Variables:
     Raises:
       UserError: the file cannot be read, or does not fit.
     """
-    wanted = {
-        _released_name(network, name): Wanted(name, leaf.shape)
-        for name, leaf in _named_leaves(network.shapes).items()
-    }
-    # The checkpoint holds a bridge of level 1 that its network never uses: checked, not kept.
-    unused = {name: Wanted(None, shape) for name, shape in UNUSED_IN_RELEASED.items()}
-    values = _match(read_weights(source), wanted | unused, source, left_out=())
-    return _replace(network.shapes, values)
+    names = {name: _released_name(network, name) for name in _named_leaves(network.shapes)}
+    return _load(source, names, network.shapes, unused=UNUSED_IN_RELEASED)
 
 
-def _match(
-    weights: Mapping[str, np.ndarray],
-    wanted: Mapping[str, Wanted],
+def _load(
     source: str,
+    names: Mapping[str, str],
+    variables: Variables,
     *,
-    left_out: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """Return our name → value in our layout; UserError that lists every difference."""
-    counters = {
-        name.removesuffix(".running_mean") + COUNTER
-        for name in wanted
-        if name.endswith(".running_mean")
-    }
-    surplus = weights.keys() - wanted.keys() - counters
-    problems = [
-        f"{name} is surplus" for name in sorted(surplus) if not name.startswith(tuple(left_out))
-    ]
-    problems += [f"{name} is missing" for name in sorted(wanted.keys() - weights.keys())]
-    values = {}
-    for name, (ours, shape) in wanted.items():
-        if name in weights:
-            value = _to_our_layout(weights[name], scalar=shape == ())
-            problems += _faults(name, value, shape)
-            if ours is not None:
-                values[ours] = value
-    if problems:
-        listed = "".join(f"\n  {problem}" for problem in problems)
+    unused: Mapping[str, Shape] = MappingProxyType({}),
+    ignored: tuple[str, ...] = (),
+) -> Variables:
+    """Return `variables` (values or shapes) with those in `names` replaced from a file.
+
+    Args:
+      source: the file.
+      names: PyTorch's names by ours.
+      variables: values, or shapes if all of them are in `names`.
+      unused: names and shapes that the file must hold besides.
+      ignored: how the names begin that the file may hold besides.
+    """
+    weights, leaves = read_weights(source), _named_leaves(variables)
+    shapes = {theirs: _torch_shape(leaves[ours].shape) for ours, theirs in names.items()}
+    if problems := _find_problems(weights, shapes | dict(unused), ignored):
+        listed = "".join(f"\n  {printable(problem)}" for problem in problems)
         raise UserError(f"{source} does not fit the network:{listed}")
-    return values
+
+    def convert(path: tuple[Any, ...], leaf: Any) -> Any:
+        if _name(path) not in names:
+            return leaf
+        value = weights[names[_name(path)]]
+        return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.reshape(leaf.shape)
+
+    return jax.tree_util.tree_map_with_path(convert, variables)
 
 
-def _faults(name: str, value: np.ndarray, shape: tuple[int, ...]) -> list[str]:
-    """Return what is wrong with a tensor, if anything."""
-    if value.shape != shape:
-        found, expected = _torch_shape(value.shape), _torch_shape(shape)
-        return [f"{name} has shape {found}, expected {expected}"]
-    if not np.isfinite(value).all():
-        return [f"{name} holds values that are not finite"]
-    if name.endswith(".running_var") and value.min() < 0:
-        return [f"{name} holds negative variances"]
-    return []
+def _find_problems(
+    weights: Weights, shapes: Mapping[str, Shape], ignored: tuple[str, ...]
+) -> list[str]:
+    """Return every difference between the tensors of a file and the expected names and shapes."""
+    means = [name for name in shapes if name.endswith(".running_mean")]
+    counters = {name.removesuffix(".running_mean") + COUNTER for name in means}
+    surplus = weights.keys() - shapes.keys() - counters
+    problems = [f"{name} is surplus" for name in sorted(surplus) if not name.startswith(ignored)]
+    problems += [f"{name} is missing" for name in sorted(shapes.keys() - weights.keys())]
+    for name in sorted(shapes.keys() & weights.keys()):
+        value, shape = weights[name], shapes[name]
+        if value.shape != shape and (value.size, shape) != (1, (1,)):  # a scalar has any rank
+            problems.append(f"{name} has shape {list(value.shape)}, expected {list(shape)}")
+        elif not np.isfinite(value).all():
+            problems.append(f"{name} holds values that are not finite")
+        elif name.endswith(".running_var") and value.min() < 0:
+            problems.append(f"{name} holds negative variances")
+    return problems
 
 
-def _to_our_layout(value: np.ndarray, *, scalar: bool) -> np.ndarray:
-    """Transpose kernels from OIHW to HWIO; reshape attention scales [1] to scalars."""
-    if value.ndim == 4:
-        return value.transpose(2, 3, 1, 0)
-    return value.reshape(()) if scalar and value.size == 1 else value
-
-
-def _torch_shape(shape: tuple[int, ...]) -> list[int]:
-    """Return the shape of a tensor in PyTorch's layout."""
+def _torch_shape(shape: Shape) -> Shape:
+    """Return the shape in PyTorch's layout: kernels are OIHW, scalars [1]."""
     if len(shape) == 4:
         height, width, features_in, features_out = shape
-        return [features_out, features_in, height, width]
-    return list(shape) or [1]
+        return (features_out, features_in, height, width)
+    return shape or (1,)
 
 
 def _encoder_name(network: Network, name: str) -> str:
@@ -138,16 +130,8 @@ def _released_name(network: Network, name: str) -> str:
     path = name.partition("/")[2]  # without "params" or "batch_stats"
     if path.startswith("encoder/"):
         return f"res_{_encoder_name(network, name)}"
-    if path in (scalars := released_scalars()):
-        return scalars[path]
     module, _, leaf = path.rpartition("/")
-    return f"{released_modules()[module]}.{LEAVES[leaf]}"
-
-
-def _replace(variables: Variables, values: Mapping[str, np.ndarray]) -> Variables:
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: values.get(_name(path), leaf), variables
-    )
+    return f"{released_name(module)}.{LEAVES[leaf]}"
 
 
 def _named_leaves(variables: Variables) -> dict[str, Any]:

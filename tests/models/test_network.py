@@ -1,5 +1,7 @@
 """The network's shapes, sizes and invariances; ResNet-50's parameter count."""
 
+import zlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,6 +103,20 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(awake, small
     assert rounded.dtype == jnp.float32
     difference = np.abs(rounded - exact).max()
     assert 1e-5 < difference < 0.1 * np.abs(exact).max()
+
+
+def test_a_kernel_is_drawn_by_hes_formula_from_the_seed_and_its_name(small_network):
+    kernel = small_network.initialize(3).params["encoder"]["layer2"][0]["conv2"]["kernel"]
+    name = zlib.crc32(b"params/encoder/layer2/0/conv2/kernel")
+    normal = np.random.default_rng([3, name]).standard_normal((3, 3, 8, 8), np.float32)
+    np.testing.assert_allclose(kernel, normal * np.sqrt(2 / (9 * 8)), rtol=1e-6)
+
+
+def test_building_and_drawing_leave_nothing_on_a_device():
+    before = len(jax.live_arrays())
+    variables = build_network(SMALL_MODEL, dtype="float32").initialize(0)
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(variables))
+    assert len(jax.live_arrays()) == before
 
 
 def test_initial_values_depend_on_seed_and_name_alone(small_network):

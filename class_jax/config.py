@@ -75,7 +75,8 @@ LIMITS = {
     "data.num_val": POSITIVE,
     "data.crop": BELOW_ONE,
     "data.salient": Limit(
-        'class numbers, or "any"', lambda value: all(_is_class(item) for item in value)
+        'class numbers, or "any"',
+        lambda value: value == ("any",) or all(type(item) is int for item in value),
     ),
     "data.workers": NOT_NEGATIVE,
     "train.batch_size": POSITIVE,
@@ -100,10 +101,6 @@ LIMITS = {
     "eval.batch_size": POSITIVE,
     "eval.dtype": DTYPE,
 }
-
-
-def _is_class(value: Any) -> bool:
-    return value == "any" or (type(value) is int and value >= 0)
 
 
 def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
@@ -253,7 +250,7 @@ def _is_within(name: str, sections: Sequence[str]) -> bool:
 
 
 def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """["--config.a=1", "--config.b", "2"] → [("--config.a", "1"), ("--config.b", "2")]."""
+    """Return flags with their values: "--config.a=1" or "--config.a", "1" → ("--config.a", "1")."""
     pairs = []
     rest = list(overrides)
     while rest:

@@ -45,7 +45,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     HOMEPAGE: ClassVar[str]
 
     def __init__(self, *, root: Path, skip_broken: bool = False, **options: Any) -> None:
-        """`root`: folder of all named sets; `skip_broken`: leave broken pairs out."""
+        """Store the folder of all named sets; `skip_broken` leaves broken pairs out."""
         self._root, self._skip_broken = root, skip_broken
         super().__init__(data_dir=root, file_format="array_record", **options)
 

@@ -1,4 +1,4 @@
-"""Fetching and unpacking archives: resumable, verified, never half-done under its final name."""
+"""Download and unpack archives: resumable, verified, never half-done under a final name."""
 
 import hashlib
 import shutil
@@ -15,7 +15,7 @@ from class_jax.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
-# Some of the hosts refuse clients that they do not know.
+# Some hosts refuse clients that they do not know.
 HEADERS = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 
 
@@ -23,13 +23,13 @@ class Archive(NamedTuple):
     """An official archive."""
 
     file: str
-    url: str  # empty: not to be had without a person
+    url: str  # empty: must be fetched by hand
     sha256: str = ""  # empty where none is known
     md5: str = ""
 
 
 def download(archive: Archive, folder: Path) -> Path:
-    """Fetch an archive into `folder`, going on where an earlier try stopped.
+    """Fetch an archive into `folder`, continuing where an earlier try stopped.
 
     Raises:
       UserError: no network, a refusal, a checksum that differs, no room; says what to do by hand.
@@ -53,14 +53,14 @@ def download(archive: Archive, folder: Path) -> Path:
                 f"what {archive.url} gave is not the known {archive.file} (its {kind} differs) and "
                 f"was deleted: fetch the archive by other means and put it into {folder}."
             )
-    # Recorded, so that copies can be compared where no official checksum is known.
+    # Written down, so that copies can be compared if no official checksum is known.
     found = _digest(part, "sha256")
     done.with_name(f"{archive.file}.sha256").write_text(f"{found}  {archive.file}\n")
     return part.rename(done)
 
 
 def _fetch(archive: Archive, part: Path) -> None:
-    """Append to `part` what is missing of the archive."""
+    """Append the missing bytes of the archive to `part`."""
     have = part.stat().st_size if part.exists() else 0
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(archive.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
@@ -126,7 +126,7 @@ def _unpack_one(archive: Path, folder: Path, only: Sequence[PurePosixPath]) -> N
 def _members(
     source: zipfile.ZipFile, archive: Path
 ) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
-    """The files in an archive with their paths, but for what file managers leave in it."""
+    """Yield the files of an archive with their paths, but for what file managers leave in it."""
     for member in source.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
@@ -148,7 +148,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """An error in few words: network errors carry pages of addresses."""
+    """Return an error in few words: network errors carry pages of addresses."""
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate is not valid"
     if isinstance(error, requests.ConnectionError):

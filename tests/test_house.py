@@ -106,15 +106,15 @@ def test_functions_and_files_stay_short():
 
 # The verbs that docstrings of functions begin with; a new one is added here.
 VERBS = """
-Add Apply Ask Assign Block Blend Build Call Check Choose Close Compare Compute Continue Convert
-Copy Count Create Decode Delete Describe Divide Download Draw Drop End Enter Evaluate Export
-Fetch Fill Find Fit Flush Forward Fuse Gather Get Give Hash Hold Ignore Initialize Join Keep
-Leave Let List Load Log Look Make Mark Match Measure Merge Move Name Normalize Note Open Paint
-Pad Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise Read Record Refine Release
-Remember Remove Rename Render Replace Report Reshape Resize Restore Resume Return Run Sample
-Save Say Score Send Set Shift Show Shut Skip Sort Split Start Stop Store Stretch Sum Take Test
-Train Transfer Translate Try Turn Undo Unpack Update Upsample Use Validate Verify Wait Write
-Yield
+Add Append Apply Ask Assign Average Blend Block Build Call Check Choose Close Compare Compute
+Continue Convert Copy Count Create Crop Decode Delete Describe Divide Download Draw Drop End
+Enter Evaluate Export Fetch Fill Find Fit Flush Forward Fuse Gather Get Give Hash Hold Ignore
+Import Initialize Join Keep Leave Let List Load Log Look Make Mark Match Measure Merge Move Name
+Normalize Note Open Pad Paint Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise
+Read Record Refine Release Remember Remove Rename Render Replace Report Reshape Resize Restore
+Resume Return Run Sample Save Say Scale Score Send Set Shift Show Shut Skip Sort Split Start
+Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample
+Use Validate Verify Wait Write Yield
 """
 
 

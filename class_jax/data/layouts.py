@@ -24,7 +24,7 @@ PUBLISHED = (
 
 
 class Layout(NamedTuple):
-    """Where the images and the masks of a data set lie; `flat` if in one folder."""
+    """The folders of the images and the masks of a data set; equal if they lie side by side."""
 
     images: Path
     masks: Path

@@ -26,7 +26,7 @@ class Outline:
 
     @functools.cached_property
     def box(self) -> tuple[float, float, float, float]:
-        """The bounding box (left, top, right, bottom)."""
+        """Return the bounding box (left, top, right, bottom)."""
         (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
         return float(left), float(top), float(right), float(bottom)
 

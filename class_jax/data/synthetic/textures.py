@@ -42,7 +42,7 @@ class Texture:
 
 
 def _triangle(phase: Field) -> Field:
-    """Triangle wave of period 1 in [-1, 1], the arithmetic stand-in for a cosine."""
+    """Return a triangle wave of period 1 in [-1, 1], which stands in for a cosine."""
     return 4 * np.abs(phase - np.floor(phase + 0.5)) - 1
 
 
@@ -78,7 +78,7 @@ def _cell_tile() -> np.ndarray:
 
 
 def _noise(rng: Generator, u: Field, v: Field) -> Field:
-    """Smooth noise in [-1, 1] with one cell per unit of (u, v)."""
+    """Return smooth noise in [-1, 1] with one cell per unit of (u, v)."""
     right, down = rng.integers(0, TILE_CELLS * CELL, 2).tolist()
     looked_up = _look_up(_noise_tile(), u * CELL + right, v * CELL + down)
     return looked_up / np.float32(127.5) - 1

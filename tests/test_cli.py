@@ -8,10 +8,14 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from class_jax import cli
+from class_jax.config import load_config, load_recipe
 from class_jax.errors import BrokenFilesError, UserError
-from tests.program import ROOT, call, pairs
+from class_jax.training.loop import count_steps
+from datasets.inputs import training_sources
+from tests.program import ROOT, call, pairs, use_one_device
 
 
 def test_training_writes_what_scripts_rely_on(trained):
@@ -200,3 +204,50 @@ def test_only_broken_files_that_can_be_left_out_name_the_flag_for_it(capsys):
     assert "--skip_broken" in capsys.readouterr().err
     cli.report(BrokenFilesError("no pair.", skippable=False))
     assert "--skip_broken" not in capsys.readouterr().err
+
+
+# Leaves that a run on synthetic data of a given number of steps does not need.
+OF_OTHER_DATA = {
+    *("data.root", "data.val_root", "data.images", "data.masks"),
+    *("data.salient", "data.fit_masks", "train.epochs"),
+}
+
+
+def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypatch):
+    use_one_device(monkeypatch)
+    read, configs = set(), []
+
+    def load(*arguments):
+        configs.append(load_config(*arguments))
+        return configs[-1]
+
+    def record(section, name):
+        caller = sys._getframe(2).f_globals["__name__"]
+        if not caller.startswith("ml_collections"):
+            read.add((frozenset(section.keys()), name))  # of copies, too
+
+    for method in ("__getattr__", "__getitem__"):
+        original = getattr(ConfigDict, method)
+
+        def access(section, name, original=original):
+            record(section, name)
+            return original(section, name)
+
+        monkeypatch.setattr(ConfigDict, method, access)
+    monkeypatch.setattr("class_jax.config.load_config", load)
+    assert cli.main(["--config", str(recipe), "--workdir", str(tmp_path / "w")]) == 0
+    (config,) = configs
+    sections = {"": config, **{name: config[name] for name in ("model", "data", "train", "eval")}}
+    unread = {
+        f"{prefix}.{name}".strip(".")
+        for prefix, section in sections.items()
+        for name in section
+        if (frozenset(section.keys()), name) not in read
+    }
+    assert unread == OF_OTHER_DATA
+    read.clear()
+    folder = load_recipe("configs/folder.py")
+    folder.data.root = str(pairs(tmp_path / "mine", count=4))
+    folder.data.val_root = folder.data.root
+    count_steps(folder.train, len(training_sources(folder, skip_broken=False).train))
+    assert {name.partition(".")[2] for name in OF_OTHER_DATA} <= {name for _, name in read}

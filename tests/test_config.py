@@ -1,6 +1,5 @@
 """Which configuration is in force, overrides by type, and mistakes in one sentence."""
 
-import ast
 import json
 from pathlib import Path
 
@@ -24,19 +23,6 @@ R50 = str(ROOT / "configs" / "r50.py")
 @pytest.fixture
 def workdir(tmp_path):
     return Workdir(tmp_path / "run")
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_every_leaf_of_every_recipe_is_read_by_the_program(recipe):
-    read = set()
-    for file in (ROOT / "class_jax").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Attribute):
-                read.add(node.attr)
-            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-                read.add(node.slice.value)
-    unread = [name for name in flatten(load_recipe(recipe)) if name.split(".")[-1] not in read]
-    assert not unread
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

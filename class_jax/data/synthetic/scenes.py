@@ -1,4 +1,4 @@
-"""What is in a synthetic image, drawn at random and described before any pixel is made."""
+"""The contents of a synthetic image, drawn at random and described before it is rendered."""
 
 import math
 from collections.abc import Sequence

@@ -79,7 +79,7 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
 
 def layouts_in(root: Path) -> list[Layout]:
     """Return all layouts whose two folders lie in `root`, or as a published set has them."""
-    found = [Layout(*pair) for names in PUBLISHED if (pair := _published(root, names))]
+    found = [Layout(*pair) for names in PUBLISHED if (pair := _find_published(root, names))]
     kinds = [(folder, *kind_of(folder.name)) for folder in folders_in(root)]
     for images, kind, rest in kinds:
         if kind == "images":
@@ -112,7 +112,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return not hidden and entry.is_dir()
 
 
-def _published(root: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:
+def _find_published(root: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:
     images, masks = (_find_below(root, name) for name in names)
     return (images, masks) if images and masks else None
 

@@ -1,6 +1,7 @@
 """Memory of processes that allocate large arrays over and over."""
 
 import ctypes
+import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 
@@ -10,7 +11,7 @@ def keep_freed_memory() -> None:
 
     Otherwise large arrays go back to the system, which clears their memory every time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        mallopt = libc.mallopt
         mallopt(M_MMAP_THRESHOLD, 2**25)  # bytes, the largest that is allowed
         mallopt(M_TRIM_THRESHOLD, 2**28)

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,10 +124,11 @@ def _own_folders(
             continue
         folder = base / name.replace("/", "-")
         origin = folder / ORIGIN
-        if origin.exists() and origin.read_text().strip() != str(path):
-            folder = folder.with_name(f"{folder.name}-{zlib.crc32(str(path).encode()):08x}")
+        content = os.fsencode(f"{path}\n")
+        if origin.exists() and origin.read_bytes() != content:
+            folder = folder.with_name(f"{folder.name}-{zlib.crc32(content):08x}")
         with atomic_write(folder / ORIGIN) as partial:
-            partial.write_text(f"{path}\n")
+            partial.write_bytes(content)
         folders[name] = folder
     return folders
 

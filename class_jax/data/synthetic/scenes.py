@@ -113,8 +113,8 @@ def _draw_objects(
 def _visible_share(objects: Sequence[SceneObject], height: int, width: int) -> float:
     """Return the objects' share of the image, from a raster coarse enough to cost little."""
     covers = [
-        rasterise(each.outline.moved(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
-        for each in objects
+        rasterise(item.outline.move(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
+        for item in objects
     ]
     return float(union(covers).mean()) / 255
 
@@ -150,7 +150,7 @@ def _draw_outline(
     outline = kinds[rng.integers(len(kinds))](rng)
     shares = THIN_SHARES if thin else OTHER_SHARES if others else FIRST_SHARES
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
-    outline = outline.moved(scale=math.sqrt(share * height * width / outline.area()))
+    outline = outline.move(scale=math.sqrt(share * height * width / outline.area()))
     for _ in range(8):
         placed = place(rng, outline, height, width, crop=crop)
         if not any(_boxes_meet(placed, other.outline) for other in others):

@@ -30,7 +30,7 @@ class Outline:
         (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
         return float(left), float(top), float(right), float(bottom)
 
-    def moved(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
+    def move(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
         """Return the outline scaled about the origin, then shifted by (x, y)."""
         return Outline(contours=tuple(contour * scale + by for contour in self.contours))
 
@@ -99,15 +99,15 @@ def bar(rng: Generator) -> Outline:
     """Return a straight strip, six to nine times as long as wide."""
     half_width = 1 / rng.uniform(6, 9)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (1, half_width)
-    return Outline(contours=(_turned(corners, rng.uniform(0, math.pi)),))
+    return Outline(contours=(_turn(corners, rng.uniform(0, math.pi)),))
 
 
 def cross(rng: Generator) -> Outline:
     """Return a cross of two thin strips."""
     half = 1 / rng.uniform(5.5, 8)
     quarter = np.array([[1, -half], [1, half], [half, half]])
-    corners = np.concatenate([_turned(quarter, step * math.pi / 2) for step in range(4)])
-    return Outline(contours=(_turned(corners, rng.uniform(0, math.pi)),))
+    corners = np.concatenate([_turn(quarter, step * math.pi / 2) for step in range(4)])
+    return Outline(contours=(_turn(corners, rng.uniform(0, math.pi)),))
 
 
 def curve(rng: Generator) -> Outline:
@@ -122,7 +122,7 @@ def curve(rng: Generator) -> Outline:
     return Outline(contours=(_polar(radii, angles, stretch=1, turn=turn),))
 
 
-def _turned(points: np.ndarray, turn: float) -> np.ndarray:
+def _turn(points: np.ndarray, turn: float) -> np.ndarray:
     x, y = points[:, 0], points[:, 1]
     cosine, sine = math.cos(turn), math.sin(turn)
     return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=1)
@@ -151,7 +151,7 @@ def place(rng: Generator, outline: Outline, height: int, width: int, *, crop: bo
         hidden = (0.1 + 0.3 * hiding) * extents[axis]
         far = (width, height)[axis] - extents[axis] + hidden
         corner[axis] = -hidden if (4 * side) % 2 < 1 else far
-    return outline.moved(
+    return outline.move(
         scale=shrink, by=np.array([corner[0] - left * shrink, corner[1] - top * shrink])
     )
 

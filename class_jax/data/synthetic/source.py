@@ -90,9 +90,9 @@ def _read_mask(source: SyntheticSource, index: int) -> Reading:
 def render_scene(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the image, uint8 [H, W, 3], and the mask, uint8 [H, W] with soft borders."""
     canvas = _render_background(scene, height, width)
-    covers = [rasterise(each.outline, height, width) for each in scene.objects]
-    for each, cover in zip(scene.objects, covers, strict=True):
-        _paint_object(canvas, each, cover, scene.light)
+    covers = [rasterise(item.outline, height, width) for item in scene.objects]
+    for item, cover in zip(scene.objects, covers, strict=True):
+        _paint_object(canvas, item, cover, scene.light)
     rng = np.random.default_rng(scene.background.seed)
     canvas += rng.integers(0, 256, canvas.shape, np.uint8) >> 5  # sensor noise
     np.clip(canvas - 3, 0, 255, out=canvas)
@@ -140,19 +140,19 @@ def _soft_ellipse(patch: Patch, rows: slice, columns: slice) -> np.ndarray:
     return inside * inside * (3 - 2 * inside)
 
 
-def _paint_object(canvas: np.ndarray, each: SceneObject, cover: np.ndarray, light: float) -> None:
+def _paint_object(canvas: np.ndarray, item: SceneObject, cover: np.ndarray, light: float) -> None:
     """Paint one object onto `canvas`: its shadow, then its texture with a lit and a dark rim."""
     reach = max(2, round(min(cover.shape) * 0.03))
-    window = _window(each.outline.box, cover.shape, margin=4 * reach)
+    window = _window(item.outline.box, cover.shape, margin=4 * reach)
     canvas, cover = canvas[:, *window], cover[window]
     toward_light = (reach * math.cos(light), reach * math.sin(light))
     side = (2 * reach + 1, 2 * reach + 1)
     blurred = cv2.blur(cv2.blur(cover, side), side)
-    shadow = _shifted(blurred, (-toward_light[0], -toward_light[1]))
-    relief = shadow - _shifted(blurred, toward_light)
+    shadow = _shift(blurred, (-toward_light[0], -toward_light[1]))
+    relief = shadow - _shift(blurred, toward_light)
     canvas *= 1 - np.float32(0.35) * shadow
-    pattern = render_pattern(each.texture, *cover.shape)
-    painted = colour(pattern, each.texture.palette) + 45 * relief
+    pattern = render_pattern(item.texture, *cover.shape)
+    painted = colour(pattern, item.texture.palette) + 45 * relief
     canvas += cover.astype(np.float32) / 255 * (painted - canvas)
 
 
@@ -165,7 +165,7 @@ def _window(
     return rows, slice(max(0, int(left) - margin), min(shape[1], int(right) + 1 + margin))
 
 
-def _shifted(cover: np.ndarray, by: tuple[float, float]) -> np.ndarray:
+def _shift(cover: np.ndarray, by: tuple[float, float]) -> np.ndarray:
     """Return `cover` / 255 moved by whole pixels (x, y); what comes in repeats the border."""
     matrix = np.array([[1, 0, round(by[0])], [0, 1, round(by[1])]], np.float32)
     height, width = cover.shape

@@ -165,13 +165,13 @@ PATTERNS: tuple[Pattern, ...] = (
 def draw_palette(rng: Generator) -> Palette:
     """Draw the colours of a texture; objects and backgrounds share this one distribution."""
     brightness, tinting, contrast, *rest = rng.uniform(0, 1, 9).tolist()
-    tint, lean = [2 * each - 1 for each in rest[:3]], [1.4 * each - 0.7 for each in rest[3:]]
+    tint, lean = [2 * value - 1 for value in rest[:3]], [1.4 * value - 0.7 for value in rest[3:]]
     grey = sum(tint) / 3
-    mean = [70 + 115 * brightness + (10 + 50 * tinting) * (each - grey) for each in tint]
-    length = math.sqrt(sum((1 + each) ** 2 for each in lean) / 3)
-    direction = [(14 + 20 * contrast) * (1 + each) / length for each in lean]
+    mean = [70 + 115 * brightness + (10 + 50 * tinting) * (value - grey) for value in tint]
+    length = math.sqrt(sum((1 + value) ** 2 for value in lean) / 3)
+    direction = [(14 + 20 * contrast) * (1 + value) / length for value in lean]
     return Palette(
-        mean=np.array([min(max(each, 25), 230) for each in mean], np.float32),
+        mean=np.array([min(max(value, 25), 230) for value in mean], np.float32),
         direction=np.array(direction, np.float32),
     )
 

@@ -1,1 +1,1 @@
-"""What the command line does: one file for each mode, and the configuration in force."""
+"""The modes of the command line, a file for every mode."""

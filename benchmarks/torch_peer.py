@@ -54,8 +54,8 @@ class Bottleneck(nn.Module):
         self.conv3, self.bn3 = conv(width, 4 * width, 1), nn.BatchNorm2d(4 * width)
         self.downsample = nn.Sequential()
         if stride != 1 or inputs != 4 * width:
-            self.downsample.add_module("conv", conv(inputs, 4 * width, 1, stride=stride))
-            self.downsample.add_module("bn", nn.BatchNorm2d(4 * width))
+            self.downsample.append(conv(inputs, 4 * width, 1, stride=stride))
+            self.downsample.append(nn.BatchNorm2d(4 * width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers."""

@@ -23,28 +23,21 @@ class Bottleneck(nnx.Module):
         self.conv1, self.bn1 = Conv(in_features, width, 1), BatchNorm(width)
         self.conv2, self.bn2 = Conv(width, width, 3, stride=stride), BatchNorm(width)
         self.conv3, self.bn3 = Conv(width, out, 1), BatchNorm(out)
-        keeps_shape = stride == 1 and in_features == out
-        self.downsample = None if keeps_shape else Downsample(in_features, out, stride=stride)
+        changes_shape = stride != 1 or in_features != out
+        self.downsample = (
+            nnx.List([Conv(in_features, out, 1, stride=stride), BatchNorm(out)])
+            if changes_shape
+            else None
+        )
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, 4·width]."""
         y = nnx.relu(self.bn1(self.conv1(x)))
         y = nnx.relu(self.bn2(self.conv2(y)))
-        shortcut = x if self.downsample is None else self.downsample(x)
+        shortcut = x
+        for layer in self.downsample or ():
+            shortcut = layer(shortcut)
         return nnx.relu(self.bn3(self.conv3(y)) + shortcut)
-
-
-class Downsample(nnx.Module):
-    """The shortcut of a block that changes the shape: 1×1 convolution and batch norm."""
-
-    def __init__(self, in_features: int, out_features: int, *, stride: int) -> None:
-        """Create both."""
-        self.conv = Conv(in_features, out_features, 1, stride=stride)
-        self.bn = BatchNorm(out_features)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply both: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
-        return self.bn(self.conv(x))
 
 
 def make_stage(
@@ -94,5 +87,4 @@ class ResNet(nnx.Module):
     def torch_name(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> str:
         """Return torchvision's name of a module: ("layer1", "0", "conv1") → "layer1.0.conv1"."""
         del stage_sizes
-        numbers = {"conv": "0", "bn": "1"}  # torchvision's shortcut is a sequence of the two
-        return ".".join(numbers.get(name, name) for name in module)
+        return ".".join(module)

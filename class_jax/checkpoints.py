@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from etils import epath
 from jax.sharding import Sharding
 from orbax.checkpoint import checkpoint_managers
@@ -60,7 +61,8 @@ class Checkpoints:
         self._writing = 0  # the step whose writing began last
         # Handlers are named so that the shapes in a checkpoint can be read before its values.
         handlers = {part: ocp.StandardCheckpointHandler() for part in ("variables", "training")}
-        self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+        with _without_warnings():
+            self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
     def __enter__(self) -> Self:
         """Return the checkpoints."""
@@ -205,6 +207,17 @@ class Checkpoints:
             f"({theirs.get(names[0], 'absent')} there, {ours.get(names[0], 'absent')} here); "
             "use the configuration saved in the workdir."
         )
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence what orbax says of a folder that is opened for reading."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _rank(scores: Mapping[str, float]) -> float:

@@ -106,7 +106,8 @@ class PairSource:
 
     def load_image(self, index: int, side: int | None = None) -> Picture:
         """Return the image of pair `index`; UserError if the mask does not fit it."""
-        return self._read(index, side)[0]
+        picture, _, guesses = self._read(index, side)
+        return picture._replace(guesses=guesses)
 
     def inspect(self, index: int, *, side: int) -> tuple[ImageFacts, MaskFacts]:
         """Decode pair `index` and return its facts; UserError as `load`."""

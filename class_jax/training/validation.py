@@ -135,7 +135,7 @@ def make_validation(
 
 def draw_examples(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarray:
     """Draw image, mask and map (in 0–1) of the first valid examples."""
-    levels = np.rint(maps * 255).astype(np.uint8)
+    levels = np.rint(np.nan_to_num(maps) * 255).astype(np.uint8)  # a diverged network's are NaN
     # Process 0, which logs it, has valid examples; another one may have nothing but padding.
     count = max(1, min(MONTAGE_ROWS, int(batch["valid"].sum())))
     return draw_montage(list(zip(batch["image"], batch["mask"], levels, strict=True))[:count])

@@ -1,5 +1,8 @@
 """Maps at each image's own size, the same in any batch; mistakes in a sentence."""
 
+import subprocess
+import sys
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,7 @@ from PIL import Image
 from class_jax import Predictor
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
+from tests.program import ROOT
 from tests.small_run import mesh_of
 
 
@@ -111,3 +115,11 @@ def test_the_map_of_a_large_noisy_scene_is_that_of_its_area_shrunk_copy(
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no trained network"):
         Predictor.load(tmp_path)
+
+
+def test_loading_says_nothing(trained):
+    code = f"from class_jax import Predictor; Predictor.load({str(trained)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")

@@ -19,7 +19,7 @@ import numpy as np
 import py_sod_metrics
 
 from benchmarks.record import Row, cpu, record
-from class_jax.data.images import read_mask
+from class_jax.data.images import load_mask
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.scoring import MapSet, Scorer, Task
 
@@ -51,7 +51,7 @@ def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
     """Score as `--mode score` does."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
-        Task(str(index), map_path, functools.partial(read_mask, mask_path))
+        Task(str(index), map_path, functools.partial(load_mask, mask_path))
         for index, (map_path, mask_path) in enumerate(files)
     ]
     with Scorer(["pysod"]) as scorer:

@@ -211,7 +211,7 @@ class Checkpoints:
 
 @contextlib.contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Silence what orbax says of a folder that is opened for reading."""
+    """Drop the warnings of orbax about a folder that is opened for reading."""
     before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:

@@ -18,10 +18,12 @@ from class_jax.files import absolute
 
 # Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
 MODES = ("train", "eval", "predict", "score", "convert", "prepare")
-IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; the other modes run in the first
+IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score run in the first
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
-DESCRIPTION = "CLASS salient object detection; README.md says what each --mode does."
+DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
+images with masks), predict (maps of images), score (any method's maps), convert (the authors'
+checkpoint), prepare (download and check data). README.md has examples."""
 
 
 class Flag(NamedTuple):

@@ -17,16 +17,16 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 from etils import epath
-from jax._src import distributed  # for its key-value store, which has no public name
+from jax._src import distributed  # its client and process numbers have no public name
 
 from class_jax.errors import UserError, sentence_of
 
 T = TypeVar("T")
 
 JOIN_SECONDS = 300  # to wait for the other processes at the start
-RESOLVE_SECONDS = 60  # until the name of process 0's host must be known
+RESOLVE_SECONDS = 60  # to resolve the name of process 0's host
 FILE_SECONDS = 90  # network disks show another machine's new files late
-POLL_MS = 500  # of waiting for a key, between which signals are answered
+POLL_MS = 500  # of one wait for a key; signals are handled between two of them
 SHUTDOWN_MS = 10_000  # to wait for the other processes at the end
 MESSAGE_BYTES = 2**20  # of one value in the key-value store
 
@@ -57,7 +57,7 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
         if num_processes > 1:
             print(
                 f"process {process_id} of {num_processes} waits for the others at {coordinator}, "
-                "for five minutes at most",
+                f"for {JOIN_SECONDS // 60} minutes at most",
                 file=sys.stderr,
             )
     # Signals are answered at the end of a step, by all processes at the same one.
@@ -93,7 +93,7 @@ def _check_address(coordinator: str, *, first: bool) -> None:
         wanted = "a port that is free" if first else "an address of process 0"
         raise UserError(
             f"{coordinator} cannot be used ({error.strerror or error}): give {wanted}, and start "
-            "all processes within five minutes."
+            f"all processes within {JOIN_SECONDS // 60} minutes."
         ) from error
 
 
@@ -153,8 +153,8 @@ def run_on_first(fn: Callable[[], T]) -> T:
     """Run `fn` on process 0 and broadcast the result.
 
     Raises:
-      UserError: in the other processes, if a user's mistake or an interruption stopped process 0;
-        RuntimeError if a fault did. Process 0 itself raises what `fn` raised.
+      UserError: in the other processes, if a user's mistake or an interruption stopped process 0.
+      RuntimeError: in the other processes, if a fault did. Process 0 raises what `fn` raised.
     """
     return fn() if process_count() == 1 else _run(fn, range(1))[0]
 
@@ -163,8 +163,8 @@ def run_on_all(fn: Callable[[], T]) -> T:
     """Run `fn` in every process; raise in all if it failed in one.
 
     Raises:
-      UserError: a user's mistake or an interruption stopped another process; RuntimeError if a
-        fault did. A process in which `fn` failed raises what `fn` raised.
+      UserError: a user's mistake or an interruption stopped another process.
+      RuntimeError: a fault did. A process in which `fn` failed raises what `fn` raised.
     """
     results: list[T] = []  # stay in their process: only success is exchanged
     _run(lambda: results.append(fn()), range(process_count()))
@@ -190,7 +190,7 @@ def _describe(error: BaseException) -> Failure:
     """Return what the other processes need to know of an error."""
     sentence = sentence_of(error)
     if isinstance(error, KeyboardInterrupt):
-        sentence = "it was interrupted, and the same command goes on."
+        sentence = "it was interrupted; run the same command to resume."
     return Failure(sentence or str(error) or type(error).__name__, fixable=bool(sentence))
 
 
@@ -199,8 +199,8 @@ def check_same(value: object, name: str) -> None:
     for process, other in enumerate(all_gather(repr(value))):
         if other != repr(value):
             raise UserError(
-                f"process {process} and process {process_index()} differ in {name}: start all of "
-                "them alike."
+                f"process {process} and process {process_index()} differ in {name}: all processes "
+                "need the same command and see the same files."
             )
 
 
@@ -230,10 +230,10 @@ def _wait_for_file(file: epath.Path, content: str) -> None:
 
 
 def shutdown(status: int) -> int:
-    """Shut down: return the exit status, or exit at once if this process failed.
+    """Shut down: return the exit status, or leave without clean-up if this process failed.
 
-    A failed process cannot leave in Python's way, which waits for the others: they may be waiting
-    for it in a computation, and are ended by the loss of the connection.
+    A failed process waits for the others briefly. Python's own exit would wait for ever: they may
+    wait for this one in a computation, and are ended by the loss of the connection.
     """
     client = distributed.global_state.client
     if client is None or not status:

@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.backbone = "resnet"
-    config.model.stage_sizes = (3, 4, 6, 3)  # ResNet-50
+    config.model.stage_sizes = (3, 4, 6, 3)  # ResNet-50; ResNet-101 is (3, 4, 23, 3)
     config.model.width = 64
     config.model.pretrained = "hf://timm/resnet50.tv_in1k/model.safetensors"  # or a path, or None
     # The paper's decoder; configs/r50_released.py has the other values.

@@ -1,4 +1,7 @@
-"""Image files: read as upright 8-bit RGB, saliency maps written as 8-bit grey."""
+"""Image files: decoded as upright 8-bit RGB, saliency maps written as 8-bit grey.
+
+`read_…` returns levels alone, `load_…` also how they were read.
+"""
 
 import contextlib
 import functools
@@ -53,7 +56,8 @@ class Picture(NamedTuple):
 def read_image(source: Source) -> np.ndarray:
     """Return an image as uint8 RGB [H, W, 3], upright as its EXIF data say.
 
-    Grey, palette, CMYK, 1-bit and 16-bit images are converted; what is transparent lies on white.
+    Grey, palette, CMYK, 1-bit and 16-bit images are converted; transparent parts lie on white, or
+    on black if what is visible is nearly white.
 
     Raises:
       UserError: no such file, not an image, or a damaged or too large one.
@@ -68,9 +72,9 @@ def load_image(
 
     Args:
       source: path, bytes, open binary file or PIL image.
-      side: of the square that the image will be resized to; both sides of the result are at least
-        twice as long, or those of the image. None: its own size.
-      most: pixels of an image that is read.
+      side: of the square that the image will be resized to; a large image may be decoded smaller,
+        but not below twice this side. None: its own size.
+      most: the largest image that is accepted, in pixels.
       upright: turn it as its EXIF data say.
 
     Raises:
@@ -90,11 +94,6 @@ def load_image(
         image = _reduce(image, 2 * side)
     pixels, guess = _to_rgb(image, str(_name(source)))
     return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
-
-
-def read_mask(path: Source, *, salient: masks.Classes = ()) -> np.ndarray:
-    """Return the mask in a file, uint8 [H, W] from 0 to 255; see `masks.mask_of`."""
-    return load_mask(path, salient=salient).levels
 
 
 def load_mask(path: Source, *, salient: masks.Classes = ()) -> masks.Reading:
@@ -120,13 +119,15 @@ def readable_suffixes() -> frozenset[str]:
 
         pillow_heif.register_heif_opener()
     extensions = Image.registered_extensions()
-    known = {suffix for suffix, kind in extensions.items() if kind in set(_formats())}
+    known = {suffix for suffix, kind in extensions.items() if kind in _formats()}
     return frozenset({*known, ".mpo"})  # MPO is opened as the JPEG that it begins with
 
 
-def _formats() -> list[str]:
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that are read; call after optional ones were registered."""
     Image.init()
-    return [kind for kind in Image.OPEN if kind not in NOT_READ]
+    return tuple(kind for kind in Image.OPEN if kind not in NOT_READ)
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
@@ -151,7 +152,7 @@ def lay_on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
-    """Scale more than 8 bits to 8, by the smallest power of two that holds all values."""
+    """Scale more than 8 bits to 8, from the smallest number of bits that holds all values."""
     values = np.asarray(image)
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too

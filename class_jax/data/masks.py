@@ -1,6 +1,7 @@
-"""Masks and saliency maps as people store them, read as 8-bit grey.
+"""The meaning of decoded masks and saliency maps: 8-bit levels, however people stored them.
 
-Every guess that could be wrong has a name, so that a data set's check can report it: see `Reading`.
+`images.py` decodes the files. How a mask was read has a name if it is not obvious, so that the
+check of a data set can report it: see `Reading`.
 """
 
 from collections.abc import Collection
@@ -13,12 +14,13 @@ from class_jax.errors import UserError
 
 ALPHA = "taken from alpha"
 SCALED = "scaled so that the higher of two values is 255"
+INDICES = "coloured palettes, read by their two indices"
 EIGHT_OF_SIXTEEN = "16-bit files that hold 8 bits"
 CLASSES = "class numbers"
 ANY = "any"  # every class above 0 is salient
 VOC_BORDER = 255  # between objects, of no class
 SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is not class numbers
-# JPEG stores a grey image's colour channels apart and rounds each: a few levels are no colour.
+# JPEG rounds the channels of a grey image separately: differences up to this are no colour.
 GREY_TOLERANCE = 8
 
 
@@ -29,14 +31,15 @@ class Reading(NamedTuple):
     """A mask or map, and how it was read if that was a guess."""
 
     levels: np.ndarray  # uint8 [H, W]
-    guess: str | None = None  # ALPHA, SCALED, EIGHT_OF_SIXTEEN or CLASSES
+    guess: str | None = None  # ALPHA, SCALED, INDICES, EIGHT_OF_SIXTEEN or CLASSES
 
 
 def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
 
-    Soft values are kept; 0/1 and two values of which the higher is at least 127 become 0/255.
-    An alpha channel that varies is the mask. With `salient`, values are class numbers.
+    Soft values are kept. 0/1, and two values of which the higher is at least 127, are scaled so
+    that the higher is 255. An alpha channel is the mask unless it is opaque everywhere. With
+    `salient`, values are class numbers.
 
     Args:
       image: grey of 1, 8 or 16 bits, RGB of equal channels, a palette, with or without alpha.
@@ -48,7 +51,7 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     """
     if salient:
         return Reading(_select_classes(_class_numbers(image, name), salient), CLASSES)
-    if (alpha := _varying_alpha(image)) is not None:
+    if (alpha := _used_alpha(image)) is not None:
         return Reading(alpha, ALPHA)
     if image.mode == "P":
         return _palette_mask(image, name)
@@ -57,7 +60,7 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
 
 
 def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
-    """Return the saliency map in an image: uint8 [H, W], its levels as stored.
+    """Return the saliency map in an image: uint8 [H, W], not stretched.
 
     Args:
       image: as for `mask_of`; 16 bits are rounded to 8, floats in 0–1 scaled by 255.
@@ -67,17 +70,14 @@ def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Read
     Raises:
       UserError: colours, or values that are no map.
     """
-    if (alpha := _varying_alpha(image)) is not None:
+    if (alpha := _used_alpha(image)) is not None:
         return Reading(alpha, ALPHA)
     if highest is not None:
         values = _raw_grey(image, name).astype(np.float64)
         if values.max() > highest:
             raise UserError(f"{name} holds values up to {values.max():g}, above {highest}.")
         return Reading(np.rint(values * (255 / highest)).astype(np.uint8))
-    values = _raw_grey(image, name)
-    if values.dtype == np.uint8:
-        return Reading(values)
-    return Reading(_to_8_bits(values, name))
+    return Reading(_to_8_bits(_raw_grey(image, name), name))
 
 
 def highest_value(image: Image.Image, name: str) -> int | None:
@@ -87,8 +87,8 @@ def highest_value(image: Image.Image, name: str) -> int | None:
     return int(_raw_grey(image, name).max())
 
 
-def _varying_alpha(image: Image.Image) -> np.ndarray | None:
-    """Return the alpha channel if it says anything: it varies, or all is transparent."""
+def _used_alpha(image: Image.Image) -> np.ndarray | None:
+    """Return the alpha channel unless it is opaque everywhere."""
     if not image.has_transparency_data:
         return None
     alpha = np.asarray(image.convert("RGBA").getchannel("A"))
@@ -102,7 +102,7 @@ def _palette_mask(image: Image.Image, name: str) -> Reading:
         return _full_range(colours[..., 1], name, None)
     indices = np.asarray(image)
     if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
-        return Reading(np.where(indices > 0, np.uint8(255), np.uint8(0)))
+        return Reading(np.where(indices > 0, np.uint8(255), np.uint8(0)), INDICES)
     raise _class_error(name, f"is a palette of the numbers {_some(indices)}")
 
 
@@ -133,7 +133,7 @@ def _class_numbers(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
-    """Return 255 for the salient classes and 0 for others and for VOC's border."""
+    """Return 255 for the salient classes, 0 for others; "any" leaves VOC's border out."""
     if ANY in salient:
         chosen = (classes > 0) & (classes != VOC_BORDER)
     else:
@@ -153,6 +153,8 @@ def _grey(image: Image.Image, name: str) -> tuple[np.ndarray, bool]:
 
 def _to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
     """Scale 16-bit integers, or floats in 0-1, to 8 bits."""
+    if values.dtype == np.uint8:
+        return values
     if values.dtype.kind != "f":
         return np.rint(values / 257).astype(np.uint8)
     if values.max() > 1:

@@ -66,7 +66,7 @@ def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps
     _check_different(folders)
     names = shorten_paths([absolute(folder) for folder in folders])
     return [
-        _pair_maps(_folder_of_set(folder, masks.set_name, of=len(sets)), name, masks)
+        _pair_maps(_folder_of_set(folder, masks.set_name, num_sets=len(sets)), name, masks)
         for masks in sets
         for folder, name in zip(folders, names, strict=True)
     ]
@@ -89,7 +89,7 @@ def keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     ]
 
 
-def find_depth_fault(maps: MethodMaps) -> int | None:
+def find_highest_of_8_in_16(maps: MethodMaps) -> int | None:
     """Return the highest value of 16-bit maps if all of them use 8 bits only, else None."""
     highest = 0
     for path in maps.maps.values():
@@ -154,14 +154,14 @@ def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
     )
 
 
-def _folder_of_set(folder: Path, set_name: str, *, of: int) -> Path:
+def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     """Return the sub-folder of a set, if a method's folder holds one folder a set."""
     wanted = _letters(set_name.rpartition("/")[2])
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     for path in inside:
         if _letters(path.name) == wanted:
             return path
-    if of == 1:
+    if num_sets == 1:
         return folder
     raise UserError(
         f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "

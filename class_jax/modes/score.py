@@ -14,7 +14,7 @@ from class_jax.evaluation.figures import write_curves, write_examples
 from class_jax.evaluation.pairing import (
     MethodMaps,
     build_map_set,
-    find_depth_fault,
+    find_highest_of_8_in_16,
     find_maps,
     find_masks,
     keep_common,
@@ -180,7 +180,7 @@ def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
 def _check_depth(methods: Sequence[MethodMaps]) -> None:
     """Raise UserError for maps of 8 bits in 16-bit files: their levels would be 257 times less."""
     for maps in methods:
-        if highest := find_depth_fault(maps):
+        if highest := find_highest_of_8_in_16(maps):
             raise UserError(
                 f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
                 "bits, or give the level that stands for 1, --map_max=255, for example."

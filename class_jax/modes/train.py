@@ -117,7 +117,7 @@ def _check_resumable(
     config: ConfigDict, workdir: Workdir, source: Source, checkpoints: Checkpoints
 ) -> None:
     """Raise UserError if this run would not go on with what the workdir holds."""
-    trained = any(checkpoints.steps())  # a converted checkpoint is of step 0
+    trained = any(step > 0 for step in checkpoints.steps())  # a converted one has step 0
     check_resumable(config, workdir, trained=trained)
     if trained:
         workdir.check_examples(source.names)
@@ -187,7 +187,7 @@ def _announce(
         if start < total_steps
         else f"the run is complete: step {start} of {total_steps}",
     ]
-    if jax.default_backend() == "gpu":  # elsewhere a resumed run equals one that never stopped
+    if jax.default_backend() == "gpu":  # on a CPU a resumed run equals one that never stopped
         exact = DETERMINISTIC in os.environ.get("XLA_FLAGS", "")
         lines.append(
             "a resumed run equals one that never stopped, bit for bit"

@@ -54,7 +54,8 @@ def train_network(
 
     The order within a step is an invariant: update, then validate, then save. A checkpoint
     therefore holds the score of its own step, and a run resumed from it goes on with the next
-    batch as if it had never stopped. Nothing is saved before its loss was read and found finite.
+    batch as if it had never stopped. No state is saved before the loss that produced it was read
+    and found finite.
 
     Args:
       state: where to start; its step is the number of updates already done.
@@ -74,12 +75,13 @@ def train_network(
     with Progress(summaries, train, start=start) as progress, StopRequest(mesh) as stop:
         for step in range(start + 1, total_steps + 1):
             batch = _next_batch(batches, stop)
-            if batch is None:  # the signal that stops the run has ended the workers
+            if batch is None:  # a signal ended a worker before it could ignore it
                 stopping = stop.signal_number
                 progress.flush()
                 save_state(checkpoints, state)
+                summaries.publish()
                 break
-            # On its way to the devices while the step before still runs: nothing waits for that.
+            # The transfer to the devices overlaps the previous step.
             state, metrics = train_step(state, put_batch(batch, mesh))
             progress.record(step, metrics)
             stopping, scores = stop.poll(), None

@@ -11,9 +11,9 @@ from class_jax.data.images import (
     ON_WHITE,
     UPRIGHT,
     load_image,
+    load_mask,
     read_fingerprint,
     read_image,
-    read_mask,
     readable_suffixes,
     write_map,
 )
@@ -192,7 +192,7 @@ def test_exif_rotation_is_undone_for_images_and_masks(tmp_path, orientation):
     path = saved(tmp_path, Image.fromarray(RGB), exif=exif)
     np.testing.assert_array_equal(read_image(path), TURNS[orientation](RGB))
     path = saved(tmp_path, Image.fromarray(MASK), exif=exif)
-    np.testing.assert_array_equal(read_mask(path), TURNS[orientation](MASK))
+    np.testing.assert_array_equal(load_mask(path).levels, TURNS[orientation](MASK))
 
 
 def palette_of(colours, indices):
@@ -219,23 +219,23 @@ def palette_of(colours, indices):
     ],
 )
 def test_masks_of_every_kind(tmp_path, picture):
-    mask = read_mask(saved(tmp_path, picture))
+    mask = load_mask(saved(tmp_path, picture)).levels
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, MASK)
 
 
 def test_soft_masks_stay_soft_and_empty_ones_empty(tmp_path):
-    np.testing.assert_array_equal(read_mask(saved(tmp_path, Image.fromarray(GREY))), GREY)
+    np.testing.assert_array_equal(load_mask(saved(tmp_path, Image.fromarray(GREY))).levels, GREY)
     empty = Image.fromarray(np.zeros_like(GREY))
-    assert read_mask(saved(tmp_path, empty)).max() == 0
+    assert load_mask(saved(tmp_path, empty)).levels.max() == 0
 
 
 def test_coloured_masks_are_refused(tmp_path):
     with pytest.raises(UserError, match="is in colour, and masks and maps must be grey"):
-        read_mask(saved(tmp_path, Image.fromarray(RGB)))
+        load_mask(saved(tmp_path, Image.fromarray(RGB)))
     picture = palette_of([(0, 0, 0), (128, 0, 0), (0, 128, 0)], MASK // 255 + MASK // 128)
     with pytest.raises(UserError, match="class numbers"):
-        read_mask(saved(tmp_path, picture))
+        load_mask(saved(tmp_path, picture))
 
 
 def test_bad_files_are_named(tmp_path):
@@ -247,7 +247,7 @@ def test_bad_files_are_named(tmp_path):
     empty = tmp_path / "empty.png"
     empty.touch()
     for path in (truncated, text, empty, tmp_path / "missing.png", tmp_path):
-        for read in (read_image, read_mask):
+        for read in (read_image, load_mask):
             with pytest.raises(UserError, match=path.name):
                 read(path)
 

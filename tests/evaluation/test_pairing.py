@@ -7,7 +7,7 @@ import pytest
 from class_jax.errors import UserError
 from class_jax.evaluation.pairing import (
     build_map_set,
-    find_depth_fault,
+    find_highest_of_8_in_16,
     find_maps,
     find_masks,
     keep_common,
@@ -183,10 +183,10 @@ def test_maps_of_8_bits_in_16_are_known_by_all_of_a_methods_maps(tmp_path, masks
         levels[0] = value
         cv2.imwrite(str(tmp_path / "Net" / f"{name}.png"), levels)
     (maps,) = find_maps([tmp_path / "Net"], masks)
-    assert find_depth_fault(maps) == fault
+    assert find_highest_of_8_in_16(maps) == fault
 
 
 def test_maps_of_8_bits_are_no_fault(tmp_path, masks):
     (tmp_path / "Net").mkdir()
     cv2.imwrite(str(tmp_path / "Net" / "a.png"), np.full((4, 4), 9, np.uint8))
-    assert find_depth_fault(find_maps([tmp_path / "Net"], masks)[0]) is None
+    assert find_highest_of_8_in_16(find_maps([tmp_path / "Net"], masks)[0]) is None

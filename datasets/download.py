@@ -1,4 +1,4 @@
-"""Download and unpack archives: resumable, verified, never half-done under a final name."""
+"""Downloads and archives: resumed, verified, and never incomplete under their final name."""
 
 import hashlib
 import shutil
@@ -15,7 +15,7 @@ from class_jax.errors import UserError
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 30  # seconds without a byte
-# Some hosts refuse clients that they do not know.
+# Some hosts refuse unknown clients.
 HEADERS = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 
 
@@ -23,16 +23,16 @@ class Archive(NamedTuple):
     """An official archive."""
 
     file: str
-    url: str  # empty: must be fetched by hand
-    sha256: str = ""  # empty where none is known
+    url: str  # empty if only a person can fetch it
+    sha256: str = ""  # empty if unknown
     md5: str = ""
 
 
 def download(archive: Archive, folder: Path) -> Path:
-    """Fetch an archive into `folder`, continuing where an earlier try stopped.
+    """Download an archive into `folder`, continuing an earlier attempt.
 
     Raises:
-      UserError: no network, a refusal, a checksum that differs, no room; says what to do by hand.
+      UserError: no network, a refusal, another checksum, a full disk; says what to do by hand.
     """
     done = folder / archive.file
     if done.exists():
@@ -44,16 +44,16 @@ def download(archive: Archive, folder: Path) -> Path:
     except (requests.RequestException, OSError) as error:
         raise UserError(
             f"{archive.url} could not be downloaded ({_reason(error)}): fetch {archive.file} by "
-            f"other means and put it into {folder}, or try again to go on where it stopped."
+            f"other means and put it into {folder}, or try again to continue."
         ) from error
     for kind, known in (("sha256", archive.sha256), ("md5", archive.md5)):
         if known and _digest(part, kind) != known:
             part.unlink()
             raise UserError(
-                f"what {archive.url} gave is not the known {archive.file} (its {kind} differs) and "
-                f"was deleted: fetch the archive by other means and put it into {folder}."
+                f"{archive.url} is not the known {archive.file} (its {kind} differs), and was "
+                f"deleted: fetch the archive by other means and put it into {folder}."
             )
-    # Written down, so that copies can be compared if no official checksum is known.
+    # Recorded so that copies can be compared if no official checksum is known.
     found = _digest(part, "sha256")
     done.with_name(f"{archive.file}.sha256").write_text(f"{found}  {archive.file}\n")
     return part.rename(done)
@@ -88,21 +88,21 @@ def _fetch(archive: Archive, part: Path) -> None:
 
 
 def unpack(archives: Sequence[Path], folder: Path, *, only: Sequence[str]) -> None:
-    """Unpack zip archives to `folder`, which exists only once everything is there.
+    """Unpack zip archives to `folder`, which appears only when complete.
 
     Args:
-      archives: what to unpack, all into the one folder.
-      folder: made, with its parents.
-      only: the folders in the archives that are wanted.
+      archives: all are unpacked into one folder.
+      folder: created, with its parents.
+      only: folders in the archives to unpack.
 
     Raises:
-      UserError: not a whole zip archive, or a member that would leave the folder.
+      UserError: a broken zip archive, or a member that would leave the folder.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for archive in archives:
-            _unpack_one(archive, scratch, [PurePosixPath(part) for part in only])
+            _unpack_archive(archive, scratch, [PurePosixPath(part) for part in only])
         scratch.chmod(0o755)
         scratch.rename(folder)
     except OSError as error:
@@ -111,22 +111,22 @@ def unpack(archives: Sequence[Path], folder: Path, *, only: Sequence[str]) -> No
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _unpack_one(archive: Path, folder: Path, only: Sequence[PurePosixPath]) -> None:
+def _unpack_archive(archive: Path, folder: Path, only: Sequence[PurePosixPath]) -> None:
     try:
         with zipfile.ZipFile(archive) as source:
-            for member, path in _members(source, archive):
+            for member, path in _list_members(source, archive):
                 if any(path.is_relative_to(part) for part in only):
                     _extract(source, member, folder / path)
     except zipfile.BadZipFile as error:
         raise UserError(
-            f"{archive} is not a whole zip archive ({error}): delete it and fetch it again."
+            f"{archive} is not a complete zip archive ({error}): delete it and fetch it again."
         ) from error
 
 
-def _members(
+def _list_members(
     source: zipfile.ZipFile, archive: Path
 ) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
-    """Yield the files of an archive with their paths, but for what file managers leave in it."""
+    """Yield the files in an archive with their paths, without what file managers add."""
     for member in source.infolist():
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts:
@@ -148,7 +148,7 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return an error in few words: network errors carry pages of addresses."""
+    """Return a short reason: messages of network errors are full of addresses."""
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate is not valid"
     if isinstance(error, requests.ConnectionError):

@@ -112,7 +112,7 @@ Enter Evaluate Export Fetch Fill Find Fit Flush Forward Fuse Gather Get Give Has
 Import Initialize Join Keep Leave Let List Load Log Look Make Mark Match Measure Merge Move Name
 Normalize Note Open Pad Paint Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise
 Read Record Refine Release Remember Remove Rename Render Replace Report Reshape Resize Restore
-Resume Return Run Sample Save Say Scale Score Send Set Shift Show Shut Skip Sort Split Start
+Resume Return Run Sample Save Say Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start
 Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample
 Use Validate Verify Wait Write Yield
 """

@@ -130,7 +130,7 @@ def test_archives_that_leave_their_folder_or_are_cut_off(tmp_path):
         datasets.open_set("duts_tr", root, skip_broken=False)
     assert not list(tmp_path.rglob("outside.txt"))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(UserError, match="is not a whole zip archive"):
+    with pytest.raises(UserError, match="is not a complete zip archive"):
         datasets.open_set("duts_tr", root, skip_broken=False)
     extracted = tmp_path / "root" / "downloads" / "extracted"
     assert list(extracted.iterdir()) == []

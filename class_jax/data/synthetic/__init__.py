@@ -1,4 +1,4 @@
-"""The synthetic set: images and masks drawn from (seed, index)."""
+"""The synthetic data set: images and masks drawn from (seed, index)."""
 
 from class_jax.data.synthetic.source import SyntheticSource
 

@@ -1,4 +1,4 @@
-"""The contents of a synthetic image, drawn at random and described before it is rendered."""
+"""Content of a synthetic image, drawn at random before any pixel is rendered."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from numpy.random import Generator
 from class_jax.data.synthetic.shapes import BROAD, THIN, Outline, place, rasterise, union
 from class_jax.data.synthetic.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
 
-# Of a scene's objects together. Measured on a raster shrunk by SHRINK, so stricter than the promise
-# that masks cover 3 % to 45 %.
+# Bounds of the share that all objects cover: stricter than the documented 3 % to 45 %, because it
+# is measured on a raster smaller by SHRINK.
 AREA_BOUNDS = (0.037, 0.44)
 SHRINK = 2
-# Bounds of one object's share of the image: of thin ones, of the first broad one and the others.
+# Bounds of one object's share of the image: thin objects, the first broad object, further ones.
 THIN_SHARES, FIRST_SHARES, OTHER_SHARES = (0.04, 0.09), (0.07, 0.32), (0.045, 0.16)
-# Periods of backgrounds and of objects, as shares of the short side. Objects are of finer make.
+# Periods of the textures of backgrounds and of (finer) objects, as shares of the short side.
 COARSE_PERIODS = (0.08, 0.14)
 FINE_PERIODS = (0.04, 0.065)
 
@@ -53,17 +53,17 @@ class Speck:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """All that is drawn at random about one image, from the back to the front."""
+    """Random content of one image, from back to front."""
 
     background: Texture
     patches: tuple[Patch, ...]
     specks: tuple[Speck, ...]
     objects: tuple[SceneObject, ...]
-    light: float  # direction that light comes from, radians
+    light: float  # direction of the light, radians
 
 
 def draw_scene(rng: Generator, height: int, width: int) -> Scene:
-    """Draw what is in an image of `height` × `width` pixels, without drawing its pixels."""
+    """Draw the content of an image of `height` × `width` pixels, without its pixels."""
     pattern = PATTERNS[rng.integers(len(PATTERNS))]
     size = min(height, width)
     periods = (COARSE_PERIODS[0] * size, COARSE_PERIODS[1] * size)
@@ -111,10 +111,10 @@ def _draw_objects(
 
 
 def _visible_share(objects: Sequence[SceneObject], height: int, width: int) -> float:
-    """Return the objects' share of the image, from a raster coarse enough to cost little."""
+    """Return the objects' share of the image, measured on a coarse raster."""
     covers = [
-        rasterise(item.outline.move(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
-        for item in objects
+        rasterise(obj.outline.moved(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
+        for obj in objects
     ]
     return float(union(covers).mean()) / 255
 
@@ -145,12 +145,12 @@ def _draw_outline(
     thin: bool,
     crop: bool,
 ) -> Outline:
-    """Draw a shape and a place for it, away from the others where eight tries find one."""
+    """Draw a shape and its place, apart from the others if eight tries find such a place."""
     kinds = THIN if thin else BROAD
     outline = kinds[rng.integers(len(kinds))](rng)
     shares = THIN_SHARES if thin else OTHER_SHARES if others else FIRST_SHARES
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
-    outline = outline.move(scale=math.sqrt(share * height * width / outline.area()))
+    outline = outline.moved(scale=math.sqrt(share * height * width / outline.area()))
     for _ in range(8):
         placed = place(rng, outline, height, width, crop=crop)
         if not any(_boxes_meet(placed, other.outline) for other in others):
@@ -165,7 +165,7 @@ def _boxes_meet(one: Outline, other: Outline) -> bool:
 
 
 def _palette_against(rng: Generator, background: Palette, *, low_contrast: bool) -> Palette:
-    """Draw a palette whose mean lies near the background's, or else clearly away from it."""
+    """Draw a palette whose mean is close to the background's, or clearly different."""
     if low_contrast:
         drawn = draw_palette(rng)
         mean = background.mean + rng.uniform(-12, 12, 3).astype(np.float32)

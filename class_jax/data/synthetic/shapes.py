@@ -1,4 +1,4 @@
-"""Outlines of the synthetic set's objects: closed contours, placed in a frame and rasterised."""
+"""Outlines of synthetic objects: closed contours, placed in an image and rasterised."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ FIXED_POINT_BITS = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outline:
-    """Closed contours, each float64 [N, 2] of (x, y); a second contour is a hole."""
+    """Closed contours, float64 [N, 2] of (x, y); a second contour is a hole."""
 
     contours: tuple[np.ndarray, ...]
 
@@ -30,7 +30,7 @@ class Outline:
         (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
         return float(left), float(top), float(right), float(bottom)
 
-    def move(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
+    def moved(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
         """Return the outline scaled about the origin, then shifted by (x, y)."""
         return Outline(contours=tuple(contour * scale + by for contour in self.contours))
 
@@ -42,8 +42,13 @@ def _signed_area(contour: np.ndarray) -> float:
 
 
 def _polar(radii: np.ndarray, angles: np.ndarray, *, stretch: float, turn: float) -> np.ndarray:
-    """Return points at `radii` and `angles`, squeezed to 1/`stretch` along y, then turned."""
-    x, y = radii * np.cos(angles), radii * np.sin(angles) / stretch
+    """Return points at `radii` and `angles`, scaled by 1/`stretch` along y, then rotated."""
+    points = np.stack([radii * np.cos(angles), radii * np.sin(angles) / stretch], axis=1)
+    return _rotate(points, turn)
+
+
+def _rotate(points: np.ndarray, turn: float) -> np.ndarray:
+    x, y = points[:, 0], points[:, 1]
     cosine, sine = math.cos(turn), math.sin(turn)
     return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=1)
 
@@ -99,15 +104,15 @@ def bar(rng: Generator) -> Outline:
     """Return a straight strip, six to nine times as long as wide."""
     half_width = 1 / rng.uniform(6, 9)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (1, half_width)
-    return Outline(contours=(_turn(corners, rng.uniform(0, math.pi)),))
+    return Outline(contours=(_rotate(corners, rng.uniform(0, math.pi)),))
 
 
 def cross(rng: Generator) -> Outline:
     """Return a cross of two thin strips."""
     half = 1 / rng.uniform(5.5, 8)
     quarter = np.array([[1, -half], [1, half], [half, half]])
-    corners = np.concatenate([_turn(quarter, step * math.pi / 2) for step in range(4)])
-    return Outline(contours=(_turn(corners, rng.uniform(0, math.pi)),))
+    corners = np.concatenate([_rotate(quarter, step * math.pi / 2) for step in range(4)])
+    return Outline(contours=(_rotate(corners, rng.uniform(0, math.pi)),))
 
 
 def curve(rng: Generator) -> Outline:
@@ -122,21 +127,15 @@ def curve(rng: Generator) -> Outline:
     return Outline(contours=(_polar(radii, angles, stretch=1, turn=turn),))
 
 
-def _turn(points: np.ndarray, turn: float) -> np.ndarray:
-    x, y = points[:, 0], points[:, 1]
-    cosine, sine = math.cos(turn), math.sin(turn)
-    return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=1)
-
-
 BROAD: tuple[Callable[[Generator], Outline], ...] = (ellipse, polygon, star, blob, ring)
 THIN: tuple[Callable[[Generator], Outline], ...] = (bar, cross, curve)
 
 
 def place(rng: Generator, outline: Outline, height: int, width: int, *, crop: bool) -> Outline:
-    """Put `outline` (pixels, about the origin) somewhere in the frame.
+    """Place `outline` (pixels, about the origin) at random in the image.
 
-    With `crop` it crosses one border, by a tenth to four tenths of its extent; else it lies inside,
-    shrunk where it is larger than the frame.
+    With `crop` it crosses one border by a tenth to four tenths of its extent. Otherwise it lies
+    inside, shrunk if it is larger than the image.
     """
     left, top, right, bottom = outline.box
     shrink = min(1.0, 0.94 * width / (right - left), 0.94 * height / (bottom - top))
@@ -151,13 +150,13 @@ def place(rng: Generator, outline: Outline, height: int, width: int, *, crop: bo
         hidden = (0.1 + 0.3 * hiding) * extents[axis]
         far = (width, height)[axis] - extents[axis] + hidden
         corner[axis] = -hidden if (4 * side) % 2 < 1 else far
-    return outline.move(
+    return outline.moved(
         scale=shrink, by=np.array([corner[0] - left * shrink, corner[1] - top * shrink])
     )
 
 
 def rasterise(outline: Outline, height: int, width: int) -> np.ndarray:
-    """Return the outline's coverage of each pixel, uint8 [H, W] in 0..255 (soft at the border)."""
+    """Return the coverage of every pixel, uint8 [H, W] in 0..255, soft at the border."""
     scale = SUPERSAMPLING * 2**FIXED_POINT_BITS
     # Half a sample back: OpenCV's integer coordinates are the centres of samples.
     points = [
@@ -170,5 +169,5 @@ def rasterise(outline: Outline, height: int, width: int) -> np.ndarray:
 
 
 def union(covers: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the share of each pixel that any object covers, uint8 [H, W]."""
+    """Return the coverage of every pixel by any object, uint8 [H, W]."""
     return np.maximum.reduce(covers)

@@ -17,8 +17,8 @@ Field = np.ndarray  # float32 [H, W]
 Pattern = Callable[[Generator, Field, Field], Field]
 
 NOISE_SEED = 0
-TILE_CELLS, CELL = 128, 4  # the noise tile: cells a side, pixels a cell's side
-MOSAIC_CELLS, MOSAIC_CELL = 12, 16  # the same of the tile of Voronoi cells
+TILE_CELLS, CELL = 128, 4  # noise tile: cells per side, pixels per cell
+MOSAIC_CELLS, MOSAIC_CELL = 12, 16  # the same for the tile of Voronoi cells
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,7 @@ class Palette:
 
 @dataclass(frozen=True, kw_only=True)
 class Texture:
-    """Everything that decides a texture, except the frame it is drawn in."""
+    """Parameters of a texture, independent of the size of the image."""
 
     pattern: Pattern
     palette: Palette
@@ -42,12 +42,12 @@ class Texture:
 
 
 def _triangle(phase: Field) -> Field:
-    """Return a triangle wave of period 1 in [-1, 1], which stands in for a cosine."""
+    """Return a triangle wave of period 1 in [-1, 1], an arithmetic stand-in for a cosine."""
     return 4 * np.abs(phase - np.floor(phase + 0.5)) - 1
 
 
 def _harden(field: Field, steepness: float) -> Field:
-    """Turn a soft wave into one with plateaus and edges of finite width."""
+    """Sharpen a soft wave into plateaus with edges of finite width."""
     return np.clip(field * steepness, -1, 1)
 
 
@@ -55,7 +55,7 @@ def _harden(field: Field, steepness: float) -> Field:
 def _noise_tile() -> np.ndarray:
     """Return one large tile of smooth noise, uint8, that repeats without a seam.
 
-    It is the same for all images: each look-up takes another window, scale and orientation of it.
+    All images share it: a look-up takes its own window, scale and orientation.
     """
     rng = np.random.default_rng(NOISE_SEED)
     cells = rng.integers(0, 256, (TILE_CELLS, TILE_CELLS), dtype=np.uint8)
@@ -71,9 +71,9 @@ def _cell_tile() -> np.ndarray:
     side = MOSAIC_CELLS * MOSAIC_CELL
     sites = np.full((side, side), 255, np.uint8)
     sites[tuple(rng.integers(0, side, (2, MOSAIC_CELLS**2)))] = 0
-    labels = cv2.distanceTransformWithLabels(sites, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[
-        1
-    ]
+    _, labels = cv2.distanceTransformWithLabels(
+        sites, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     return labels - 1
 
 
@@ -145,7 +145,7 @@ def zigzag(rng: Generator, u: Field, v: Field) -> Field:
 
 
 def weave(rng: Generator, u: Field, v: Field) -> Field:
-    """Return two crossed gratings of unlike weight."""
+    """Return two crossed gratings of different weight."""
     return _triangle(u) + rng.uniform(0.5, 1) * _triangle(v)
 
 
@@ -165,13 +165,13 @@ PATTERNS: tuple[Pattern, ...] = (
 def draw_palette(rng: Generator) -> Palette:
     """Draw the colours of a texture; objects and backgrounds share this one distribution."""
     brightness, tinting, contrast, *rest = rng.uniform(0, 1, 9).tolist()
-    tint, lean = [2 * value - 1 for value in rest[:3]], [1.4 * value - 0.7 for value in rest[3:]]
+    tint, lean = [2 * draw - 1 for draw in rest[:3]], [1.4 * draw - 0.7 for draw in rest[3:]]
     grey = sum(tint) / 3
-    mean = [70 + 115 * brightness + (10 + 50 * tinting) * (value - grey) for value in tint]
-    length = math.sqrt(sum((1 + value) ** 2 for value in lean) / 3)
-    direction = [(14 + 20 * contrast) * (1 + value) / length for value in lean]
+    mean = [70 + 115 * brightness + (10 + 50 * tinting) * (channel - grey) for channel in tint]
+    length = math.sqrt(sum((1 + channel) ** 2 for channel in lean) / 3)
+    direction = [(14 + 20 * contrast) * (1 + channel) / length for channel in lean]
     return Palette(
-        mean=np.array([min(max(value, 25), 230) for value in mean], np.float32),
+        mean=np.array([min(max(level, 25), 230) for level in mean], np.float32),
         direction=np.array(direction, np.float32),
     )
 
@@ -200,11 +200,11 @@ def render_pattern(texture: Texture, height: int, width: int) -> Field:
     u, v = x * cosine + y * sine, y * cosine - x * sine
     bend = np.float32(texture.warp) * _noise(rng, u / 4, v / 4)
     field = texture.pattern(rng, u + bend, v - bend)
-    # Summed in float64: what the order of summation changes is lost in the cast to float32.
+    # Summed in float64: differences by the order of summation vanish in the cast to float32.
     mean, deviation = cv2.meanStdDev(field)
     return (field - np.float32(mean.item())) / np.float32(max(deviation.item(), 0.1))
 
 
-def colour(pattern: Field, palette: Palette) -> np.ndarray:
+def apply_palette(pattern: Field, palette: Palette) -> np.ndarray:
     """Return `mean + pattern · direction`, float32 [3, H, W] in levels, not clipped."""
     return palette.mean[:, None, None] + pattern * palette.direction[:, None, None]

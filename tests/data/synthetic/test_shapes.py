@@ -20,7 +20,7 @@ from class_jax.data.synthetic.shapes import (
 def test_rasterised_area_is_the_shoelace_area(kind: Callable[..., Outline]):
     rng = np.random.default_rng(5)
     for _ in range(5):
-        outline = place(rng, kind(rng).move(scale=25), 100, 140, crop=False)
+        outline = place(rng, kind(rng).moved(scale=25), 100, 140, crop=False)
         mask = rasterise(outline, 100, 140)
         steps = [contour - np.roll(contour, 1, axis=0) for contour in outline.contours]
         perimeter = np.hypot(*np.concatenate(steps).T).sum()
@@ -46,7 +46,9 @@ def test_place_keeps_inside_or_crosses_one_border(crop):
     rng = np.random.default_rng(2)
     for kind in (*BROAD, *THIN):
         for size in (10, 80):
-            left, top, right, bottom = place(rng, kind(rng).move(scale=size), 60, 90, crop=crop).box
+            left, top, right, bottom = place(
+                rng, kind(rng).moved(scale=size), 60, 90, crop=crop
+            ).box
             hidden = [
                 max(-left, right - 90) / (right - left),
                 max(-top, bottom - 60) / (bottom - top),

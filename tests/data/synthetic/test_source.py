@@ -1,4 +1,4 @@
-"""The embedded set: determinism, alignment, what is drawn, and that no threshold solves it."""
+"""The synthetic set: determinism, alignment, variety, and that no threshold solves it."""
 
 import pickle
 import subprocess
@@ -68,9 +68,9 @@ def test_equal_in_another_process_which_needs_no_jax():
 
 def test_seeds_and_indices_share_no_image():
     sums = [
-        each
+        sums_of_one
         for seed in (0, 1, 2)
-        for each in checksums(SyntheticSource(30, seed=seed, image_size=(48, 48)), range(30))
+        for sums_of_one in checksums(SyntheticSource(30, seed=seed, image_size=(48, 48)), range(30))
     ]
     assert len({image for image, _ in sums}) == 90
     assert len({mask for _, mask in sums}) == 90
@@ -123,14 +123,14 @@ def test_impossible_sets_are_refused(num_images, seed, size):
 
 
 def test_scenes_have_the_promised_variety(scenes):
-    objects = [each for scene in scenes for each in scene.objects]
+    objects = [obj for scene in scenes for obj in scene.objects]
     counts = np.array([len(scene.objects) for scene in scenes])
     assert set(counts) == {1, 2, 3}
     assert (counts > 1).mean() > 0.3
     for trait in ("thin", "low_contrast", "crosses_border"):
-        per_scene = [any(getattr(each, trait) for each in scene.objects) for scene in scenes]
+        per_scene = [any(getattr(obj, trait) for obj in scene.objects) for scene in scenes]
         assert np.mean(per_scene) > 0.2, trait
-    assert {each.texture.pattern for each in objects} == set(PATTERNS)
+    assert {obj.texture.pattern for obj in objects} == set(PATTERNS)
     assert {scene.background.pattern for scene in scenes} == set(PATTERNS)
     assert all(len(scene.patches) >= 2 for scene in scenes)
     assert np.mean([len(scene.specks) > 0 for scene in scenes]) > 0.5
@@ -138,14 +138,14 @@ def test_scenes_have_the_promised_variety(scenes):
 
 def test_traits_describe_what_is_drawn(scenes):
     for scene in scenes:
-        for each in scene.objects:
-            left, top, right, bottom = each.outline.box
+        for obj in scene.objects:
+            left, top, right, bottom = obj.outline.box
             outside = left < 0 or top < 0 or right > 128 or bottom > 96
-            assert outside == each.crosses_border
-            assert each.texture.pattern is not scene.background.pattern
-            assert each.texture.period < scene.background.period
-            distance = np.abs(each.texture.palette.mean - scene.background.palette.mean)
-            assert (distance.max() <= 12) if each.low_contrast else (distance.mean() > 20)
+            assert outside == obj.crosses_border
+            assert obj.texture.pattern is not scene.background.pattern
+            assert obj.texture.period < scene.background.period
+            distance = np.abs(obj.texture.palette.mean - scene.background.palette.mean)
+            assert (distance.max() <= 12) if obj.low_contrast else (distance.mean() > 20)
 
 
 def test_objects_and_background_share_colours_brightness_and_contrast(scenes):
@@ -154,7 +154,7 @@ def test_objects_and_background_share_colours_brightness_and_contrast(scenes):
         contrast = np.array([np.abs(palette.direction).mean() for palette in palettes])
         return np.array([mean.mean(), mean.std(axis=0).mean(), 4 * contrast.mean()])
 
-    inside = figures([each.texture.palette for scene in scenes for each in scene.objects])
+    inside = figures([obj.texture.palette for scene in scenes for obj in scene.objects])
     background = figures([scene.background.palette for scene in scenes])
     patches = figures([patch.palette for scene in scenes for patch in scene.patches])
     np.testing.assert_allclose(inside, background, atol=6)
@@ -280,5 +280,5 @@ def test_no_threshold_solves_it(examples, cue, stretched):
     masks = [example["mask"] >= 128 for example in examples]
     maps = [compute(example["image"].astype(np.float32)) for example in examples]
     if stretched:  # to 0..255 per image, as published scores are computed
-        maps = [255 * (each - each.min()) / (each.max() - each.min()) for each in maps]
+        maps = [255 * (levels - levels.min()) / np.ptp(levels) for levels in maps]
     assert best_threshold_f(maps, masks) < bound

@@ -6,7 +6,7 @@ import pytest
 from class_jax.data.synthetic.textures import (
     PATTERNS,
     Palette,
-    colour,
+    apply_palette,
     draw_palette,
     draw_texture,
     render_pattern,
@@ -42,7 +42,7 @@ def test_colour_is_mean_plus_pattern_times_direction():
     palette = Palette(
         mean=np.array([10, 20, 30], np.float32), direction=np.array([1, 2, 4], np.float32)
     )
-    coloured = colour(np.array([[0, 1], [-2, 0.5]], np.float32), palette)
+    coloured = apply_palette(np.array([[0, 1], [-2, 0.5]], np.float32), palette)
     assert coloured.shape == (3, 2, 2)
     np.testing.assert_allclose(coloured[:, 0, 1], [11, 22, 34])
     np.testing.assert_allclose(coloured[:, 1, 0], [8, 16, 22])

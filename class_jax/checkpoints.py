@@ -48,20 +48,20 @@ class Checkpoints:
                 ),
             ]
         )
-        # Scores are stored only if `best_fn` is given; the policy alone decides what is kept.
-        options = ocp.CheckpointManagerOptions(
-            best_fn=_rank,
-            preservation_policy=policy,
-            create=writable,
-            # Half-written by a killed run; a reader must leave the files of a living run alone.
-            cleanup_tmp_directories=writable,
-            read_only=not writable,
-        )
         self._folder = folder
         self._writing = 0  # the step whose writing began last
         # Handlers are named so that the shapes in a checkpoint can be read before its values.
         handlers = {part: ocp.StandardCheckpointHandler() for part in ("variables", "training")}
         with _without_warnings():
+            # Scores are stored only if `best_fn` is given; the policy alone decides what is kept.
+            options = ocp.CheckpointManagerOptions(
+                best_fn=_rank,
+                preservation_policy=policy,
+                create=writable,
+                # Half-written by a killed run; a reader must leave the files of a living run alone.
+                cleanup_tmp_directories=writable,
+                read_only=not writable,
+            )
             self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
     def __enter__(self) -> Self:

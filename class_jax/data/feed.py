@@ -78,7 +78,8 @@ def train_batches(
     rows = range(batch_size) if rows is None else rows
     make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
     indices = grain.MapDataset.range(len(source)).seed(seed % 2**32).shuffle().repeat()
-    batches = indices.batch(batch_size).map_with_index(make)
+    # There is no remainder, but without saying so Grain refuses a batch of one.
+    batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
     try:
         yield iterator

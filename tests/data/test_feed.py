@@ -65,6 +65,12 @@ def test_every_image_comes_once_an_epoch_and_batches_are_full():
     assert len({tuple(epoch) for epoch in epochs}) == 4
 
 
+def test_a_batch_may_hold_a_single_image():
+    assert sorted(index for batch in batches(10, batch_size=1) for index in indices(batch)) == list(
+        range(10)
+    )
+
+
 def test_a_set_smaller_than_a_batch_is_repeated():
     (batch,) = batches(1, length=3, batch_size=8)
     assert Counter(Counter(indices(batch)).values()) == Counter({3: 2, 2: 1})

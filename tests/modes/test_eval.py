@@ -74,7 +74,7 @@ def test_maps_are_made_once_for_both_protocols(own_run, folder, monkeypatch, cap
 def test_inputs_of_one_name_are_kept_apart_and_an_output_is_honoured(
     run, trained, tmp_path, monkeypatch
 ):
-    copied = shutil.copytree(trained, tmp_path / "run")
+    copied = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("eval"))
     for part, count in (("x", 2), ("y", 3)):
         pairs(tmp_path / part / "mine", count=count)
     command = ("--mode", "eval", "--workdir", copied, "--input")

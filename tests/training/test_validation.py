@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from class_jax.data.synthetic.source import SyntheticSource
 from class_jax.training.validation import (
     compute_scores,
-    draw_montage,
+    draw_examples,
     f_curves,
     make_validation,
     make_validation_step,
@@ -85,13 +85,13 @@ def test_a_set_is_scored_and_drawn_as_its_images_are_one_by_one(small_network):
     errors = np.abs(np.stack(stretched) - (batch["mask"] > 128))
     assert scores["val_mae"] == pytest.approx(errors.mean(), abs=2e-3)
     # Shown is the first batch, three examples rounded up to two devices.
-    expected = draw_montage({name: rows[:4] for name, rows in batch.items()}, maps[:4])
+    expected = draw_examples({name: rows[:4] for name, rows in batch.items()}, maps[:4])
     assert np.abs(sheet.astype(int) - expected).max() <= 1
 
 
 def test_a_montage_leaves_padding_out_and_stops_at_eight():
     images = np.zeros((10, 8, 8, 3), np.uint8)
     batch = {"image": images, "mask": images[..., 0], "valid": np.arange(10) < 9}
-    assert draw_montage(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 8 * 164
+    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 8 * 164
     batch["valid"] = np.arange(10) < 2
-    assert draw_montage(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 2 * 164
+    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 2 * 164

@@ -192,7 +192,7 @@ def test_processes_with_other_flags_are_refused_in_all(tmp_path):
     )  # fmt: skip
     statuses, printed = finished(pair)
     assert statuses == [2, 2], printed
-    assert all("differ in their flags: start all of them alike" in text for text in printed)
+    assert all("differ in their flags: all processes need the same command" in text for text in printed)
 
 
 def test_processes_that_do_not_see_the_same_checkpoints_are_refused_in_all(tmp_path):
@@ -251,7 +251,7 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
         *("--config.train.total_steps=8", "--config.train.validate_every=4"),
         *("--config.train.checkpoint_every=100", "--config.eval.after_training=false"),
         # Small steps: large ones multiply what other orders of addition round differently.
-        *("--config.train.lr=0.0001", "--config.train.lr_backbone=0.0001"),
+        *("--config.train.lr=0.00001", "--config.train.lr_backbone=0.00001"),
     )
 
     def alone(devices, workdir, *, interrupt_at=None):

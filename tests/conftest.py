@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 # Before JAX starts: eight simulated devices, of which most tests use one.
@@ -26,6 +27,9 @@ from class_jax import cli
 from class_jax.models.network import Network, build_network
 from tests.program import RECIPE, call, use_one_device
 from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run
+
+# A suite in the background of a shell inherits an ignored Ctrl-C, and so would its processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -192,7 +192,8 @@ def test_processes_with_other_flags_are_refused_in_all(tmp_path):
     )  # fmt: skip
     statuses, printed = finished(pair)
     assert statuses == [2, 2], printed
-    assert all("differ in their flags: all processes need the same command" in text for text in printed)
+    expected = "differ in their flags: all processes need the same command"
+    assert all(expected in text for text in printed)
 
 
 def test_processes_that_do_not_see_the_same_checkpoints_are_refused_in_all(tmp_path):

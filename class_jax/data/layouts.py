@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from class_jax.data.folders import is_junk
 from class_jax.errors import UserError
 from class_jax.text import list_lines, list_names
 
@@ -108,8 +109,7 @@ def folders_in(root: Path) -> list[Path]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    hidden = entry.name.startswith(".") or entry.name.lower() == "__macosx"
-    return not hidden and entry.is_dir()
+    return not is_junk(Path(entry.name)) and entry.is_dir()
 
 
 def _find_published(root: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self, cast, overload
 
-import cv2
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -14,7 +13,7 @@ from PIL import Image
 
 from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints
 from class_jax.data.images import MOST_PIXELS, Picture, Source, load_image
-from class_jax.data.resize import resize
+from class_jax.data.resize import resize, resize_bilinear
 from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables, build_network
 from class_jax.sharding import (
@@ -199,6 +198,6 @@ def _check_array(image: np.ndarray) -> Picture:
 
 def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize logits [h, w], then apply the sigmoid, as the authors' test script."""
-    resized = cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR)
+    resized = resize_bilinear(logits, height, width)
     # By tanh: exp overflows for large negative logits.
     return (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)

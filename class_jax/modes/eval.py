@@ -4,7 +4,7 @@ import argparse
 import functools
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,12 +76,15 @@ def evaluate(
       UserError: no checkpoint, or nothing could be evaluated.
     """
     network = find_shared_network(config, workdir, checkpoint)
-    opened = parallel.run_on_first(lambda: _open_sets(config, inputs))
+    # In the folders' own spelling, which messages repeat.
+    paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
+    opened = parallel.run_on_first(lambda: _open_sets(config, paths))
     base = output or workdir.evaluation
     folders = {name: base / name for name in opened.sets}
     tables = base
     if inputs and output is None:
-        folders = parallel.run_on_first(lambda: _own_folders(base, opened.sets, inputs))
+        origins = {name: absolute(paths[name]) for name in opened.sets}
+        folders = parallel.run_on_first(lambda: _own_folders(base, origins))
         tables = base / "+".join(folder.name for folder in folders.values())
     parallel.run_on_first(lambda: check_output(tables))
     map_sets = [
@@ -91,14 +94,13 @@ def evaluate(
     return parallel.run_on_first(lambda: score_maps(tables, protocol, map_sets, opened.problems))
 
 
-def _open_sets(config: ConfigDict, inputs: Sequence[str]) -> Opened:
-    """Open the folders, or the configured sets."""
+def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:
+    """Open the folders, given by name, or the configured sets."""
     opened = Opened({}, [])
-    names = shorten_paths([absolute(path) for path in inputs]) or list(config.eval.sets)
-    for name, path in zip(names, inputs or names, strict=True):
+    for name in paths or config.eval.sets:
         try:
-            if inputs:
-                found = folder_source(config, path, leaf="--input")
+            if paths:
+                found = folder_source(config, paths[name], leaf="--input")
             else:
                 found = evaluation_source(config, name)
         except UserError as error:
@@ -113,15 +115,10 @@ def _open_sets(config: ConfigDict, inputs: Sequence[str]) -> Opened:
     return opened
 
 
-def _own_folders(
-    base: Path, sets: dict[str, EvaluationSource], inputs: Sequence[str]
-) -> dict[str, Path]:
+def _own_folders(base: Path, origins: Mapping[str, Path]) -> dict[str, Path]:
     """Return a folder for each input, another one if that of its name is of other images."""
     folders = {}
-    names = shorten_paths([absolute(path) for path in inputs])
-    for name, path in zip(names, map(absolute, inputs), strict=True):
-        if name not in sets:
-            continue
+    for name, path in origins.items():
         folder = base / name.replace("/", "-")
         origin = folder / ORIGIN
         content = os.fsencode(f"{path}\n")

@@ -99,17 +99,22 @@ def compute_scores(
     variables: Variables,
     batches: Iterable[Mapping[str, np.ndarray]],
     mesh: Mesh,
-) -> dict[str, float]:
-    """Return `val_mae` and `val_maxF` = max_t mean_i F_i(t) over all valid images i."""
-    total: Sums = {}
-    for batch in batches:
+) -> tuple[dict[str, float], jax.Array]:
+    """Return scores over all valid images i, and the maps [B, H, W] of the first batch.
+
+    The scores are `val_mae` and `val_maxF` = max_t mean_i F_i(t).
+    """
+    rest = iter(batches)
+    total, first_maps = step(variables, put_batch(next(rest), mesh))
+    for batch in rest:
         sums, _ = step(variables, put_batch(batch, mesh))
-        total = jax.tree.map(jnp.add, total, sums) if total else sums
+        total = jax.tree.map(jnp.add, total, sums)
     images = int(total["images"])
-    return {
+    scores = {
         "val_mae": float(total["mae"]) / images,
         "val_maxF": float(total["f_curve"].max()) / images,
     }
+    return scores, first_maps
 
 
 def make_validation(
@@ -126,8 +131,7 @@ def make_validation(
     def validate(variables: Variables) -> tuple[dict[str, float], np.ndarray]:
         batches = eval_batches(source, batch_size=batch_size, size=settings.image_size, rows=rows)
         first = next(batches)
-        _, maps = step(variables, put_batch(first, mesh))
-        scores = compute_scores(step, variables, itertools.chain([first], batches), mesh)
+        scores, maps = compute_scores(step, variables, itertools.chain([first], batches), mesh)
         return scores, draw_examples(first, np.asarray(maps)[rows.start : rows.stop])
 
     return validate

@@ -52,7 +52,7 @@ def test_eight_images_are_learned_by_heart():
     for count in range(1, STEPS + 1):
         state, metrics = run.step(state, batch)
         if count % 20 == 0:
-            scores = compute_scores(
+            scores, _ = compute_scores(
                 validation_step, state.variables, [{**examples, "valid": np.ones(8, bool)}], mesh
             )
             print(f"step {count}: loss {float(metrics['loss']):.4f}, {scores}", flush=True)

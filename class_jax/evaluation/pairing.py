@@ -1,6 +1,7 @@
 """Pair the maps of methods with the masks of sets, by name."""
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +126,13 @@ def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | Non
 
 
 def shorten_paths(folders: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path, as few as tell it from the others."""
+    """Return the last parts of each path, as few as tell it from the others.
+
+    Raises:
+      UserError: two paths are equal, so that nothing tells them apart.
+    """
+    if twice := [folder for folder, count in Counter(folders).items() if count > 1]:
+        raise UserError(f"{twice[0]} is given twice.")
     names = []
     for folder in folders:
         parts = 1

@@ -91,6 +91,13 @@ def test_inputs_of_one_name_are_kept_apart_and_an_output_is_honoured(
     assert "x/mine: 2 masks; salient in the median mask" in err
 
 
+def test_a_folder_that_is_given_twice_is_refused(run, trained, tmp_path):
+    folder = pairs(tmp_path / "mine", count=2)
+    status, _, err = run("--mode", "eval", "--workdir", trained, "--input", folder, folder)
+    assert status == 2
+    assert f"{folder} is given twice" in err
+
+
 def test_alpha_masks_are_evaluated_as_the_masks_they_are(run, trained, tmp_path):
     copied = shutil.copytree(trained, tmp_path / "run")
     plain = pairs(tmp_path / "plain", count=3)

@@ -47,6 +47,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, root: Path, skip_broken: bool = False, **options: Any) -> None:
         """Store the folder of all named sets; `skip_broken` leaves broken pairs out."""
         self._root, self._skip_broken = root, skip_broken
+        self.remarks: tuple[str, ...] = ()  # of the check, once the set was prepared
         super().__init__(data_dir=root, file_format="array_record", **options)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -63,8 +64,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         del dl_manager  # it unpacks by TensorFlow
         folder = self.find_folder()
         findings = self.check(folder)
-        for line in check_usable(findings, folder, skip_broken=self._skip_broken):
-            print(line, file=sys.stderr)
+        self.remarks = check_usable(findings, folder, skip_broken=self._skip_broken)
         return {SPLIT: self._generate_examples(findings.pairs)}
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -129,7 +129,9 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         if len(findings.pairs) != config.pairs:
             count = f"{len(findings.pairs)} pairs were found, {config.pairs} were expected"
             findings = dataclasses.replace(findings, problems=(count, *findings.problems))
-        return check_pairs(findings, PairSource(findings.pairs), name=config.title)
+        return check_pairs(
+            findings, PairSource(findings.pairs), name=f"{config.title} {config.name}"
+        )
 
     def read(self) -> PairSource:
         """Return the prepared pairs."""

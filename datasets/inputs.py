@@ -1,5 +1,6 @@
 """The sources of images that a configuration names."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ class TrainingSources(NamedTuple):
 
 
 class EvaluationSource(NamedTuple):
-    """Examples to evaluate on, a line for each file that cannot be used, and remarks."""
+    """Examples to evaluate on, a line for each file that cannot be used, and the set's check."""
 
     source: Source
     problems: tuple[str, ...] = ()
@@ -44,15 +45,13 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
         )
     if config.data.train == "folder":
         return _folder_sources(config, skip_broken=skip_broken)
-    source = datasets.open_set(config.data.train, config.data.root, skip_broken=skip_broken)
-    return TrainingSources(source, None)
+    name, root = config.data.train, config.data.root
+    source = datasets.open_set(name, root, skip_broken=skip_broken)
+    return TrainingSources(source, None, datasets.check_of(name, root))
 
 
 def evaluation_source(config: ConfigDict, name: str) -> EvaluationSource:
-    """Open one of `config.eval.sets`.
-
-    Files of folders are not decoded yet: evaluation names what it cannot read and does the rest.
-    """
+    """Open one of `config.eval.sets`; a folder is checked, and what is broken is left out."""
     if name != HELD_OUT:
         return _named_set(name, config.data.root)
     if config.data.train == "synthetic":
@@ -63,22 +62,37 @@ def evaluation_source(config: ConfigDict, name: str) -> EvaluationSource:
             f"{config.data.train} holds nothing out: name a data set instead."
         )
     if config.data.val_root:
-        return folder_source(config, config.data.val_root, leaf="config.data.val_root")
-    source, *rest = folder_source(config, config.data.root, leaf="config.data.root")
-    assert isinstance(source, PairSource)
-    return EvaluationSource(source.subset(hold_out(source.names)[1]), *rest)
+        return folder_source(config, config.data.val_root, name=name, leaf="config.data.val_root")
+    leaf = "config.data.root"
+    return folder_source(config, config.data.root, name=name, leaf=leaf, held_out=True)
 
 
-def folder_source(config: ConfigDict, root: str, *, leaf: str) -> EvaluationSource:
-    """Open a folder of images with masks, without decoding them."""
+def folder_source(
+    config: ConfigDict, root: str, *, name: str, leaf: str, held_out: bool = False
+) -> EvaluationSource:
+    """Open and check a folder of images with masks, or the part of it that training holds out.
+
+    Args:
+      config: the configuration in force.
+      root: the folder.
+      name: of the set, for messages.
+      leaf: configuration leaf or flag that named the folder, for messages.
+      held_out: open the held-out part alone.
+
+    Raises:
+      UserError: no such folder, or no pair in it that can be used.
+    """
     findings = match_pairs(_layout(config, root, leaf=leaf))
+    if held_out:
+        chosen = hold_out(findings.names)[1]
+        findings = dataclasses.replace(findings, pairs=tuple(findings.pairs[i] for i in chosen))
+    findings = check_pairs(findings, _pairs(config, findings), name=name)
     if not findings.pairs:
         check_usable(findings, Path(root), skip_broken=True)
     return EvaluationSource(_pairs(config, findings), findings.problems, findings.remarks)
 
 
-def check_folder(config: ConfigDict, root: str, *, leaf: str) -> Findings:
-    """Pair and decode the images and masks of a folder."""
+def _check_folder(config: ConfigDict, root: str, *, leaf: str) -> Findings:
     findings = match_pairs(_layout(config, root, leaf=leaf))
     return check_pairs(findings, _pairs(config, findings), name=Path(root).name or root)
 
@@ -105,7 +119,7 @@ def _named_set(name: str, root: str) -> EvaluationSource:
         f"{name}: {missing} of its {len(source) + missing} pairs are missing or broken; "
         "--mode prepare names them."
     )
-    return EvaluationSource(source, (problem,) if missing else ())
+    return EvaluationSource(source, (problem,) if missing else (), datasets.check_of(name, root))
 
 
 def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
@@ -119,14 +133,14 @@ def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
 def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
     """Check the folders of training and validation; without the latter, hold a tenth out."""
     root, val_root = config.data.root, config.data.val_root
-    findings = check_folder(config, root, leaf="config.data.root")
+    findings = _check_folder(config, root, leaf="config.data.root")
     remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
     source = _pairs(config, findings)
     if val_root:
-        validation = check_folder(config, val_root, leaf="config.data.val_root")
+        validation = _check_folder(config, val_root, leaf="config.data.val_root")
         remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
         return TrainingSources(source, _pairs(config, validation), remarks)
-    # By all names, broken ones too: evaluation does so, and finds broken files only later.
+    # By all names, broken ones too: a file that breaks moves no other one to the other part.
     chosen = {findings.names[index] for index in hold_out(findings.names)[1]}
     train, held_out = (
         source.subset(i for i, name in enumerate(source.names) if (name in chosen) == wanted)

@@ -1,16 +1,23 @@
 """A data set's check that a person can read: a summary, the guesses made, and warnings."""
 
 import statistics
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
 from class_jax.data.masks import Reading
+from class_jax.errors import UserError
 from class_jax.text import MAX_LISTED, printable
 
+Result = TypeVar("Result")
+
 EMPTY, FULL = 0.0, 1.0
+SALIENT_ABOVE = 128  # level of a mask
 MOSTLY = 0.5  # of a border, or of a set
 
 
@@ -31,10 +38,35 @@ class ImageFacts(NamedTuple):
 
 
 def mask_facts(mask: Reading) -> MaskFacts:
-    """Return the facts of a mask; pixels above 128 are salient."""
-    salient = mask.levels > 128
+    """Return the facts of a mask."""
+    salient = mask.levels > SALIENT_ABOVE
     border = np.concatenate([salient[0], salient[-1], salient[:, 0], salient[:, -1]])
     return MaskFacts(float(salient.mean()), float(border.mean()), mask.guess)
+
+
+def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> list[str]:
+    """Read the masks of a set and return lines about them; one that is broken is passed over."""
+
+    def inspect(index: int) -> MaskFacts | None:
+        try:
+            return mask_facts(readers[index]())
+        except UserError:
+            return None  # named when it is scored
+
+    masks = [facts for facts in inspect_all(inspect, len(readers), title="checking masks") if facts]
+    return describe(name, masks, unit="masks") if masks else []
+
+
+def inspect_all(inspect: Callable[[int], Result], count: int, *, title: str) -> list[Result]:
+    """Return `inspect(i)` for each index below `count`, computed by threads with a progress bar."""
+    with ThreadPoolExecutor() as pool:
+        bar = tqdm(
+            pool.map(inspect, range(count)),
+            total=count,
+            desc=title,
+            disable=not sys.stderr.isatty() or not count,
+        )
+        return list(bar)
 
 
 def describe(

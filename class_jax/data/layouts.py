@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from class_jax.data.folders import is_junk
+from class_jax.data.matching import MASK_ENDINGS
 from class_jax.errors import UserError
 from class_jax.text import list_lines, list_names
 
@@ -159,8 +160,9 @@ def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _is_flat_mask(path: Path, photos: set[str]) -> bool:
-    has_ending = re.search(r"[_-](mask|gt|label|matte|alpha|segmentation)$", path.stem.lower())
-    return bool(has_ending) or (path.suffix.lower() == ".png" and path.stem in photos)
+    if path.stem.lower().endswith(MASK_ENDINGS):
+        return True
+    return path.suffix.lower() == ".png" and path.stem in photos
 
 
 def _below(folder: Path, root: Path) -> str:

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 SEPARATORS = "_. -"
-KNOWN_ENDINGS = (
-    *("_mask", "-mask", "_gt", "-gt", "_label", "_matte", "_alpha", "_segmentation"),
-    *("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map"),
+MASK_ENDINGS = tuple(
+    separator + word
+    for word in ("mask", "gt", "label", "matte", "alpha", "segmentation")
+    for separator in "_-"
 )
+MAP_ENDINGS = ("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map")
 
 Rename = Callable[[str], str]
 
@@ -44,7 +46,7 @@ def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, st
 def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
     """Yield functions that take what was added off a name, the least of it first."""
     endings, beginnings = _shared_ends(names), _shared_starts(names)
-    for ending in sorted({*endings, *KNOWN_ENDINGS}, key=len):
+    for ending in sorted({*endings, *MASK_ENDINGS, *MAP_ENDINGS}, key=len):
         yield functools.partial(_strip, beginning="", ending=ending)
     for beginning in sorted(beginnings, key=len):
         for ending in ("", *endings):

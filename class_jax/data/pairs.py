@@ -2,13 +2,9 @@
 
 import dataclasses
 import functools
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
-from class_jax.data.check import ImageFacts, MaskFacts, describe
+from class_jax.data.check import ImageFacts, MaskFacts, describe, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import Layout, split_flat
 from class_jax.data.matching import match_names
@@ -47,8 +43,8 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
     problems |= dict.fromkeys(f"mask {mask_files[name]} has no image" for name in extra)
     pairs = [Pair(name, image_files[name], mask_files[mask]) for name, mask in matches.items()]
     left_out = describe_left_out({*images.left_out, *masks.left_out})
-    names = tuple(sorted(matches))
-    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(left_out), names)
+    remarks = tuple(f"note: {line}" for line in left_out)
+    return Findings(tuple(sorted(pairs)), tuple(problems), remarks, tuple(sorted(matches)))
 
 
 def _find_files(layout: Layout) -> tuple[Found, Found]:
@@ -66,15 +62,8 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
       source: reads these pairs.
       name: of the data set, for the summary among the remarks.
     """
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(
-            pool.map(functools.partial(_inspect, source), range(len(source))),
-            total=len(source),
-            desc="checking images and masks",
-            unit="pair",
-            disable=not sys.stderr.isatty() or not len(source),
-        )
-        results = list(bar)
+    inspect = functools.partial(_inspect, source)
+    results = inspect_all(inspect, len(source), title="checking images and masks")
     good = [pair for pair, facts in zip(findings.pairs, results, strict=True) if facts[0] is None]
     broken = [problem for problem, _ in results if problem]
     facts = [facts for _, facts in results if facts]

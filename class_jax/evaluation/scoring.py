@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.check import MaskFacts, mask_facts
+from class_jax.data.check import SALIENT_ABOVE
 from class_jax.data.images import load_map
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.sources import MaskReader
@@ -29,10 +29,10 @@ AHEAD = 8  # images in flight per process: enough to keep it busy, and memory st
 
 
 class Measured(NamedTuple):
-    """The measurement of one map by each protocol, and how mask and map were read."""
+    """The measurement of one map by each protocol, and how the map was read."""
 
     by_protocol: dict[str, Measurement]
-    mask: MaskFacts
+    has_salient: bool  # in its mask
     map_guess: str | None
 
 
@@ -68,13 +68,8 @@ class SetScores:
     total: Measurement  # over all images that were measured
     per_image: dict[str, Figures]  # by name, in the set's order
     failed: dict[str, str]  # name → why an image was not measured
-    masks: tuple[MaskFacts, ...]  # of the images that were measured
+    has_salient: bool  # whether any mask has a salient pixel: without one, scores say nothing
     map_guesses: Counter[str]  # how maps were read, if that was a guess
-
-    @property
-    def has_salient(self) -> bool:
-        """Return whether any mask has a salient pixel: without one, scores say nothing."""
-        return any(mask.salient for mask in self.masks)
 
 
 class Scorer:
@@ -112,7 +107,7 @@ class Scorer:
         totals = {protocol: MEASUREMENTS[protocol].zero() for protocol in self._protocols}
         per_image: dict[str, dict[str, Figures]] = {protocol: {} for protocol in self._protocols}
         failed = dict(maps.failed)
-        masks: list[MaskFacts] = []
+        has_salient = False
         guesses: Counter[str] = Counter()
         title = f"{maps.set_name}, {maps.method}"
         outcomes = _show_progress(self._measure(maps), title, len(maps.tasks))
@@ -120,7 +115,7 @@ class Scorer:
             if isinstance(outcome, str):
                 failed[task.name] = outcome
                 continue
-            masks.append(outcome.mask)
+            has_salient |= outcome.has_salient
             guesses.update([outcome.map_guess] if outcome.map_guess else [])
             for protocol, measurement in outcome.by_protocol.items():
                 totals[protocol] += measurement
@@ -135,7 +130,7 @@ class Scorer:
                 total,
                 per_image[protocol],
                 failed,
-                tuple(masks),
+                has_salient,
                 guesses,
             )
             for protocol, total in totals.items()
@@ -175,7 +170,7 @@ def measure_files(
     except UserError as error:
         return str(error)
     scores = {protocol: measure(found.levels, truth.levels, protocol) for protocol in protocols}
-    return Measured(scores, mask_facts(truth), found.guess)
+    return Measured(scores, bool((truth.levels > SALIENT_ABOVE).any()), found.guess)
 
 
 def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:

@@ -100,7 +100,7 @@ def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:
     for name in paths or config.eval.sets:
         try:
             if paths:
-                found = folder_source(config, paths[name], leaf="--input")
+                found = folder_source(config, paths[name], name=name, leaf="--input")
             else:
                 found = evaluation_source(config, name)
         except UserError as error:
@@ -109,7 +109,7 @@ def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:
         opened.sets[name] = found
         opened.problems.extend(found.problems)
         for remark in found.remarks:
-            parallel.log(f"note: {name}: {remark}")
+            parallel.log(remark)
     if not opened.sets:
         raise UserError(" ".join(opened.problems))
     return opened

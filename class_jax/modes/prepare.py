@@ -60,7 +60,8 @@ def _prepare(
         return ()  # comes with the training set
     if name != config.data.train:
         source = datasets.open_set(name, config.data.root, skip_broken=skip_broken)
-        return (f"{name}: {len(source)} examples are ready",)
+        remarks = datasets.check_of(name, config.data.root)
+        return (*remarks, f"{name}: {len(source)} examples are ready")
     train, held_out, remarks = training_sources(config, skip_broken=skip_broken)
     lines = [*remarks, f"{name}: {len(train)} examples to train on are ready"]
     if held_out:

@@ -1,14 +1,16 @@
 """Mode score: measure any method's maps, and write the tables and figures of score and eval."""
 
 import argparse
+import functools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from class_jax.data.check import describe
+from class_jax.data.check import check_masks
+from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.figures import write_curves, write_examples
 from class_jax.evaluation.pairing import (
@@ -52,6 +54,11 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if flags.map_max is None:
         _check_depth(methods)
     salient = config.data.salient
+    for masks in sets:
+        readers = [
+            functools.partial(load_mask, file, salient=salient) for file in masks.files.values()
+        ]
+        _print_all(check_masks(masks.set_name, readers))
     map_sets = [build_map_set(maps, salient=salient, highest=flags.map_max) for maps in methods]
     return score_maps(output, flags.protocol, map_sets, [])
 
@@ -94,27 +101,25 @@ def score_maps(
     write_tables(folder, rows)
     write_curves(folder, rows)
     write_examples(folder / "examples.png", firsts, scored)
-    for line in (*_describe_sets(firsts), *_note_undefined(rows)):
-        print(line, file=sys.stderr)
+    _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
     print(format_table(rows))
     print(f"tables and figures are in {folder}", file=sys.stderr)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+    _print_all(f"error: {problem}" for problem in problems)
     return 1 if problems else 0
 
 
-def _describe_sets(scores: Sequence[SetScores]) -> list[str]:
-    """Return the check of each set's masks, and how each method's maps were read."""
-    lines: list[str] = []
-    first_of_set = {row.set_name: row for row in reversed(scores)}
-    for row in reversed(first_of_set.values()):
-        lines += describe(row.set_name, row.masks, unit="masks")
-    for row in scores:
-        lines += [
-            f"note: {row.method} on {row.set_name}: {count} of {row.total.images} maps {guess}"
-            for guess, count in row.map_guesses.items()
-        ]
-    return lines
+def _print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _note_guesses(scores: Sequence[SetScores]) -> list[str]:
+    """Say how each method's maps were read, where that was a guess."""
+    return [
+        f"note: {row.method} on {row.set_name}: {count} of {row.total.images} maps {guess}"
+        for row in scores
+        for guess, count in row.map_guesses.items()
+    ]
 
 
 def _note_undefined(scores: Sequence[SetScores]) -> list[str]:

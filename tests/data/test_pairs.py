@@ -134,9 +134,9 @@ def test_what_is_left_out_is_counted_by_kind_with_the_cure(folder):
     for name in ("1.heic", "2.HEIC", "3.cr2", "film.mp4"):
         (folder / "images" / name).write_bytes(b"x")
     assert set(match(folder).remarks) == {
-        "2 .heic left out: pip install pillow-heif",
-        "1 .cr2 left out: a raw photograph: export it as JPEG",
-        "1 .mp4 left out: a film",
+        "note: 2 .heic left out: pip install pillow-heif",
+        "note: 1 .cr2 left out: a raw photograph: export it as JPEG",
+        "note: 1 .mp4 left out: a film",
     }
 
 

@@ -69,6 +69,9 @@ def test_an_archive_in_the_manual_folder_is_unpacked_verified_and_read(tmp_path)
     assert source[0]["mask"].min() == 255
     again = datasets.open_set("duts_tr", str(root), skip_broken=False)
     assert again.pairs == source.pairs
+    (check, *warnings) = datasets.check_of("duts_tr", str(root))
+    assert check.startswith("DUTS tr: 3 pairs, 30x20; salient in the median mask: 100.0%;")
+    assert "3 of 3 masks are all salient" in warnings[0]
 
 
 def test_folders_unpacked_by_hand_serve_and_may_be_moved(tmp_path):

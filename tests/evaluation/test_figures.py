@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.check import MaskFacts
 from class_jax.data.images import write_map
 from class_jax.data.montage import draw_montage
 from class_jax.errors import UserError
@@ -26,16 +25,12 @@ from class_jax.text import printable
 from tests.array_source import ArraySource, image_of, mask_of, reading_of
 from tests.evaluation.test_protocols import drawn_pairs
 
-FACTS = (MaskFacts(0.3, 0.0, None),)
-
 
 def scores(set_name="toys", method="A", protocol="pysod"):
     total = MEASUREMENTS[protocol].zero()
     for prediction, mask in drawn_pairs(4):
         total += measure(prediction, mask, protocol)
-    return SetScores(
-        set_name, method, protocol, total, {}, {}, (MaskFacts(0.3, 0.0, None),), Counter()
-    )
+    return SetScores(set_name, method, protocol, total, {}, {}, True, Counter())
 
 
 def drawn(rows, kind):
@@ -156,7 +151,7 @@ def scores_of(source):
         name: measure(saliency_of(source, index), mask_of(source, index)).figures()
         for index, name in enumerate(source.names)
     }
-    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {}, FACTS, Counter())
+    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {}, True, Counter())
 
 
 def test_sheet_holds_image_mask_and_map(tmp_path):

@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from class_jax.data.check import MaskFacts
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import FIGURES, Measurement
 from class_jax.evaluation.published import TEST_SETS, find_test_set
@@ -16,17 +15,13 @@ from class_jax.evaluation.tables import format_table, write_tables
 
 HEADING = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 
-FACTS = (MaskFacts(0.3, 0.0, None),)
-
 
 def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
     """All figures are `value` but for MAE."""
     curves = np.full((4, 256), value) * images
     sums = [value * images] * 4 + [mae * images]
     total = Measurement(images, *sums, *curves)
-    return SetScores(
-        set_name, method, protocol, total, {}, {}, (MaskFacts(0.3, 0.0, None),), Counter()
-    )
+    return SetScores(set_name, method, protocol, total, {}, {}, True, Counter())
 
 
 def markdown_tables(folder):
@@ -134,12 +129,11 @@ def known_scores(set_name, images, per_image=()):
         total,
         dict(per_image),
         {},
-        FACTS,
+        True,
         Counter(),
     )
 
 
-EMPTY = MaskFacts(0.0, 0.0, None)
 KNOWN = {
     **{"adpF": 1 / 3, "meanF": 0.35, "maxF": 0.7, "wF": 0.5, "S": 2 / 3},
     **{"adpE": 1 / 7, "meanE": 0.4, "maxE": 0.8, "MAE": 0.04},
@@ -211,7 +205,7 @@ def test_table_of_the_terminal():
 
 def test_scores_without_a_salient_pixel_are_dashes_and_never_bold(tmp_path):
     rows = [
-        dataclasses.replace(known_scores("blank", 3), method=method, masks=(EMPTY, EMPTY))
+        dataclasses.replace(known_scores("blank", 3), method=method, has_salient=False)
         for method in "AB"
     ]
     write_tables(tmp_path, rows)

@@ -88,7 +88,7 @@ def test_inputs_of_one_name_are_kept_apart_and_an_output_is_honoured(
     rows = rows_of(tmp_path / "out" / "results.csv")
     assert [(row["set"], row["images"]) for row in rows] == [("x/mine", "2"), ("y/mine", "3")]
     assert len(list((tmp_path / "out").rglob("maps/*.png"))) == 5
-    assert "x/mine: 2 masks; salient in the median mask" in err
+    assert "x/mine: 2 pairs, " in err
 
 
 def test_a_folder_that_is_given_twice_is_refused(run, trained, tmp_path):

@@ -10,8 +10,9 @@ import tempfile
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=8"
-    # Nearly all of the suite is compilation; this takes a third off it.
-    " --xla_backend_optimization_level=0",
+    # Nearly all of the suite is compilation; these take two thirds off it.
+    " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs that several tests compile are kept for this run; its processes inherit the folder.

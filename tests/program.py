@@ -16,6 +16,8 @@ from configs import quickstart
 
 def get_config():
     config = quickstart.get_config()
+    config.model.backbone = "vgg"  # compiles fastest
+    config.model.stage_sizes = (1, 1, 1, 1, 1)
     config.model.width = 4
     config.model.features = 8
     config.data.num_train = 20

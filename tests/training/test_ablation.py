@@ -36,7 +36,14 @@ TABLE_2 = {
 }
 
 
-@pytest.mark.parametrize("row", TABLE_2)
+# The others differ from these in one part each: -m slow.
+OFTEN = ("1", "6", "10")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row if row in OFTEN else pytest.param(row, marks=pytest.mark.slow) for row in TABLE_2],
+)
 def test_a_row_of_table_2_takes_a_step(row, one_device):
     losses, multi_stage, channel, position, fusion = TABLE_2[row]
     config = load_recipe(f"{ROOT / 'configs' / 'ablation.py'}:{row}")

@@ -125,9 +125,11 @@ def readable_suffixes() -> frozenset[str]:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Return the formats that are read; call after optional ones were registered."""
+    """Return the formats that are read, usual ones first; call after optional ones are known."""
     Image.init()
-    return tuple(kind for kind in Image.OPEN if kind not in NOT_READ)
+    return tuple(
+        kind for kind in dict.fromkeys(("JPEG", "PNG", *Image.OPEN)) if kind not in NOT_READ
+    )
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
@@ -140,7 +142,8 @@ def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
         if rgba[..., 3].min() < 255:
             return lay_on_white(rgba), ON_WHITE
         return np.ascontiguousarray(rgba[..., :3]), None
-    return np.asarray(image.convert("RGB")), None
+    # `convert` would copy an RGB image.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
 
 
 def lay_on_white(rgba: np.ndarray) -> np.ndarray:

@@ -169,7 +169,9 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
             raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
         return values
-    if image.mode in ("1", "L", "LA"):
+    if image.mode == "L":
+        return np.asarray(image)
+    if image.mode in ("1", "LA"):
         return np.asarray(image.convert("L"))
     colours = np.asarray(image.convert("RGB"))
     if (spread := _spread(colours)) > GREY_TOLERANCE:

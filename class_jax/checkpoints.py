@@ -1,13 +1,15 @@
 """Checkpoints of training runs; the only file that knows orbax.
 
 A checkpoint has two parts, so that prediction reads no optimizer state: "variables" (parameters
-and batch statistics) and "training" (step and optimizer). The latest and the best are kept.
+and batch statistics) and "training" (step and optimizer). The two latest and the best are kept.
+Each has a manifest, and is compared with it before it is used.
 """
 
 import contextlib
-import shutil
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+import operator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -18,13 +20,48 @@ from orbax.checkpoint import checkpoint_managers
 
 from class_jax import parallel
 from class_jax.errors import UserError
-from class_jax.models.network import Variables
+from class_jax.files import measure_free
+from class_jax.manifest import DamagedError, check_manifest, has_manifest, write_manifest
+from class_jax.models.network import Tree, Variables, describe_difference
+from class_jax.sharding import add_sharding
 from class_jax.text import shorten
 
-Tree = Any
+Result = TypeVar("Result")
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
+_rank = operator.itemgetter(BEST_BY)
 OVERHEAD = 5_000_000  # bytes of a checkpoint beside its arrays
+LATEST = 2  # checkpoints that are kept beside the best: one may be damaged
+UNTRAINED = "untrained"  # key in the metadata of the checkpoint that a run starts from
+TRIES = 5  # to read what a running training may replace
+VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
 HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
+
+
+class VanishedError(UserError):
+    """A checkpoint was removed while it was read: a running training keeps newer ones."""
+
+
+def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result]) -> Result:
+    """Return `use(checkpoints)`; try again if a running training replaced one meanwhile.
+
+    Raises:
+      UserError: what `use` raises, or the checkpoints cannot be read.
+    """
+    error: Exception | None = None
+    for attempt in range(TRIES):
+        time.sleep(0.2 * attempt)
+        try:
+            with _silence_orbax(), Checkpoints(folder, writable=False) as checkpoints:
+                return use(checkpoints)
+        except VanishedError as vanished:
+            error = vanished
+        except UserError:
+            raise
+        except Exception as failure:  # orbax and tensorstore do not state what they raise
+            error = failure
+    if isinstance(error, VanishedError):
+        raise error
+    raise UserError(f"{folder} cannot be read ({_first_line(error)}).") from error
 
 
 class Checkpoints:
@@ -40,7 +77,7 @@ class Checkpoints:
             raise UserError(f"{folder} does not exist: {HOW_TO_GET_ONE}")
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
-                checkpoint_managers.LatestN(1),
+                checkpoint_managers.LatestN(LATEST),
                 # Not `best_fn` with `max_to_keep`: that deletes the newest step if it is not the
                 # best, and a resumed run would start over from an old one.
                 checkpoint_managers.BestN(
@@ -48,11 +85,11 @@ class Checkpoints:
                 ),
             ]
         )
-        self._folder = folder
+        self._folder, self._writable = folder, writable
         self._writing = 0  # the step whose writing began last
         # Handlers are named so that the shapes in a checkpoint can be read before its values.
         handlers = {part: ocp.StandardCheckpointHandler() for part in ("variables", "training")}
-        with _without_warnings():
+        with _silence_orbax():
             # Scores are stored only if `best_fn` is given; the policy alone decides what is kept.
             options = ocp.CheckpointManagerOptions(
                 best_fn=_rank,
@@ -61,6 +98,9 @@ class Checkpoints:
                 # Half-written by a killed run; a reader must leave the files of a living run alone.
                 cleanup_tmp_directories=writable,
                 read_only=not writable,
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=lambda: write_manifest(folder, self._writing)
+                ),
             )
             self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
 
@@ -77,15 +117,30 @@ class Checkpoints:
         """Return the steps that have a checkpoint, ascending."""
         return sorted(self._manager.all_steps())
 
+    def reload(self) -> None:
+        """Look at the folder anew, after a checkpoint in it was set aside."""
+        self._manager.reload()
+
     def scores(self) -> dict[int, dict[str, float]]:
         """Return validation scores by step, of the checkpoints that were validated."""
         found = {step: self._manager.metrics(step) for step in self.steps()}
         return {step: dict(scores) for step, scores in found.items() if scores}
 
     def save(
-        self, step: int, parts: Mapping[str, Tree], *, scores: Mapping[str, float] | None = None
+        self,
+        step: int,
+        parts: Mapping[str, Tree],
+        *,
+        scores: Mapping[str, float] | None = None,
+        untrained: bool = False,
     ) -> None:
         """Write a checkpoint in the background; one that exists already is left as it is.
+
+        Args:
+          step: of the checkpoint.
+          parts: "variables" and "training".
+          scores: of its validation.
+          untrained: a run starts from it, and it is not to be predicted with.
 
         Raises:
           UserError: it, or the one before, cannot be written; earlier checkpoints are kept.
@@ -98,7 +153,10 @@ class Checkpoints:
         args = {part: ocp.args.StandardSave(tree) for part, tree in parts.items()}
         with self._explain_failure():
             self._manager.save(
-                step, args=ocp.args.Composite(**args), metrics=dict(scores) if scores else None
+                step,
+                args=ocp.args.Composite(**args),
+                metrics=dict(scores) if scores else None,
+                custom_metadata={UNTRAINED: untrained},
             )
 
     def wait(self) -> None:
@@ -109,7 +167,7 @@ class Checkpoints:
     def _check_room(self, parts: Mapping[str, Tree]) -> None:
         """Raise UserError on a full disk, which orbax answers with many tracebacks."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(parts)) + OVERHEAD
-        free = self._measure_free()
+        free = measure_free(self._folder)
         if free is not None and free < needed:
             raise self._failure(f"it needs {needed / 1e6:.0f} MB")
 
@@ -119,31 +177,33 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise self._failure(shorten(reason, 200)) from error
+            raise self._failure(_first_line(error)) from error
 
     def _failure(self, reason: str) -> UserError:
-        free = self._measure_free()
+        free = measure_free(self._folder)
         room = "" if free is None else f"; its disk has {free / 1e6:.0f} MB left"
         return UserError(
-            f"the checkpoint of step {self._writing} cannot be written to {self._folder} "
-            f"({reason}){room}: free some space or mend the folder, and the same command goes on "
-            "from the checkpoint before."
+            f"the checkpoint of step {self._writing} cannot be written to {self._folder} ({reason})"
+            f"{room}: free some space or mend the folder; the same command then goes on."
         )
-
-    def _measure_free(self) -> int | None:
-        """Return the free bytes of the disk, or None for a bucket."""
-        with contextlib.suppress(OSError):
-            if "://" not in str(self._folder):
-                return shutil.disk_usage(self._folder).free
-        return None
 
     def find(self, which: str) -> tuple[int, str]:
         """Return the step that "best", "latest" or a number means, and a remark.
 
         Raises:
-          UserError: no checkpoint at all, or none of that step.
+          UserError: no checkpoint at all, none of that step, or none that was trained.
+          DamagedError: its files are not those of its manifest, or cannot be read.
         """
+        step, remark = self._find(which)
+        if damage := check_manifest(self._folder / str(step)):
+            raise self._explain_damage(step, damage)
+        if self.is_untrained(step):
+            raise UserError(f"{self._folder} holds no trained network yet: train on.")
+        if not has_manifest(self._folder / str(step)):
+            remark += "; without a manifest, so used unchecked"
+        return step, remark
+
+    def _find(self, which: str) -> tuple[int, str]:
         steps = self.steps()
         if not steps:
             raise UserError(f"{self._folder} holds no checkpoint: {HOW_TO_GET_ONE}")
@@ -162,9 +222,19 @@ class Checkpoints:
             f"steps: {', '.join(map(str, steps))}."
         )
 
+    def is_untrained(self, step: int) -> bool:
+        """Return whether a run starts from the checkpoint of `step`, and has not learnt yet."""
+        return bool((self._metadata(step).custom_metadata or {}).get(UNTRAINED))
+
     def fingerprint(self, step: int) -> str:
         """Return text that no other checkpoint has, even of this step and folder."""
-        return f"{self._folder} {step} {self._manager.metadata(step).commit_timestamp_nsecs}"
+        return f"{self._folder} {step} {self._metadata(step).commit_timestamp_nsecs}"
+
+    def _metadata(self, step: int) -> Any:
+        try:
+            return self._manager.metadata(step)
+        except Exception as error:  # what orbax raises for damage is not stated
+            raise self._explain_damage(step, _first_line(error)) from error
 
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
         """Return parameters and batch statistics of `step`, in the given shapes."""
@@ -175,67 +245,55 @@ class Checkpoints:
         """Return the parts of `step` that `shapes` names, in the shapes given there.
 
         Raises:
-          UserError: the checkpoint is of another network, or cannot be read.
+          UserError: the checkpoint is of another network.
+          DamagedError: it cannot be read.
+          VanishedError: a running training removed it meanwhile.
         """
         parts = {
-            part: ocp.args.StandardRestore(_add_sharding(tree, sharding))
+            part: ocp.args.StandardRestore(add_sharding(tree, sharding))
             for part, tree in shapes.items()
         }
         try:
             metadata = self._manager.item_metadata(step)
             for part, tree in shapes.items():
-                self._check_shapes(step, tree, metadata[part].tree)
+                # Before reading: orbax buries a mismatch under pages of other errors.
+                if difference := describe_difference(tree, metadata[part].tree):
+                    raise UserError(
+                        f"the checkpoint of step {step} in {self._folder} is of another network: "
+                        f"{difference}; use the configuration saved in the workdir."
+                    )
             return dict(self._manager.restore(step, args=ocp.args.Composite(**parts)).items())
         except UserError:
             raise
         except Exception as error:  # what orbax and tensorstore raise for damage is not stated
-            raise UserError(
-                f"the checkpoint {self._folder / str(step)} cannot be read "
-                f"({type(error).__name__}): if it is damaged, move it away; another one is then "
-                "used, or training starts anew."
-            ) from error
+            raise self._explain_damage(step, _first_line(error)) from error
 
-    def _check_shapes(self, step: int, wanted: Tree, stored: Tree) -> None:
-        """Compare before reading: orbax buries a mismatch under pages of other errors."""
-        ours, theirs = _list_shapes(wanted), _list_shapes(stored)
-        if ours == theirs:
-            return
-        names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
-        raise UserError(
-            f"the checkpoint of step {step} in {self._folder} is of another network: "
-            f"{len(names)} arrays differ, the first is {names[0]} "
-            f"({theirs.get(names[0], 'absent')} there, {ours.get(names[0], 'absent')} here); "
-            "use the configuration saved in the workdir."
-        )
+    def _explain_damage(self, step: int, reason: str) -> UserError:
+        """Return the error for a checkpoint that cannot be used."""
+        if self._writable:
+            return DamagedError(step, reason)
+        deadline = time.monotonic() + VANISHING_SECONDS
+        while (stands := (self._folder / str(step)).exists()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if not stands:
+            return VanishedError(f"the checkpoint of step {step} was replaced while it was read.")
+        others = [str(other) for other in self.steps() if other != step]
+        whole = [other for other in others if not check_manifest(self._folder / other)]
+        use = f"these steps can be used: {', '.join(whole)}" if whole else "no other can be used"
+        return DamagedError(step, reason, f"; {use}")
 
 
 @contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Drop the warnings of orbax about a folder that is opened for reading."""
+def _silence_orbax() -> Iterator[None]:
+    """Keep orbax from logging; what matters is raised, too."""
     before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)
     try:
         yield
     finally:
         logging.set_verbosity(before)
 
 
-def _rank(scores: Mapping[str, float]) -> float:
-    """Return the score that "best" maximizes."""
-    return scores[BEST_BY]
-
-
-def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every array in a tree by its name."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-        for path, leaf in leaves
-    }
-
-
-def _add_sharding(tree: Tree, sharding: Sharding) -> Tree:
-    """Return the shapes and dtypes of a tree, with a sharding to restore it in."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
-    )
+def _first_line(error: BaseException | None) -> str:
+    """Return the first line of what a library says, as those say much."""
+    return shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)

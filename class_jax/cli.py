@@ -195,7 +195,7 @@ def _start_jax(flags: argparse.Namespace) -> None:
 
     from class_jax import parallel
 
-    logging.set_verbosity(logging.ERROR)  # orbax logs every file
+    logging.set_verbosity(logging.FATAL)  # orbax logs every file; what fails it raises, too
     if several:
         with _explain_flags(flags):
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)

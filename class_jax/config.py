@@ -162,16 +162,16 @@ def load_recipe(recipe: str) -> ConfigDict:
     return config
 
 
-def check_resumable(config: ConfigDict, workdir: Workdir, *, trained: bool) -> None:
+def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> None:
     """Raise UserError, listing all differences, if `config` would not continue the saved run.
 
-    Before anything was `trained` (a converted checkpoint), only the network must be the same.
+    Before the run has `begun` (a converted checkpoint), only the network must be the same.
     """
     saved = load_saved(workdir)
     if saved is None:
         return
-    fixed = FIXED_ON_RESUME if trained else FIXED_BEFORE_TRAINING
-    free = FREE_ON_RESUME if trained else FREE_BEFORE_TRAINING
+    fixed = FIXED_ON_RESUME if begun else FIXED_BEFORE_TRAINING
+    free = FREE_ON_RESUME if begun else FREE_BEFORE_TRAINING
     ours, theirs = flatten(config), flatten(saved)
     differences = [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"

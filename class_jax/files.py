@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +66,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]])
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([printable(cell) for cell in row] for row in rows)
+
+
+def measure_free(folder: AnyPath) -> int | None:
+    """Return the free bytes of a folder's disk, or None for a bucket."""
+    with contextlib.suppress(OSError):
+        if "://" not in str(folder):
+            return shutil.disk_usage(folder).free
+    return None
 
 
 @contextlib.contextmanager

@@ -4,10 +4,11 @@ If several processes train together, each feeds the rows of a batch that lie on 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from class_jax.errors import UserError
 
@@ -42,6 +43,13 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Return the sharding that divides the first dimension over the devices."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+
+
+def add_sharding(tree: Any, sharding: Sharding) -> Any:
+    """Return the shapes and dtypes of a tree of arrays, each with the sharding."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree
+    )
 
 
 def check_divisible(batch_size: int, mesh: Mesh, micro_batches: int = 1, *, leaf: str) -> None:

@@ -102,6 +102,12 @@ class Workdir:
                 ) from error
             yield
 
+    def has_begun(self) -> bool:
+        """Return whether a run took steps here: its examples or its metrics say so."""
+        return self.examples_file.exists() or (
+            self.metrics_file.exists() and self.metrics_file.stat().st_size > 0
+        )
+
     def save_config(self, config: ConfigDict) -> None:
         """Write config.json."""
         files.write_json(self.config_file, config.to_dict())

@@ -26,13 +26,14 @@ ALLOWED = {
     "data": {"files"},
     "models": set(),
     "weights": {"models", "files"},
-    "checkpoints": {"models", "parallel"},
+    "manifest": set(),
+    "checkpoints": {"models", "parallel", "sharding", "files", "manifest"},
     "training": {"models", "losses", "data", "sharding", "checkpoints", "parallel", "files"},
     "evaluation": {"data", "files"},
     "inference": {"models", "data", "sharding", "checkpoints", "workdir", "files"},
     "modes": {
         "models", "data", "sharding", "parallel", "checkpoints", "workdir", "config", "files",
-        "training", "evaluation", "inference", "losses", "weights",
+        "training", "evaluation", "inference", "losses", "weights", "manifest",
     },
     "cli": {"parallel", "files", "config", "workdir", "modes"},
 }  # fmt: skip

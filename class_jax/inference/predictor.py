@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self, cast, overload
 
 import jax
@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from PIL import Image
 
-from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints
+from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints, read_checkpoints
 from class_jax.data.images import MOST_PIXELS, Picture, Source, load_image
 from class_jax.data.resize import resize, resize_bilinear
 from class_jax.errors import UserError
@@ -46,11 +46,14 @@ def find_network(config: ConfigDict, workdir: Workdir, checkpoint: str) -> Found
     Raises:
       UserError: no run there, or no such checkpoint.
     """
-    with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
+
+    def find(checkpoints: Checkpoints) -> FoundNetwork:
         step, remark = checkpoints.find(checkpoint)
         settings = config.eval
         fingerprint = f"{checkpoints.fingerprint(step)} {settings.image_size} {settings.dtype}"
-    return FoundNetwork(step, f"step {step} ({remark})", fingerprint)
+        return FoundNetwork(step, f"step {step} ({remark})", fingerprint)
+
+    return read_checkpoints(workdir.checkpoints, find)
 
 
 def map_fingerprint(network: str, image: str) -> str:
@@ -111,17 +114,30 @@ class Predictor:
         config = folder.load_config()
         if config is None:
             raise UserError(f"{folder.path} holds no trained network yet: {HOW_TO_GET_ONE}")
-        found = find_network(config, folder, checkpoint)
-        return cls.from_run(config, folder, step=found.step)
+        return cls._restore(config, folder, lambda checkpoints: checkpoints.find(checkpoint)[0])
 
     @classmethod
     def from_run(cls, config: ConfigDict, workdir: Workdir, *, step: int) -> Self:
-        """Load a step of a run, with the `eval` section of the given configuration."""
+        """Load a step of a run, with the `eval` section of the given configuration.
+
+        Raises:
+          DamagedError: the checkpoint is damaged.
+          VanishedError: a running training has removed it.
+        """
+        return cls._restore(config, workdir, lambda checkpoints: step)
+
+    @classmethod
+    def _restore(
+        cls, config: ConfigDict, workdir: Workdir, find_step: Callable[[Checkpoints], int]
+    ) -> Self:
         network = build_network(config.model, dtype=config.eval.dtype)
         mesh = local_mesh()  # several processes make maps of their own
-        with Checkpoints(workdir.checkpoints, writable=False) as checkpoints:
+
+        def restore(checkpoints: Checkpoints) -> Variables:
             sharding = replicated_sharding(mesh)
-            variables = checkpoints.restore_variables(step, network.shapes, sharding)
+            return checkpoints.restore_variables(find_step(checkpoints), network.shapes, sharding)
+
+        variables = read_checkpoints(workdir.checkpoints, restore)
         return cls(network, variables, settings=config.eval, mesh=mesh)
 
     @overload

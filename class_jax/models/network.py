@@ -132,3 +132,22 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
         width=model["width"],
         dtype=dtype,
     )
+
+
+def describe_difference(wanted: Tree, stored: Tree) -> str:
+    """Say which arrays of two trees differ in name or shape; "" if none do."""
+    ours, theirs = _list_shapes(wanted), _list_shapes(stored)
+    names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    if not names:
+        return ""
+    found, expected = (shapes.get(names[0], "absent") for shapes in (theirs, ours))
+    return f"{len(names)} arrays differ, the first is {names[0]} ({found} there, {expected} here)"
+
+
+def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array in a tree by its name."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }

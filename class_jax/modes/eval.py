@@ -12,13 +12,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from class_jax import parallel
+from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet, Task
 from class_jax.files import absolute, atomic_write
 from class_jax.inference.maps import MapJob, check_output, plan_source_maps, sort_jobs
-from class_jax.inference.predictor import FoundNetwork
-from class_jax.modes.predict import find_shared_network, make_shared_maps
+from class_jax.inference.predictor import find_network
+from class_jax.modes.predict import OpenedNetwork, make_shared_maps, open_network
 from class_jax.modes.score import score_maps
 from class_jax.workdir import Workdir
 from datasets.inputs import EvaluationSource, evaluation_source, folder_source
@@ -75,7 +76,7 @@ def evaluate(
     Raises:
       UserError: no checkpoint, or nothing could be evaluated.
     """
-    network = find_shared_network(config, workdir, checkpoint)
+    find_network(config, workdir, checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
     opened = parallel.run_on_first(lambda: _open_sets(config, paths))
@@ -87,9 +88,19 @@ def evaluate(
         folders = parallel.run_on_first(lambda: _own_folders(base, origins))
         tables = base / "+".join(folder.name for folder in folders.values())
     parallel.run_on_first(lambda: check_output(tables))
+    plans = [
+        plan_source_maps(found.source, folders[name] / "maps")
+        for name, found in opened.sets.items()
+    ]
+    network = open_network(
+        config, workdir, checkpoint,
+        lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=True) for jobs in plans],
+    )  # fmt: skip
     map_sets = [
-        _make_maps(name, opened.sets[name], folders[name], config, workdir, network)
-        for name in opened.sets
+        _make_maps(name, found.source, jobs, todo.todo, network)
+        for (name, found), jobs, todo in zip(
+            opened.sets.items(), plans, network.sorted_jobs, strict=True
+        )
     ]
     return parallel.run_on_first(lambda: score_maps(tables, protocol, map_sets, opened.problems))
 
@@ -132,18 +143,13 @@ def _own_folders(base: Path, origins: Mapping[str, Path]) -> dict[str, Path]:
 
 def _make_maps(
     set_name: str,
-    opened: EvaluationSource,
-    folder: Path,
-    config: ConfigDict,
-    workdir: Workdir,
-    network: FoundNetwork,
+    source: Source,
+    jobs: Sequence[MapJob],
+    todo: Sequence[MapJob],
+    network: OpenedNetwork,
 ) -> MapSet:
-    """Make the maps of a set in `folder`, and return them to be scored."""
-    source = opened.source
-    jobs = plan_source_maps(source, folder / "maps")
-    todo = parallel.run_on_first(lambda: sort_jobs(jobs, network.fingerprint, overwrite=True).todo)
-    title = f"maps of {set_name}"
-    results = make_shared_maps(todo, config, workdir, network, title=title)
+    """Make those maps of a set that are to do, and return all of them to be scored."""
+    results = make_shared_maps(todo, network, title=f"maps of {set_name}")
     for guess, count in results.guesses.items():
         parallel.log(f"note: {count} of {results.written} images of {set_name}: {guess}")
     tasks: list[Task] = []

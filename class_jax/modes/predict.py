@@ -3,15 +3,24 @@
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from class_jax import parallel
+from class_jax.checkpoints import TRIES, VanishedError
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.inference.maps import MapJob, MapResults, make_maps, plan_image_maps, sort_jobs
-from class_jax.inference.predictor import FoundNetwork, Predictor, find_network
+from class_jax.inference.maps import (
+    MapJob,
+    MapResults,
+    Sorted,
+    make_maps,
+    plan_image_maps,
+    sort_jobs,
+)
+from class_jax.inference.predictor import Predictor, find_network
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
@@ -29,17 +38,18 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     paths = [absolute(path) for path in flags.input]
     output = absolute(flags.output) if flags.output else workdir.predictions
     jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, output))
-    found = find_shared_network(config, workdir, flags.checkpoint)
     is_named_file = [job.target for job in jobs] == [output]
-    sorted_jobs = parallel.run_on_first(
-        lambda: sort_jobs(jobs, found.fingerprint, overwrite=is_named_file)
-    )
+    network = open_network(
+        config, workdir, flags.checkpoint,
+        lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=is_named_file)],
+    )  # fmt: skip
+    (sorted_jobs,) = network.sorted_jobs
     if sorted_jobs.kept:
         parallel.log(f"{len(sorted_jobs.kept)} maps are there already")
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
-    results = make_shared_maps(sorted_jobs.todo, config, workdir, found, title="maps")
+    results = make_shared_maps(sorted_jobs.todo, network, title="maps")
     problems = [*results.failed.values(), *problems]
     if len(results.failed) == len(jobs):
         raise UserError(f"no map could be made:{list_lines(problems)}")
@@ -51,36 +61,59 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     return 1 if problems else 0
 
 
-def find_shared_network(config: ConfigDict, workdir: Workdir, checkpoint: str) -> FoundNetwork:
-    """Find a checkpoint that all processes see, and tell the user which."""
-    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
-    found = find_network(config, workdir, checkpoint)
-    parallel.log(f"checkpoint: {found.description}")
-    return found
+class OpenedNetwork(NamedTuple):
+    """A network, loaded only if there is something to do, and the maps to make with it."""
+
+    fingerprint: str
+    sorted_jobs: list[Sorted]
+    predictor: Predictor | None
 
 
-def make_shared_maps(
-    jobs: Sequence[MapJob],
-    config: ConfigDict,
-    workdir: Workdir,
-    network: FoundNetwork,
-    *,
-    title: str,
-) -> MapResults:
-    """Make maps, a share in each process; return the results of all.
+def open_network(
+    config: ConfigDict, workdir: Workdir, checkpoint: str, sort: Callable[[str], list[Sorted]]
+) -> OpenedNetwork:
+    """Find a checkpoint that all processes see, tell the user which, and load it if needed.
 
-    The network is loaded only if there is something to do.
+    Args:
+      config: the configuration in force.
+      workdir: the run.
+      checkpoint: "best", "latest" or a step.
+      sort: sorts the planned maps, given the network's fingerprint.
+
+    Raises:
+      UserError: no such checkpoint, or it is damaged.
     """
+    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
+    for attempt in range(TRIES):
+        found = find_network(config, workdir, checkpoint)
+        sorted_jobs = parallel.run_on_first(lambda: sort(found.fingerprint))  # noqa: B023
+        parallel.log(f"checkpoint: {found.description}")
+        if not any(jobs.todo for jobs in sorted_jobs):
+            return OpenedNetwork(found.fingerprint, sorted_jobs, None)
+        try:
+            predictor = parallel.run_on_all(
+                lambda: Predictor.from_run(config, workdir, step=found.step)  # noqa: B023
+            )
+        except VanishedError:
+            # A running training replaced it; several processes would not agree on another one.
+            if attempt == TRIES - 1 or parallel.process_count() > 1:
+                raise
+            continue
+        return OpenedNetwork(found.fingerprint, sorted_jobs, predictor)
+    raise AssertionError  # the last attempt returns or raises
+
+
+def make_shared_maps(jobs: Sequence[MapJob], network: OpenedNetwork, *, title: str) -> MapResults:
+    """Make maps, a share in each process; return the results of all."""
     if not jobs:
         return MapResults(0, {}, Counter())
+    predictor = network.predictor
+    assert predictor is not None
     own = [jobs[index] for index in parallel.local_indices(len(jobs))]
-
-    def make() -> MapResults:
-        predictor = Predictor.from_run(config, workdir, step=network.step)
-        parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
-        return make_maps(own, predictor, network=network.fingerprint, title=title)
-
-    results = parallel.run_on_all(make)
+    parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
+    results = parallel.run_on_all(
+        lambda: make_maps(own, predictor, network=network.fingerprint, title=title)
+    )
     if parallel.process_count() > 1:
         print(f"process {parallel.process_index()}: {results.written} {title}", file=sys.stderr)
     shares = parallel.all_gather(results)

@@ -17,7 +17,9 @@ from class_jax.config import check_resumable
 from class_jax.data.augment import augment
 from class_jax.data.feed import Batch, train_batches
 from class_jax.data.sources import Source
+from class_jax.errors import UserError
 from class_jax.losses import class_loss
+from class_jax.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
 from class_jax.models.network import Network, build_network
 from class_jax.modes.eval import evaluate
 from class_jax.sharding import check_divisible, make_mesh, process_rows, replicated_sharding
@@ -25,7 +27,7 @@ from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import count_steps, train_network
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.progress import NonFiniteError
-from class_jax.training.state import TrainState, init_state, restore_latest
+from class_jax.training.state import TrainState, init_state, restore_latest, save_state
 from class_jax.training.step import make_train_step
 from class_jax.training.summaries import Summaries
 from class_jax.training.validation import make_validation
@@ -83,13 +85,21 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     validate = None
     if sources.held_out:
         validate = make_validation(network, sources.held_out, settings=config.eval, mesh=mesh)
+    for line in parallel.run_on_first(lambda: set_damaged_aside(workdir.checkpoints)):
+        parallel.log(line)
     with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
-        resumed = bool(checkpoints.steps())
         parallel.run_on_all(lambda: _check_resumable(config, workdir, sources.train, checkpoints))
-        state = _load_state(config, network, optimizer, checkpoints, mesh)
+        state = _restore_state(config, workdir, network, optimizer, checkpoints, mesh)
+        resumed = state is not None
+        state = state or _start_state(config, network, optimizer, mesh)
         start = int(state.step)
         # Only now: until here a user's mistake leaves the workdir as it was.
-        parallel.run_on_first(lambda: _write_settings(config, workdir, sources.train))
+        parallel.run_on_first(lambda: workdir.save_config(config))
+        if not resumed:
+            save_state(checkpoints, state, untrained=True)
+            checkpoints.wait()
+        # Only after the first checkpoint: whatever else is found there, a checkpoint was too.
+        parallel.run_on_first(lambda: _write_examples(workdir, sources.train))
         encoder = f"encoder from {config.model.pretrained or 'random values'}"
         weights = f"checkpoint of step {start}" if resumed else encoder
         _announce(config, network, sources, weights, start=start, total_steps=train.total_steps)
@@ -117,34 +127,67 @@ def _check_resumable(
     config: ConfigDict, workdir: Workdir, source: Source, checkpoints: Checkpoints
 ) -> None:
     """Raise UserError if this run would not go on with what the workdir holds."""
-    trained = any(step > 0 for step in checkpoints.steps())  # a converted one has step 0
-    check_resumable(config, workdir, trained=trained)
-    if trained:
+    begun = workdir.has_begun() or any(
+        step > 0 or checkpoints.is_untrained(step)  # not a converted one
+        for step in checkpoints.steps()
+    )
+    check_resumable(config, workdir, begun=begun)
+    if begun:
         workdir.check_examples(source.names)
 
 
-def _load_state(
+def _restore_state(
     config: ConfigDict,
+    workdir: Workdir,
     network: Network,
     optimizer: optax.GradientTransformation,
     checkpoints: Checkpoints,
     mesh: Mesh,
-) -> TrainState:
-    """Return the latest checkpoint's state, or a new one with the configured encoder."""
+) -> TrainState | None:
+    """Return the state of the latest checkpoint that can be read; None in a new workdir.
+
+    Raises:
+      UserError: a run has begun there, and none of its checkpoints can be used.
+    """
     ema, sharding = config.train.ema_decay > 0, replicated_sharding(mesh)
-    if checkpoints.steps():
-        return restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
+    while steps := checkpoints.steps():
+        try:
+            state = restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
+        except DamagedError as error:
+            damage, step = error.damage, error.step
+            parallel.log(
+                parallel.run_on_first(lambda: set_aside(workdir.checkpoints, step, damage))  # noqa: B023
+            )
+            checkpoints.reload()
+            continue
+        if not has_manifest(workdir.checkpoints / str(steps[-1])):
+            parallel.log(
+                f"note: the checkpoint of step {steps[-1]} has no manifest: used unchecked"
+            )
+        return state
+    if parallel.run_on_first(workdir.has_begun):
+        raise UserError(
+            f"{workdir.path} holds a run, and no checkpoint that can be used: restore its folder "
+            "checkpoints from a copy, or begin anew in another workdir."
+        )
+    return None
+
+
+def _start_state(
+    config: ConfigDict, network: Network, optimizer: optax.GradientTransformation, mesh: Mesh
+) -> TrainState:
+    """Return step 0, with the configured encoder."""
     variables = network.initialize(config.seed)
     if config.model.pretrained:
         variables = parallel.run_on_all(
             lambda: load_encoder(config.model.pretrained, network, variables)
         )
-    return jax.device_put(init_state(variables, optimizer, ema=ema), sharding)
+    state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
+    return jax.device_put(state, replicated_sharding(mesh))
 
 
-def _write_settings(config: ConfigDict, workdir: Workdir, source: Source) -> None:
-    """Write what a resumed run must share with this one, and get the log so far."""
-    workdir.save_config(config)
+def _write_examples(workdir: Workdir, source: Source) -> None:
+    """Write which examples a resumed run must share with this one, and get the log so far."""
     workdir.save_examples(source.names)
     workdir.fetch()
 

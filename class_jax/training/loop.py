@@ -1,5 +1,6 @@
 """The training loop: batches in, checkpoints and metrics out; resumes exactly."""
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -70,16 +71,15 @@ def train_network(
     Raises:
       NonFiniteError: the loss is not finite; nothing was saved after it.
       Interrupted: SIGINT or SIGTERM came; the state was saved.
+      UserError: a file of the data set can no longer be read; the state was saved.
     """
     start, total_steps, stopping = int(state.step), train.total_steps, None
     with Progress(summaries, train, start=start) as progress, StopRequest(mesh) as stop:
         for step in range(start + 1, total_steps + 1):
-            batch = _next_batch(batches, stop)
-            if batch is None:  # a signal ended a worker before it could ignore it
+            save = functools.partial(_save, state, progress, checkpoints, summaries)
+            batch = _next_batch(batches, stop, save)
+            if batch is None:
                 stopping = stop.signal_number
-                progress.flush()
-                save_state(checkpoints, state)
-                summaries.publish()
                 break
             # The transfer to the devices overlaps the previous step.
             state, metrics = train_step(state, put_batch(batch, mesh))
@@ -89,9 +89,7 @@ def train_network(
                 progress.flush()
                 scores = _run_validation(validate, state, step, summaries)
             if scores or stopping or _is_due(step, train.checkpoint_every, total_steps):
-                progress.flush()
-                save_state(checkpoints, state, scores)
-                summaries.publish()
+                _save(state, progress, checkpoints, summaries, scores)
                 progress.restart_clock()
             if stopping:
                 break
@@ -106,15 +104,32 @@ def _is_due(step: int, every: int, total_steps: int) -> bool:
     return every > 0 and (step % every == 0 or step == total_steps)
 
 
-def _next_batch(batches: Iterator[Batch], stop: StopRequest) -> Batch | None:
-    """Return the next batch, or None if a signal has ended the workers."""
+def _next_batch(
+    batches: Iterator[Batch], stop: StopRequest, save: Callable[[], None]
+) -> Batch | None:
+    """Return the next batch; if there is none, save, and return None if a signal is the cause."""
     try:
         return next(batches)
     except Exception:
-        # Other processes would wait for this one in the next step.
-        if stop.signal_number is None or parallel.process_count() > 1:
+        if parallel.process_count() > 1:
+            raise  # the others are in the next step, and cannot save together with this one
+        save()
+        if stop.signal_number is None:
             raise
-        return None
+        return None  # the signal ended a worker before it could ignore it
+
+
+def _save(
+    state: TrainState,
+    progress: Progress,
+    checkpoints: Checkpoints,
+    summaries: Summaries,
+    scores: Scores | None = None,
+) -> None:
+    """Save a state in the background, once the losses that led to it are known to be finite."""
+    progress.flush()
+    save_state(checkpoints, state, scores)
+    summaries.publish()
 
 
 def _run_validation(

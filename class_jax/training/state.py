@@ -42,10 +42,14 @@ def init_state(
 
 
 def save_state(
-    checkpoints: Checkpoints, state: TrainState, scores: Mapping[str, float] | None = None
+    checkpoints: Checkpoints,
+    state: TrainState,
+    scores: Mapping[str, float] | None = None,
+    *,
+    untrained: bool = False,
 ) -> None:
-    """Save the state with its validation scores, in the background."""
-    checkpoints.save(int(state.step), _split(state), scores=scores)
+    """Save the state with its validation scores, in the background; `untrained`: as a start."""
+    checkpoints.save(int(state.step), _split(state), scores=scores, untrained=untrained)
 
 
 def restore_latest(
@@ -59,7 +63,8 @@ def restore_latest(
     """Return the state of the latest checkpoint.
 
     Raises:
-      UserError: it is of another network, or cannot be read.
+      UserError: it is of another network.
+      DamagedError: it cannot be read.
     """
     shapes = jax.eval_shape(lambda values: init_state(values, optimizer, ema=ema), network.shapes)
     parts = checkpoints.restore(checkpoints.steps()[-1], _split(shapes), sharding)

@@ -85,9 +85,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(run_on_one, tmp_path):
 
     def breaking():
         yield from itertools.islice(batches(), 8)
-        raise ConnectionError("the data went away")
+        raise KeyboardInterrupt  # ends the run at once, as kill -9 does
 
-    with pytest.raises(ConnectionError):
+    with pytest.raises(KeyboardInterrupt):
         go(run_on_one, broken, stream=breaking())
     with (broken / "metrics.jsonl").open("a") as file:
         file.write('{"step": 9, "lo')  # cut off in the middle of a line, as kill -9 does
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(run_on_one, tmp_path):
 def test_best_and_latest_survive_and_scores_belong_to_their_step(run_on_one, tmp_path):
     go(run_on_one, tmp_path, score=lambda step: {4: 0.3, 8: 0.9, 12: 0.5}[step])
     with Checkpoints(epath.Path(tmp_path / "checkpoints"), writable=False) as checkpoints:
-        assert checkpoints.steps() == [8, 12]
+        assert checkpoints.steps() == [8, 9, 12]
         assert {step: s["val_maxF"] for step, s in checkpoints.scores().items()} == {
             8: 0.9,
             12: 0.5,
@@ -175,6 +175,17 @@ def test_a_signal_saves_and_stops(run_on_one, tmp_path, number):
     assert signal.getsignal(number) == before
     assert int(go(run_on_one, tmp_path).step) == 12
     assert [line["step"] for line in lines(tmp_path) if "loss" in line] == list(range(1, 13))
+
+
+def test_a_picture_that_can_no_longer_be_read_stops_the_run_after_saving(run_on_one, tmp_path):
+    def vanishing():
+        yield from itertools.islice(batches(), 5)
+        raise UserError("7.jpg does not exist.")
+
+    with pytest.raises(UserError, match=r"7\.jpg"):
+        go(run_on_one, tmp_path, stream=vanishing())
+    with Checkpoints(epath.Path(tmp_path / "checkpoints"), writable=False) as checkpoints:
+        assert checkpoints.steps()[-1] == 5
 
 
 def test_maps_that_are_no_numbers_stop_the_run_before_it_is_saved(run_on_one, tmp_path):

@@ -82,30 +82,39 @@ def folder_source(
     Raises:
       UserError: no such folder, or no pair in it that can be used.
     """
-    findings = match_pairs(_layout(config, root, leaf=leaf))
+    layout, remarks = _layout(config, root, leaf=leaf)
+    findings = match_pairs(layout)
     if held_out:
         chosen = hold_out(findings.names)[1]
         findings = dataclasses.replace(findings, pairs=tuple(findings.pairs[i] for i in chosen))
     findings = check_pairs(findings, _pairs(config, findings), name=name)
     if not findings.pairs:
         check_usable(findings, Path(root), skip_broken=True)
-    return EvaluationSource(_pairs(config, findings), findings.problems, findings.remarks)
+    remarks += findings.remarks
+    return EvaluationSource(_pairs(config, findings), findings.problems, remarks)
 
 
 def _check_folder(config: ConfigDict, root: str, *, leaf: str) -> Findings:
-    findings = match_pairs(_layout(config, root, leaf=leaf))
+    findings = match_pairs(_layout(config, root, leaf=leaf)[0])
     return check_pairs(findings, _pairs(config, findings), name=Path(root).name or root)
 
 
-def _layout(config: ConfigDict, root: str, *, leaf: str) -> Layout:
-    """Find images and masks; the folders that the configuration names are used if they exist."""
+def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[str, ...]]:
+    """Find images and masks, in the folders that the configuration names if those exist.
+
+    Returns:
+      The layout, and a remark if those folders do not exist.
+    """
     if not root:
         raise UserError(f"{leaf} is not set: {leaf}=PATH names a folder of images and masks.")
     folder = absolute(root)
     images, masks = config.data.images, config.data.masks
+    remarks: tuple[str, ...] = ()
     if leaf != "config.data.root" and not (folder / images).is_dir():
-        images = masks = ""  # another folder may have another layout
-    return find_layout(folder, leaf=leaf, images=images, masks=masks)
+        # Another folder than that of the training may have another layout.
+        remarks = (f"note: {root} has no folder {images}, as config.data.images says: others used",)
+        images = masks = ""
+    return find_layout(folder, leaf=leaf, images=images, masks=masks), remarks
 
 
 def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
@@ -137,6 +146,11 @@ def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources
     remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
     source = _pairs(config, findings)
     if val_root:
+        if absolute(val_root).resolve() == absolute(root).resolve():
+            raise UserError(
+                f"config.data.val_root = {val_root} is config.data.root: leave it out, and a tenth "
+                "is held out."
+            )
         validation = _check_folder(config, val_root, leaf="config.data.val_root")
         remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
         return TrainingSources(source, _pairs(config, validation), remarks)

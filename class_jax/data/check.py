@@ -72,7 +72,7 @@ def inspect_all(inspect: Callable[[int], Result], count: int, *, title: str) -> 
 def describe(
     name: str, masks: Sequence[MaskFacts], images: Iterable[ImageFacts] = (), *, unit: str
 ) -> list[str]:
-    """Return lines about a data set: a summary, a line for each kind of guess, warnings.
+    """Return lines about a data set: a summary, warnings, a line for each kind of guess.
 
     Args:
       name: of the set.
@@ -84,8 +84,9 @@ def describe(
     lines = [f"{printable(name)}: {len(masks)} {unit}{_sizes(images)}; {_shares(masks)}"]
     guesses = Counter(mask.guess for mask in masks if mask.guess)
     guesses.update(guess for image in images for guess in image.guesses)
-    lines += [f"note: {count} of {len(masks)}: {guess}" for guess, count in guesses.items()]
-    return [*lines, *(f"warning: {text}" for text in warnings_of(masks))][: MAX_LISTED + 1]
+    lines += [f"warning: {text}" for text in warnings_of(masks)]
+    notes = [f"note: {count} of {len(masks)}: {guess}" for guess, count in guesses.most_common()]
+    return [*lines, *notes][: MAX_LISTED + 1]
 
 
 def warnings_of(masks: Sequence[MaskFacts]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.images import readable_suffixes
+from class_jax.data.decode import readable_suffixes
 
 JUNK_FOLDER = "__macosx"
 FILMS = frozenset(
@@ -79,17 +79,20 @@ def _advice(suffix: str) -> str:
     return next((advice for kind, advice in ADVICE if suffix in kind), "not an image")
 
 
-def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Return files by their path below `folder` without suffix, and a line for each double."""
-    found: dict[str, Path] = {}
-    problems = []
+def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return files by their path below `folder` without suffix, and a line for each double.
+
+    Files that share a name are left out: which of them is meant, nobody knows.
+    """
+    found: dict[str, list[Path]] = {}
     for path in paths:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            problems.append(f"{found[name]} and {path} have the same name {name}")
-        else:
-            found[name] = path
-    return found, problems
+        found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    doubled = {
+        name: f"{' and '.join(map(str, files))} have the same name {name}"
+        for name, files in found.items()
+        if len(files) > 1
+    }
+    return {name: files[0] for name, files in found.items() if len(files) == 1}, doubled
 
 
 def file_fingerprint(path: Path) -> str:

@@ -3,45 +3,34 @@
 `read_…` returns levels alone, `load_…` also how they were read.
 """
 
-import contextlib
-import functools
-import io
 import os
-import threading
-import warnings
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data import masks
+from class_jax.data.decode import MAX_PIXELS, Source, decode, is_deep, name_of, scale_to_8_bits
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
-# Images are decoded by many threads and processes at once, each on one core.
-cv2.setNumThreads(0)
-
 FINGERPRINT = "class_jax"  # key of a text in the PNG files of maps
-# Formats that Pillow only identifies, hands to another program, or reads on one system alone.
-NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
-# An image of more pixels than MAX_PIXELS may be an attack on the memory ("decompression bomb").
-# Where only a small copy of it is needed, up to MOST_PIXELS are read.
-MAX_PIXELS, MOST_PIXELS = 178_956_970, 500_000_000
 LARGE = 64_000_000  # pixels that are shrunk before they are converted, to save memory
-ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}
 NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
-
-_LIMIT = threading.Lock()  # held while Pillow's own limit is off
-
-SIDEWAYS = 5  # EXIF orientations from here on swap height and width
+TURNS = {  # what makes an image upright, by its EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = 5  # orientations from here on swap height and width
 UPRIGHT = "turned upright by EXIF"
 ON_WHITE = "transparent: laid on white, or on black if nearly white"
-FIRST_FRAME = "animated: the first frame is used"
-
-Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 
 class Picture(NamedTuple):
@@ -80,56 +69,47 @@ def load_image(
     Raises:
       UserError: as `read_image`.
     """
-    image, height, width, is_animated = decode(source, most=most, side=side)
-    guesses = []
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    if upright and orientation in range(2, 9):
-        guesses.append(UPRIGHT)
+    image, height, width, orientation, guesses = decode(source, most=most, side=side)
+    if upright and orientation in TURNS:
+        guesses = (UPRIGHT, *guesses)
         if orientation >= SIDEWAYS:
             height, width = width, height
-        ImageOps.exif_transpose(image, in_place=True)  # else it copies upright ones too
-    if is_animated:
-        guesses.append(FIRST_FRAME)
+        image = image.transpose(TURNS[orientation])
     if side is not None and image.width * image.height > LARGE:
         image = _reduce(image, 2 * side)
-    pixels, guess = _to_rgb(image, str(_name(source)))
+    pixels, guess = _to_rgb(image, str(name_of(source)))
     return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
 
 
-def load_mask(path: Source, *, salient: masks.Classes = ()) -> masks.Reading:
+def load_mask(source: Source, *, salient: masks.Classes = ()) -> masks.Reading:
     """Return the mask in a file and how it was read; see `masks.mask_of`."""
-    return masks.mask_of(_decode_upright(path), str(_name(path)), salient=salient)
+    image, guesses = _decode_upright(source)
+    return _add_guesses(masks.mask_of(image, str(name_of(source)), salient=salient), guesses)
 
 
-def load_map(path: Source, *, highest: int | None = None) -> masks.Reading:
+def load_map(source: Source, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
-    return masks.map_of(_decode_upright(path), str(_name(path)), highest=highest)
+    image, guesses = _decode_upright(source)
+    return _add_guesses(masks.map_of(image, str(name_of(source)), highest=highest), guesses)
+
+
+def _decode_upright(source: Source) -> tuple[Image.Image, tuple[str, ...]]:
+    image, _, _, orientation, guesses = decode(source)
+    if orientation in TURNS:
+        return image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
+    return image, guesses
+
+
+def _add_guesses(reading: masks.Reading, guesses: tuple[str, ...]) -> masks.Reading:
+    """Return a reading with what was guessed while its file was decoded."""
+    return reading._replace(guess="; ".join(filter(None, [reading.guess, *guesses])) or None)
 
 
 def read_highest(path: Source) -> int | None:
     """Return the highest value in a 16-bit file; None for any other image."""
-    return masks.highest_value(decode(path).image, str(_name(path)))
-
-
-@functools.cache
-def readable_suffixes() -> frozenset[str]:
-    """Return the suffixes, in lower case, of the image files that the installed Pillow reads."""
-    with contextlib.suppress(ImportError):
-        import pillow_heif  # type: ignore[import-not-found]  # noqa: PLC0415 - optional
-
-        pillow_heif.register_heif_opener()
-    extensions = Image.registered_extensions()
-    known = {suffix for suffix, kind in extensions.items() if kind in _formats()}
-    return frozenset({*known, ".mpo"})  # MPO is opened as the JPEG that it begins with
-
-
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    """Return the formats that are read, usual ones first; call after optional ones are known."""
-    Image.init()
-    return tuple(
-        kind for kind in dict.fromkeys(("JPEG", "PNG", *Image.OPEN)) if kind not in NOT_READ
-    )
+    if not is_deep(path):
+        return None
+    return masks.highest_value(decode(path).image, str(name_of(path)))
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
@@ -165,9 +145,7 @@ def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
         return np.rint(values * 255).astype(np.uint8), None
     if values.min() < 0 or values.max() > 65535:
         raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
-    bits = max(8, int(values.max()).bit_length())
-    guess = None if bits == 16 else f"holds {bits} bits in 16, scaled to 8"
-    return np.rint(values * (255 / (2**bits - 1))).astype(np.uint8), guess
+    return scale_to_8_bits(values)
 
 
 def _reduce(image: Image.Image, side: int) -> Image.Image:
@@ -178,81 +156,6 @@ def _reduce(image: Image.Image, side: int) -> Image.Image:
     if image.mode in ("1", "P", "PA"):
         image = image.convert("L" if image.mode == "1" else "RGBA")
     return image.reduce(factor)
-
-
-class Decoded(NamedTuple):
-    """A decoded image, its own size as it is stored, and whether it has several frames."""
-
-    image: Image.Image
-    height: int
-    width: int
-    is_animated: bool
-
-
-def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -> Decoded:
-    """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
-
-    Raises:
-      UserError: no such file, not an image, a damaged one, or one of more than `most` pixels.
-    """
-    name = _name(source)
-    readable_suffixes()  # registers optional formats
-    try:
-        with warnings.catch_warnings(), _open(source) as image:
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
-            height, width = image.height, image.width
-            if width * height > most:
-                raise UserError(
-                    f"{name} has {width}x{height} pixels: at most {most // 1_000_000} million can "
-                    "be read."
-                )
-            if side is not None and image.format == "JPEG":
-                image.draft("", (2 * side, 2 * side))
-            image.load()
-            is_animated = image.format in ANIMATED and getattr(image, "is_animated", False)
-            # A copy needs no file, where an animation goes back to its own.
-            return Decoded(image.copy() if is_animated else image, height, width, is_animated)
-    except FileNotFoundError as error:
-        raise UserError(f"{name} does not exist.") from error
-    except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not an image that can be read.") from error
-    except UserError:
-        raise
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
-        raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
-
-
-def _decode_upright(source: Source) -> Image.Image:
-    image = decode(source).image
-    ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _open(source: Source) -> Image.Image:
-    """Open an image without decoding it; leaving it as a context closes its file."""
-    if isinstance(source, Image.Image):
-        return source.copy()
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    # Pillow's own limit would refuse more than twice this number; `decode` checks ours.
-    with _LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(file, formats=_formats())
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def _name(source: Source) -> str | os.PathLike[str]:
-    """Return what to call a source in messages."""
-    if isinstance(source, (str, os.PathLike)):
-        return source
-    if isinstance(source, Image.Image):
-        return "the PIL image"
-    return getattr(source, "name", None) or "the image"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().rstrip(".")
 
 
 def to_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:

@@ -20,6 +20,9 @@ CLASSES = "class numbers"
 ANY = "any"  # every class above 0 is salient
 VOC_BORDER = 255  # between objects, of no class
 SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is not class numbers
+FEW_CLASSES = 32  # in one picture
+LOW_SHARE = 0.2  # of class numbers beside 255, at least; edges of a mask have fewer low values
+DEEP_FULL = 65280  # the highest value of a 16-bit mask is from here on
 # JPEG rounds the channels of a grey image separately: differences up to this are no colour.
 GREY_TOLERANCE = 8
 
@@ -52,7 +55,8 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     if salient:
         return Reading(_select_classes(_class_numbers(image, name), salient), CLASSES)
     if (alpha := _used_alpha(image)) is not None:
-        return Reading(alpha, ALPHA)
+        levels, guess = _full_range(alpha, name, None)
+        return Reading(levels, f"{ALPHA}, {guess}" if guess else ALPHA)
     if image.mode == "P":
         return _palette_mask(image, name)
     levels, deep = _grey(image, name)
@@ -73,9 +77,16 @@ def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Read
     if (alpha := _used_alpha(image)) is not None:
         return Reading(alpha, ALPHA)
     if highest is not None:
-        values = _raw_grey(image, name).astype(np.float64)
+        stored = _raw_grey(image, name)
+        values = stored.astype(np.float64)
         if values.max() > highest:
             raise UserError(f"{name} holds values up to {values.max():g}, above {highest}.")
+        top = 255 if stored.dtype == np.uint8 else 1 if stored.dtype.kind == "f" else 65535
+        if highest > top >= values.max():
+            raise UserError(
+                f"{name} holds {stored.dtype} values up to {values.max():g}: {highest} cannot be "
+                "the level that stands for 1."
+            )
         return Reading(np.rint(values * (255 / highest)).astype(np.uint8))
     return Reading(_to_8_bits(_raw_grey(image, name), name))
 
@@ -88,11 +99,17 @@ def highest_value(image: Image.Image, name: str) -> int | None:
 
 
 def _used_alpha(image: Image.Image) -> np.ndarray | None:
-    """Return the alpha channel unless it is opaque everywhere."""
+    """Return the alpha channel if it says something: opaque everywhere, it does not.
+
+    One that is constant is used only if the colours are constant, too.
+    """
     if not image.has_transparency_data:
         return None
-    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    return alpha if alpha.min() < 255 else None
+    pixels = np.asarray(image.convert("RGBA"))
+    alpha, colours = pixels[..., 3], pixels[..., :3]
+    if alpha.min() == 255 or (alpha.min() == alpha.max() and (colours != colours[0, 0]).any()):
+        return None
+    return alpha
 
 
 def _palette_mask(image: Image.Image, name: str) -> Reading:
@@ -109,15 +126,35 @@ def _palette_mask(image: Image.Image, name: str) -> Reading:
 def _full_range(levels: np.ndarray, name: str, guess: str | None) -> Reading:
     """Scale 0/1 and other pairs of values to 0/255; refuse class numbers."""
     highest = int(levels.max())
+    if highest == 255 and (classes := _classes_beside_255(levels)):
+        raise _class_error(name, f"has 255 and {_some(classes)}")
     if highest in (0, 255):
         return Reading(levels, guess)
     if highest == 1:
         return Reading(levels * np.uint8(255), guess)
-    if len(np.unique(levels)) <= 2 and highest >= SMALLEST_FULL:
-        return Reading(np.rint(levels * (255 / highest)).astype(np.uint8), SCALED)
+    if highest >= SMALLEST_FULL and _has_two_values(levels, highest):
+        scaled = np.rint(levels * (255 / highest)).astype(np.uint8)
+        return Reading(scaled, SCALED)
     if highest <= SMALLEST_FULL:
         raise _class_error(name, f"has {highest} as its highest value")
     return Reading(levels, guess)
+
+
+def _has_two_values(levels: np.ndarray, highest: int) -> bool:
+    """Return whether levels take two values, but for what JPEG adds to one that is far from 255."""
+    if len(np.unique(levels)) <= 2:
+        return True
+    near = (levels <= GREY_TOLERANCE) | (levels >= highest - 2 * GREY_TOLERANCE)
+    return highest < 200 and near.mean() >= 0.95
+
+
+def _classes_beside_255(levels: np.ndarray) -> list[int]:
+    """Return class numbers, if that is what the levels are but for 255, VOC's border."""
+    counts = np.bincount(levels.ravel(), minlength=256)
+    low = np.flatnonzero(counts[1:SMALLEST_FULL]) + 1
+    if not counts[0] or counts[SMALLEST_FULL:255].any() or not 0 < len(low) <= FEW_CLASSES:
+        return []
+    return low.tolist() if counts[low].sum() >= LOW_SHARE * counts[255] else []
 
 
 def _class_error(name: str, found: str) -> UserError:
@@ -146,8 +183,12 @@ def _grey(image: Image.Image, name: str) -> tuple[np.ndarray, bool]:
     values = _raw_grey(image, name)
     if values.dtype == np.uint8:
         return values, False
-    if values.dtype.kind != "f" and values.max() <= 255:
-        return values.astype(np.uint8), True
+    if values.dtype.kind != "f" and (highest := int(values.max())) < DEEP_FULL:
+        if highest <= 255:
+            return values.astype(np.uint8), True
+        if len(np.unique(values)) > 2:
+            raise _class_error(name, f"has {highest} as its highest value in 16 bits")
+        return np.where(values == highest, np.uint8(254), np.uint8(0)), False
     return _to_8_bits(values, name), False
 
 
@@ -166,7 +207,9 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
     """Return the values of a grey image as stored: uint8, 16-bit integers or floats."""
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        if not np.isfinite(values).all():
+            raise UserError(f"{name} holds values that are not finite.")
+        if values.min() < 0 or values.max() > 65535:
             raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
         return values
     if image.mode == "L":
@@ -174,7 +217,8 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
     if image.mode in ("1", "LA"):
         return np.asarray(image.convert("L"))
     colours = np.asarray(image.convert("RGB"))
-    if (spread := _spread(colours)) > GREY_TOLERANCE:
+    # Of class numbers in one channel the others differ by as little as JPEG's do.
+    if (spread := _spread(colours)) > min(GREY_TOLERANCE, int(colours.max()) - 1):
         raise UserError(
             f"{name} is in colour, and masks and maps must be grey: its channels differ by up to "
             f"{spread}."
@@ -189,6 +233,6 @@ def _spread(colours: np.ndarray) -> int:
     return int((highest - np.minimum(np.minimum(red, green), blue)).max())
 
 
-def _some(values: np.ndarray) -> str:
+def _some(values: np.ndarray | list[int]) -> str:
     found = np.unique(values)
     return ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")

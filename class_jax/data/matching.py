@@ -6,6 +6,7 @@ A name is a path below a folder without its suffix. Publishers and tools add to 
 
 import functools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
@@ -75,11 +76,13 @@ def _strip(name: str, *, beginning: str, ending: str) -> str:
 
 
 def _match_without_case(wanted: Collection[str], found: Collection[str]) -> dict[str, str]:
-    """Match names that differ in case alone, if only one does on either side."""
-    folded = {name.casefold(): name for name in found}
-    of_found, of_wanted = (Counter(map(str.casefold, names)) for names in (found, wanted))
+    """Match names that differ in case or in Unicode's form alone, if only one does on each side."""
+    folded = {_fold(name): name for name in found}
+    of_found, of_wanted = (Counter(map(_fold, names)) for names in (found, wanted))
     return {
-        name: folded[key]
-        for name in wanted
-        if of_found[key := name.casefold()] == 1 == of_wanted[key]
+        name: folded[key] for name in wanted if of_found[key := _fold(name)] == 1 == of_wanted[key]
     }
+
+
+def _fold(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

@@ -36,15 +36,27 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
     wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
     matches = match_names(image_files, mask_files)
-    problems = dict.fromkeys((*images.problems, *masks.problems, *doubled, *doubled_masks))
-    lonely = [name for name in image_files if name not in matches]
-    problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in lonely)
-    extra = sorted(mask_files.keys() - matches.values())
+    problems = dict.fromkeys(
+        (*images.problems, *masks.problems, *doubled.values(), *doubled_masks.values())
+    )
+    lonely = [name for name in image_files.keys() - doubled_masks.keys() if name not in matches]
+    problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in sorted(lonely))
+    extra = sorted(mask_files.keys() - matches.values() - doubled.keys())
     problems |= dict.fromkeys(f"mask {mask_files[name]} has no image" for name in extra)
     pairs = [Pair(name, image_files[name], mask_files[mask]) for name, mask in matches.items()]
     left_out = describe_left_out({*images.left_out, *masks.left_out})
-    remarks = tuple(f"note: {line}" for line in left_out)
-    return Findings(tuple(sorted(pairs)), tuple(problems), remarks, tuple(sorted(matches)))
+    remarks = [f"note: {line}" for line in left_out]
+    if layout.is_flat and pairs:
+        pair = pairs[0]
+        remarks.append(
+            f"note: in one folder: {pair.mask.name} is taken as {pair.image.name}'s mask"
+        )
+    elif others := [pair for pair in pairs if matches[pair.name] != pair.name]:
+        remarks.append(
+            f"note: {len(others)} pairs have different names: mask {others[0].mask.name} is taken "
+            f"as {others[0].image.name}'s"
+        )
+    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(remarks), tuple(sorted(matches)))
 
 
 def _find_files(layout: Layout) -> tuple[Found, Found]:

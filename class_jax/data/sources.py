@@ -155,6 +155,8 @@ class PairSource:
 def _almost_fits(shape: tuple[int, ...], picture: Picture) -> bool:
     """Return whether a mask has the aspect of an image, or misses its size by a pixel."""
     height, width = shape
+    if (height, width) == (picture.width, picture.height):
+        return False  # turned by a quarter
     ratio = (width * picture.height) / (height * picture.width)
     is_near = abs(height - picture.height) <= 1 and abs(width - picture.width) <= 1
     return is_near or abs(ratio - 1) <= SAME_ASPECT

@@ -1,5 +1,6 @@
 """Pair the maps of methods with the masks of sets, by name."""
 
+import contextlib
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from class_jax.files import absolute
 from class_jax.text import list_lines, list_names
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
-EIGHT_BITS = 255
 PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
 
 
@@ -28,6 +28,7 @@ class Masks(NamedTuple):
     folder: Path
     files: dict[str, Path]  # by path below the folder, without suffix
     images: dict[str, Path]  # the images that belong to them, by the same names
+    left_out: tuple[str, ...] = ()  # a line for each kind of file that cannot be read
 
 
 class MethodMaps(NamedTuple):
@@ -38,6 +39,7 @@ class MethodMaps(NamedTuple):
     maps: dict[str, Path]  # by the name of their mask, in the order of the masks
     missing: list[str]  # masks without a map
     surplus: list[Path]  # maps without a mask
+    left_out: tuple[str, ...] = ()  # a line for each kind of file that cannot be read
 
 
 def find_masks(folders: Sequence[Path]) -> list[Masks]:
@@ -90,18 +92,13 @@ def keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     ]
 
 
-def find_highest_of_8_in_16(maps: MethodMaps) -> int | None:
-    """Return the highest value of 16-bit maps if all of them use 8 bits only, else None."""
-    highest = 0
+def find_highest(maps: MethodMaps) -> int | None:
+    """Return the highest value of a method's 16-bit maps; None if it has none."""
+    values = []
     for path in maps.maps.values():
-        try:
-            value = read_highest(path)
-        except UserError:
-            continue  # named when it is scored
-        if value is None or value > EIGHT_BITS:
-            return None
-        highest = max(highest, value)
-    return highest or None
+        with contextlib.suppress(UserError):  # named when it is scored
+            values.append(read_highest(path))
+    return max((value for value in values if value is not None), default=None)
 
 
 def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | None = None) -> MapSet:
@@ -122,7 +119,7 @@ def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | Non
         )
         for name, path in maps.maps.items()
     ]
-    return MapSet(maps.masks.set_name, maps.method, tasks, highest=highest)
+    return MapSet(maps.masks.set_name, maps.method, tasks, highest=highest, size=len(files))
 
 
 def shorten_paths(folders: Sequence[Path]) -> list[str]:
@@ -144,8 +141,10 @@ def shorten_paths(folders: Sequence[Path]) -> list[str]:
 
 def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
     """Pair maps and masks by what their names have in common."""
-    found = _list_by_stem(folder, "maps")
+    found, left_out = _list_by_stem(folder, "maps")
     matches = match_names(masks.files, found)
+    if not matches:  # maps are named as the images, and the masks are not
+        matches = {mask: name for name, mask in match_names(found, masks.files).items()}
     if not matches:
         raise UserError(
             f"{folder}: none of the maps ({list_names(found)}) has the name of a mask "
@@ -158,16 +157,26 @@ def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
         {name: found[match] for name, match in matches.items()},
         [name for name in masks.files if name not in matches],
         [path for name, path in found.items() if name not in used],
+        tuple(f"{method} on {masks.set_name}: {line}" for line in left_out),
     )
 
 
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     """Return the sub-folder of a set, if a method's folder holds one folder a set."""
-    wanted = _letters(set_name.rpartition("/")[2])
     inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
-    for path in inside:
-        if _letters(path.name) == wanted:
-            return path
+    # `DUTS/test` may be the sub-folder DUTS/test, DUTS-test or DUTS; `test` alone could be any.
+    below = [folder / set_name, *inside]
+    names = [set_name, set_name.partition("/")[0]]
+    for name in names:
+        found = [path for path in below if path.is_dir() and _is_named(path, folder, name)]
+        exact = [path for path in found if path.relative_to(folder).as_posix() == name]
+        if len(found) > 1 and not exact:
+            raise UserError(
+                f"{folder}: both {list_names(path.name for path in found)} could hold the maps of "
+                f"{set_name}: rename one of them."
+            )
+        if found:
+            return (exact or found)[0]
     if num_sets == 1:
         return folder
     raise UserError(
@@ -176,27 +185,33 @@ def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     )
 
 
-def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+def _is_named(path: Path, folder: Path, name: str) -> bool:
+    """Return whether a sub-folder has a name, but for case and separators."""
+    own, wanted = (
+        "".join(letter for letter in text.casefold() if letter.isalnum())
+        for text in (path.relative_to(folder).as_posix(), name)
+    )
+    return own == wanted != ""
 
 
 def _list_masks(folder: Path, name: str) -> Masks:
-    files = _list_by_stem(folder, "masks")
+    files, left_out = _list_by_stem(folder, "masks")
     images = _find_images_beside(folder.resolve())
     matches = match_names(images, files)
-    return Masks(name, folder, files, {mask: images[image] for image, mask in matches.items()})
+    beside = {mask: images[image] for image, mask in matches.items()}
+    return Masks(name, folder, files, beside, tuple(f"{name}: {line}" for line in left_out))
 
 
-def _list_by_stem(folder: Path, content: str) -> dict[str, Path]:
-    """Return the images below a folder by their path without suffix, sorted; at least one."""
+def _list_by_stem(folder: Path, content: str) -> tuple[dict[str, Path], list[str]]:
+    """Return the images below a folder by their path without suffix, and what is left out."""
     found = find_images(folder)
     files, doubled = index_by_stem(found.images, folder)
-    if problems := [*found.problems, *doubled]:
+    if problems := [*found.problems, *doubled.values()]:
         raise UserError(f"{folder} cannot be used:{list_lines(problems)}")
+    left_out = describe_left_out(found.left_out)
     if not files:
-        left_out = list_lines(describe_left_out(found.left_out))
-        raise UserError(f"{folder} holds no {content}.{left_out}")
-    return files
+        raise UserError(f"{folder} holds no {content}.{list_lines(left_out)}")
+    return files, left_out
 
 
 def _find_mask_folder(folder: Path) -> Path:
@@ -212,12 +227,11 @@ def _find_mask_folder(folder: Path) -> Path:
 def _find_images_beside(masks: Path) -> dict[str, Path]:
     """Return the images that lie beside a folder of masks in a usual layout."""
     for root in masks.parents[:LAYOUT_DEPTH]:
-        try:
+        # Only the sheet of examples needs them: whatever is wrong with them is no matter here.
+        with contextlib.suppress(UserError, OSError):
             layout = find_layout(root, leaf="masks")
-        except UserError:
-            continue
-        if layout.masks == masks and not layout.is_flat:
-            return _list_by_stem(layout.images, "images")
+            if layout.masks == masks and not layout.is_flat:
+                return index_by_stem(find_images(layout.images).images, layout.images)[0]
     return {}
 
 

@@ -25,6 +25,7 @@ from class_jax.evaluation.protocols import MEASUREMENTS, Figures, Measurement, m
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
+SAME_ASPECT = 0.02  # relative difference of width / height that is no matter
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
 
@@ -56,6 +57,7 @@ class MapSet(NamedTuple):
     tasks: Sequence[Task]
     failed: Mapping[str, str] = {}  # name → why an image of the set has no map
     highest: int | None = None  # the level of the maps that stands for 1, if not the format's
+    size: int = 0  # masks of the set, if some of them are not measured
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class SetScores:
     failed: dict[str, str]  # name → why an image was not measured
     has_salient: bool  # whether any mask has a salient pixel: without one, scores say nothing
     map_guesses: Counter[str]  # how maps were read, if that was a guess
+    set_size: int = 0  # masks of the set, if some of them were not measured
 
 
 class Scorer:
@@ -132,6 +135,7 @@ class Scorer:
                 failed,
                 has_salient,
                 guesses,
+                maps.size,
             )
             for protocol, total in totals.items()
         ]
@@ -150,12 +154,12 @@ class Scorer:
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_initialize_process,
             )
-            _start_processes(self._pool, processes)
         in_flight: deque[Future[Outcome]] = deque()
         for task in tasks:
             if len(in_flight) == AHEAD * processes:
                 yield in_flight.popleft().result()
-            job = self._pool.submit(measure_files, task.map, task.mask, *options)
+            with _hold_interrupts():  # it may start a process
+                job = self._pool.submit(measure_files, task.map, task.mask, *options)
             in_flight.append(job)
         while in_flight:
             yield in_flight.popleft().result()
@@ -170,14 +174,18 @@ def measure_files(
     except UserError as error:
         return str(error)
     scores = {protocol: measure(found.levels, truth.levels, protocol) for protocol in protocols}
-    return Measured(scores, bool((truth.levels > SALIENT_ABOVE).any()), found.guess)
+    fit = _describe_fit(found.levels.shape, truth.levels.shape)
+    guess = "; ".join(filter(None, [found.guess, fit])) or None
+    return Measured(scores, bool((truth.levels > SALIENT_ABOVE).any()), guess)
 
 
-def _start_processes(pool: ProcessPoolExecutor, processes: int) -> None:
-    """Start all processes of a pool, and keep Ctrl-C from them."""
-    with _hold_interrupts():
-        for _ in range(processes):
-            pool.submit(os.getpid)  # starts one more process while none is idle
+def _describe_fit(found: tuple[int, ...], wanted: tuple[int, ...]) -> str | None:
+    """Say how a map of shape `found` was fitted to a mask, if that distorts it."""
+    if found == wanted[::-1] and found != wanted:
+        return "have their mask's height as width: turned by a quarter?"
+    if abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) > SAME_ASPECT:
+        return "have another aspect than their masks and were stretched"
+    return None
 
 
 @contextlib.contextmanager

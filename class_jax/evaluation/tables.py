@@ -121,6 +121,12 @@ def _note_coverage(scores: Sequence[SetScores]) -> str:
         of_set = [row for row in scores if row.set_name == set_name]
         if not _have_same_images(of_set):
             text += f" {get_title(set_name)}: the methods were measured on different images."
+        measured = len(of_set[0].per_image)
+        if _have_same_images(of_set) and measured < of_set[0].set_size:
+            text += (
+                f" {get_title(set_name)}: measured on the {measured} of {of_set[0].set_size} "
+                "images that all methods have."
+            )
         if not of_set[0].has_salient:
             text += f" {get_title(set_name)}: no mask has a salient pixel."
     return text

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from class_jax.data.decode import MOST_PIXELS
 from class_jax.data.folders import (
     NOT_IMAGES,
     describe_left_out,
@@ -19,7 +20,6 @@ from class_jax.data.folders import (
     readable_suffixes,
 )
 from class_jax.data.images import (
-    MOST_PIXELS,
     UPRIGHT,
     Picture,
     load_image,
@@ -32,6 +32,20 @@ from class_jax.errors import UserError
 from class_jax.inference.predictor import Predictor, map_fingerprint
 from class_jax.text import list_lines, list_names, printable
 
+# Formats that keep 8-bit grey of any size; icons, for example, do not.
+MAP_FORMATS = {
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "PPM",
+    "GIF",
+    "JPEG2000",
+    "TGA",
+    "HEIF",
+}
 ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
 
 
@@ -205,7 +219,8 @@ def check_output(folder: Path) -> None:
 def is_image_name(path: Path) -> bool:
     """Return whether a path ends as an image does; UserError if that format cannot be written."""
     suffix = path.suffix.lower()
-    if Image.registered_extensions().get(suffix) in Image.SAVE and suffix in readable_suffixes():
+    kind = Image.registered_extensions().get(suffix)
+    if kind in MAP_FORMATS and kind in Image.SAVE and suffix in readable_suffixes():
         return True
     if suffix in readable_suffixes() | NOT_IMAGES:
         raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")

@@ -1,6 +1,7 @@
 """Predict saliency maps for images of any size with the network of a run."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self, cast, overload
@@ -12,7 +13,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from class_jax.checkpoints import HOW_TO_GET_ONE, Checkpoints, read_checkpoints
-from class_jax.data.images import MOST_PIXELS, Picture, Source, load_image
+from class_jax.data.decode import MOST_PIXELS, Source
+from class_jax.data.images import Picture, load_image
 from class_jax.data.resize import resize, resize_bilinear
 from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables, build_network
@@ -49,8 +51,9 @@ def find_network(config: ConfigDict, workdir: Workdir, checkpoint: str) -> Found
 
     def find(checkpoints: Checkpoints) -> FoundNetwork:
         step, remark = checkpoints.find(checkpoint)
-        settings = config.eval
-        fingerprint = f"{checkpoints.fingerprint(step)} {settings.image_size} {settings.dtype}"
+        model = json.dumps(config.model.to_dict(), sort_keys=True, default=str)
+        settings = f"{config.eval.image_size} {config.eval.dtype} {model}"
+        fingerprint = f"{checkpoints.fingerprint(step)} {settings}"
         return FoundNetwork(step, f"step {step} ({remark})", fingerprint)
 
     return read_checkpoints(workdir.checkpoints, find)

@@ -17,10 +17,11 @@ from class_jax.errors import UserError
 from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet, Task
 from class_jax.files import absolute, atomic_write
-from class_jax.inference.maps import MapJob, check_output, plan_source_maps, sort_jobs
+from class_jax.inference.maps import MapJob, Sorted, check_output, plan_source_maps, sort_jobs
 from class_jax.inference.predictor import find_network
 from class_jax.modes.predict import OpenedNetwork, make_shared_maps, open_network
-from class_jax.modes.score import score_maps
+from class_jax.modes.score import check_apart, score_maps
+from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 from datasets.inputs import EvaluationSource, evaluation_source, folder_source
 
@@ -88,14 +89,13 @@ def evaluate(
         folders = parallel.run_on_first(lambda: _own_folders(base, origins))
         tables = base / "+".join(folder.name for folder in folders.values())
     parallel.run_on_first(lambda: check_output(tables))
+    if output:
+        check_apart(output, [absolute(path) for path in inputs])
     plans = [
         plan_source_maps(found.source, folders[name] / "maps")
         for name, found in opened.sets.items()
     ]
-    network = open_network(
-        config, workdir, checkpoint,
-        lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=True) for jobs in plans],
-    )  # fmt: skip
+    network = open_network(config, workdir, checkpoint, functools.partial(_sort_all, plans))
     map_sets = [
         _make_maps(name, found.source, jobs, todo.todo, network)
         for (name, found), jobs, todo in zip(
@@ -103,6 +103,18 @@ def evaluate(
         )
     ]
     return parallel.run_on_first(lambda: score_maps(tables, protocol, map_sets, opened.problems))
+
+
+def _sort_all(plans: Sequence[Sequence[MapJob]], fingerprint: str) -> list[Sorted]:
+    """Sort the planned maps of all sets; UserError if files of others are in their place."""
+    found = [sort_jobs(jobs, fingerprint, overwrite=False) for jobs in plans]
+    foreign = [str(job.target) for jobs in found for job in jobs.foreign]
+    if foreign:
+        raise UserError(
+            f"these files are not maps that were made here, and would be replaced: choose another "
+            f"folder for the output:{list_lines(foreign)}"
+        )
+    return found
 
 
 def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:

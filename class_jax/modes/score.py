@@ -16,7 +16,7 @@ from class_jax.evaluation.figures import write_curves, write_examples
 from class_jax.evaluation.pairing import (
     MethodMaps,
     build_map_set,
-    find_highest_of_8_in_16,
+    find_highest,
     find_maps,
     find_masks,
     keep_common,
@@ -28,6 +28,8 @@ from class_jax.files import absolute
 from class_jax.inference.maps import check_output
 from class_jax.text import list_lines, list_names
 from class_jax.workdir import Workdir
+
+EIGHT_BITS, SIXTEEN_BITS = 255, 65535  # highest levels
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -47,12 +49,13 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     sets = find_masks([absolute(path) for path in flags.masks])
     methods = find_maps(folders, sets)
     output = absolute(flags.output) if flags.output else workdir.local / "score"
-    _check_output(output, [*(masks.folder for masks in sets), *folders])
+    check_output(output)
+    check_apart(output, [*(masks.folder for masks in sets), *folders])
     _check_missing(methods, allow_missing=flags.allow_missing)
     if flags.allow_missing:
         methods = _keep_common(methods)
-    if flags.map_max is None:
-        _check_depth(methods)
+    for maps in methods:
+        _check_depth(maps, flags.map_max)
     salient = config.data.salient
     for masks in sets:
         readers = [
@@ -135,13 +138,12 @@ def _note_undefined(scores: Sequence[SetScores]) -> list[str]:
     return lines
 
 
-def _check_output(folder: Path, inputs: Sequence[Path]) -> None:
-    """Raise UserError if results cannot go to `folder`."""
-    check_output(folder)
+def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
+    """Raise UserError if results would lie among the images that they are of."""
     for path in inputs:
         if folder.resolve().is_relative_to(path.resolve()):
             raise UserError(
-                f"--output={folder} lies in {path}, whose images are scored: choose another folder."
+                f"--output={folder} lies in {path}, whose images are read: choose another folder."
             )
 
 
@@ -149,6 +151,8 @@ def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> Non
     """Name files without a partner; UserError if masks lack maps unless allowed."""
     missing = []
     for maps in methods:
+        for line in (*maps.masks.left_out, *maps.left_out, *_note_names(maps)):
+            print(f"note: {line}", file=sys.stderr)
         if maps.surplus:
             print(
                 f"note: {maps.method}: {len(maps.surplus)} maps have no mask and are left out: "
@@ -168,6 +172,18 @@ def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> Non
         print(f"note: {sentence}", file=sys.stderr)
 
 
+def _note_names(maps: MethodMaps) -> list[str]:
+    """Say that names of maps and masks were found to belong together, if they differ."""
+    others = [name for name, path in maps.maps.items() if path.stem != name.rpartition("/")[2]]
+    if not others:
+        return []
+    map_name, mask_name = maps.maps[others[0]].name, maps.masks.files[others[0]].name
+    return [
+        f"{maps.method} on {maps.masks.set_name}: {len(others)} maps have other names than their "
+        f"masks: {map_name} is taken as that of {mask_name}"
+    ]
+
+
 def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     """Keep the images that all methods have, and say how many of a set those are."""
     kept = keep_common(methods)
@@ -182,11 +198,19 @@ def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     return kept
 
 
-def _check_depth(methods: Sequence[MethodMaps]) -> None:
+def _check_depth(maps: MethodMaps, map_max: int | None) -> None:
     """Raise UserError for maps of 8 bits in 16-bit files: their levels would be 257 times less."""
-    for maps in methods:
-        if highest := find_highest_of_8_in_16(maps):
-            raise UserError(
-                f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
-                "bits, or give the level that stands for 1, --map_max=255, for example."
-            )
+    highest = find_highest(maps)
+    if not highest:
+        return
+    if map_max is None and highest <= EIGHT_BITS:
+        raise UserError(
+            f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
+            "bits, or give the level that stands for 1, --map_max=255, for example."
+        )
+    if highest < (map_max or SIXTEEN_BITS) / 2:
+        print(
+            f"warning: the maps of {maps.method} on {maps.masks.set_name} reach {highest} of "
+            f"{map_max or SIXTEEN_BITS}: is that the level that stands for 1? --map_max=N says it",
+            file=sys.stderr,
+        )

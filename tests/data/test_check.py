@@ -50,3 +50,10 @@ def test_suspicious_masks_are_warned_of(found, words):
 
 def test_ordinary_masks_are_not_warned_of():
     assert warnings_of(masks(0.0, 0.3, 0.2, 1.0, border=0.4)) == []
+
+
+def test_warnings_come_first_and_are_never_cut_off():
+    found = [MaskFacts(0.9, 0.9, f"guess {index}") for index in range(20)]
+    lines = describe("x", found, unit="masks")
+    assert "are they inverted?" in lines[1]
+    assert len(lines) == 11

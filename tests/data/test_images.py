@@ -1,20 +1,22 @@
 """Every kind of file comes out as upright 8-bit RGB, masks as 8-bit grey; bad files are named."""
 
+import struct
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data import images
+from class_jax.data.decode import FEW_BITS, FIRST_FRAME, MOST_PIXELS, readable_suffixes
 from class_jax.data.images import (
-    FIRST_FRAME,
-    MOST_PIXELS,
     ON_WHITE,
     UPRIGHT,
     load_image,
+    load_map,
     load_mask,
     read_fingerprint,
+    read_highest,
     read_image,
-    readable_suffixes,
     write_map,
 )
 from class_jax.errors import UserError
@@ -80,7 +82,7 @@ def test_fewer_than_16_bits_are_scaled_by_the_power_of_two_that_holds_them(tmp_p
     picture = load_image(saved(tmp_path, Image.fromarray(deep)))
     expected = np.rint(deep.astype(np.float64) * 255 / (2**bits - 1))
     np.testing.assert_array_equal(picture.pixels[..., 1], expected)
-    assert picture.guesses == (() if bits == 16 else (f"holds {bits} bits in 16, scaled to 8",))
+    assert picture.guesses == (() if bits == 16 else (FEW_BITS,))
 
 
 @pytest.mark.parametrize(("level", "paper"), [(30, 255), (128, 255), (250, 0)])
@@ -159,7 +161,7 @@ def test_a_reduced_jpeg_that_exif_turns_has_the_upright_size(tmp_path):
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
 def test_a_very_large_image_is_shrunk_on_reading(tmp_path, monkeypatch, mode):
-    monkeypatch.setattr(images, "LARGE", 100_000)
+    monkeypatch.setattr("class_jax.data.images.LARGE", 100_000)
     path = saved(tmp_path, Image.new(mode, (2000, 1000)))
     picture = load_image(path, side=100)
     assert (picture.height, picture.width) == (1000, 2000)
@@ -272,3 +274,54 @@ def test_maps_are_written_in_the_format_of_their_name(tmp_path, suffix):
         assert np.abs(np.asarray(saved.convert("L"), np.int64) - levels).max() <= 6  # some lose
     assert read_fingerprint(path) == ("here" if suffix == "png" else None)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def deep_colour(tmp_path, channels, name="deep.png"):
+    path = tmp_path / name
+    assert cv2.imwrite(str(path), channels.astype(np.uint16))
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_of_colour_are_scaled_as_those_of_grey(tmp_path, bits, suffix):
+    scaled = np.rint(RGB[..., ::-1].astype(np.float64) * ((2**bits - 1) / 255))
+    picture = load_image(deep_colour(tmp_path, scaled, f"x{suffix}"))
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert picture.guesses == (() if bits == 16 else (FEW_BITS,))
+
+
+def test_masks_and_maps_in_three_equal_channels_of_16_bits_are_read_as_grey(tmp_path):
+    path = deep_colour(tmp_path, np.stack([MASK.astype(np.uint16) * 257] * 3, -1))
+    np.testing.assert_array_equal(load_mask(path).levels, MASK)
+    np.testing.assert_array_equal(load_map(path).levels, MASK)
+    path = deep_colour(tmp_path, np.stack([MASK] * 3, -1), "low.png")
+    np.testing.assert_array_equal(load_mask(path).levels, MASK)
+    assert read_highest(path) == 255
+
+
+def test_exif_that_cannot_be_written_back_is_no_matter(tmp_path):
+    entries = [(256, 2, 4, b"abc\0"), (274, 3, 1, b"\6\0\0\0")]
+    ifd = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + ifd + b"\0\0\0\0"
+    path = saved(tmp_path, Image.fromarray(RGB), "x.jpg", quality=100, exif=exif)
+    picture = load_image(path)
+    assert picture.pixels.shape == (64, 48, 3)
+    assert picture.guesses == (UPRIGHT,)
+
+
+def test_the_orientation_of_a_mask_is_obeyed_and_said(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 3
+    path = saved(tmp_path, Image.fromarray(MASK), exif=exif)
+    levels, guess = load_mask(path)
+    np.testing.assert_array_equal(levels, MASK[::-1, ::-1])
+    assert guess == UPRIGHT
+
+
+def test_pages_of_a_tiff_are_said(tmp_path):
+    pages = [Image.fromarray(MASK), Image.fromarray(MASK[::-1])]
+    path = saved(tmp_path, pages[0], "x.tif", save_all=True, append_images=pages[1:])
+    levels, guess = load_mask(path)
+    np.testing.assert_array_equal(levels, MASK)
+    assert guess == FIRST_FRAME

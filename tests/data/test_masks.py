@@ -1,5 +1,7 @@
 """Masks and maps of every kind that people have come out with the right values, or are refused."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -152,7 +154,7 @@ def test_a_coloured_palette_of_two_indices_is_a_mask():
 
 def test_a_palette_of_greys_gives_its_greys():
     indices = rng.integers(0, 3, (24, 32))
-    greys = np.array([0, 90, 255])
+    greys = np.array([0, 160, 255])
     image = palette(indices, np.repeat(greys[:, None], 3, axis=1))
     np.testing.assert_array_equal(mask_of(image, "x").levels, greys[indices])
 
@@ -208,3 +210,77 @@ def test_the_alpha_of_a_cut_out_is_its_map(colours):
     levels, guess = map_of(rgba(colours, SOFT), "x.png")
     np.testing.assert_array_equal(levels, SOFT)
     assert guess == ALPHA
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 255), (0, 15, 255), (0, 3, 7, 255)])
+def test_class_numbers_beside_vocs_border_are_refused(classes):
+    values = np.where(DISC, classes[1], 0).astype(np.uint8)
+    values[:2] = classes[-2]
+    values[11, :] = 255
+    with pytest.raises(UserError, match=r"a.png has 255 and .*: class numbers\?"):
+        mask_of(Image.fromarray(values), "a.png")
+    levels, _ = mask_of(Image.fromarray(values), "a.png", salient=("any",))
+    np.testing.assert_array_equal(levels, 255 * ((values > 0) & (values < 255)))
+
+
+def test_a_mask_with_a_few_low_edge_pixels_is_soft():
+    values = FULL.copy()
+    values[12, 4:7] = (9, 40, 90)
+    np.testing.assert_array_equal(mask_of(Image.fromarray(values), "x").levels, values)
+
+
+@pytest.mark.parametrize("numbers", [(0, 300, 10), (0, 26001, 33001)])
+def test_numbers_of_objects_in_16_bits_are_refused(numbers):
+    values = np.resize(np.array(numbers, np.uint16), (24, 32))
+    with pytest.raises(UserError, match=rf"has {max(numbers)} as its highest value in 16 bits"):
+        mask_of(Image.fromarray(values), "a.png")
+
+
+@pytest.mark.parametrize("highest", [4095, 1023, 40000])
+def test_two_values_in_16_bits_become_0_and_255(highest):
+    levels, guess = mask_of(Image.fromarray(DISC.astype(np.uint16) * np.uint16(highest)), "x")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess == SCALED
+
+
+def test_a_jpeg_of_0_and_128_is_scaled():
+    file = io.BytesIO()
+    Image.fromarray(np.kron(DISC, np.ones((8, 8))).astype(np.uint8) * np.uint8(128)).save(
+        file, format="JPEG", quality=90
+    )
+    levels, guess = mask_of(Image.open(file), "x.jpg")
+    assert guess == SCALED
+    np.testing.assert_array_equal(levels > 128, np.kron(DISC, np.ones((8, 8))) > 0)
+
+
+@pytest.mark.parametrize("channel", [0, 2])
+def test_class_numbers_in_one_channel_are_no_grey(channel):
+    colours = np.zeros((24, 32, 3), np.uint8)
+    colours[..., channel] = 4 * DISC
+    with pytest.raises(UserError, match="is in colour"):
+        mask_of(Image.fromarray(colours), "a.png")
+
+
+@pytest.mark.parametrize("constant", [0, 128])
+def test_a_constant_alpha_over_a_mask_says_nothing(constant):
+    levels, guess = mask_of(rgba(FULL[..., None], np.full_like(FULL, constant)), "x")
+    np.testing.assert_array_equal(levels, FULL)
+    assert guess is None
+
+
+@pytest.mark.parametrize(("highest", "guess"), [(1, ALPHA), (128, f"{ALPHA}, {SCALED}")])
+def test_alpha_of_two_values_becomes_0_and_255(highest, guess):
+    reading = mask_of(rgba([9, 9, 9], DISC.astype(np.uint8) * np.uint8(highest)), "x")
+    np.testing.assert_array_equal(reading.levels, FULL)
+    assert reading.guess == guess
+
+
+@pytest.mark.parametrize("image", [Image.fromarray(SOFT), Image.fromarray(np.float32(SOFT / 255))])
+def test_a_top_level_that_the_format_cannot_have_is_refused(image):
+    with pytest.raises(UserError, match="65535 cannot be the level that stands for 1"):
+        map_of(image, "a.png", highest=65535)
+
+
+def test_values_that_are_not_finite_are_called_so():
+    with pytest.raises(UserError, match="holds values that are not finite"):
+        mask_of(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "a.tif")

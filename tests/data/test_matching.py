@@ -22,6 +22,7 @@ from class_jax.data.matching import match_names
         (["a", "b"], ["pred_a", "pred_b"]),
         (["a", "b"], ["pred_a_v2", "pred_b_v2"]),
         (["a", "b"], ["A", "B"]),
+        (["\u00e4", "b"], ["a\u0308", "b"]),  # composed and decomposed
         (["x/a", "y/b"], ["x/a_mask", "y/b_mask"]),
         (["x/a", "y/b"], ["x/pred_a", "y/pred_b"]),
         (["a_1", "b_1"], ["a_1_mask", "b_1_mask"]),

@@ -100,7 +100,7 @@ def test_every_problem_is_found_and_named(folder):
     write(folder / "masks" / "b.png", size=(30, 22))
     (folder / "images" / "a.JPG").write_text("no picture")
     found = check(folder)
-    assert [pair.name for pair in found.pairs] == ["deep/c", "twice"]
+    assert [pair.name for pair in found.pairs] == ["deep/c"]
     with pytest.raises(BrokenFilesError) as error:
         check_usable(found, folder, skip_broken=False)
     assert error.value.skippable
@@ -159,3 +159,25 @@ def test_the_check_is_a_line_that_a_person_can_read(folder):
     (line,) = check(folder).remarks
     share = 8 * 15 / 600
     assert line == f"mine: 3 pairs, 30x20; salient in the median mask: {share:.1%}; 0 empty, 0 full"
+
+
+def test_of_two_masks_of_one_name_neither_is_used(folder):
+    write(folder / "masks" / "b.bmp")
+    found = match(folder)
+    assert "b" not in [pair.name for pair in found.pairs]
+    assert any("have the same name b" in problem for problem in found.problems)
+    assert len(found.problems) == 1
+
+
+def test_which_of_two_files_in_one_folder_is_taken_as_the_mask_is_said(tmp_path):
+    write(tmp_path / "a.jpg")
+    write(tmp_path / "a.png")
+    found = match_pairs(find_layout(tmp_path, leaf="x"))
+    assert found.remarks == ("note: in one folder: a.png is taken as a.jpg's mask",)
+
+
+def test_pairs_of_different_names_are_said(folder):
+    for path in (folder / "masks").rglob("*.png"):
+        path.rename(path.with_name(f"cat_{path.name}"))
+    (remark,) = match(folder).remarks
+    assert "3 pairs have different names: mask cat_" in remark

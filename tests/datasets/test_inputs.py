@@ -7,7 +7,7 @@ import pytest
 import datasets
 from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from datasets.inputs import evaluation_source, training_sources
+from datasets.inputs import evaluation_source, folder_source, training_sources
 from tests.program import ROOT, pairs
 
 
@@ -49,3 +49,16 @@ def test_a_named_set_with_faults_is_evaluated_and_said(config, monkeypatch):
     source, (problem,), _ = evaluation_source(config, "duts_te")
     assert len(source) == 5000
     assert "duts_te: 19 of its 5019 pairs are missing or broken" in problem
+
+
+def test_validation_on_the_training_images_is_refused(config):
+    config.data.val_root = config.data.root
+    with pytest.raises(UserError, match=r"val_root = .* is config\.data\.root"):
+        training_sources(config, skip_broken=False)
+
+
+def test_folders_that_the_configuration_names_and_an_input_lacks_are_said(config, tmp_path):
+    config.data.images, config.data.masks = "pictures", "truth"
+    other = pairs(tmp_path / "other", count=2)
+    found = folder_source(config, str(other), name="other", leaf="--input")
+    assert "has no folder pictures, as config.data.images says: others used" in found.remarks[0]

@@ -7,7 +7,7 @@ import pytest
 from class_jax.errors import UserError
 from class_jax.evaluation.pairing import (
     build_map_set,
-    find_highest_of_8_in_16,
+    find_highest,
     find_maps,
     find_masks,
     keep_common,
@@ -174,19 +174,40 @@ def test_methods_are_compared_on_the_images_that_all_have(tmp_path, masks):
 
 
 @pytest.mark.parametrize(
-    ("highest", "fault"), [((255, 255), 255), ((255, 65535), None), ((3, 9), 9), ((0, 0), None)]
+    ("highest", "fault"), [((255, 255), 255), ((255, 65535), 65535), ((3, 9), 9), ((0, 0), 0)]
 )
-def test_maps_of_8_bits_in_16_are_known_by_all_of_a_methods_maps(tmp_path, masks, highest, fault):
+def test_the_highest_value_of_a_methods_16_bit_maps_is_found(tmp_path, masks, highest, fault):
     (tmp_path / "Net").mkdir()
     for name, value in zip(("a", "b_1"), highest, strict=True):
         levels = np.zeros((4, 4), np.uint16)
         levels[0] = value
         cv2.imwrite(str(tmp_path / "Net" / f"{name}.png"), levels)
     (maps,) = find_maps([tmp_path / "Net"], masks)
-    assert find_highest_of_8_in_16(maps) == fault
+    assert find_highest(maps) == fault
 
 
 def test_maps_of_8_bits_are_no_fault(tmp_path, masks):
     (tmp_path / "Net").mkdir()
     cv2.imwrite(str(tmp_path / "Net" / "a.png"), np.full((4, 4), 9, np.uint8))
-    assert find_highest_of_8_in_16(find_maps([tmp_path / "Net"], masks)[0]) is None
+    assert find_highest(find_maps([tmp_path / "Net"], masks)[0]) is None
+
+
+def test_maps_of_a_set_lie_in_the_folder_that_has_its_whole_name(tmp_path):
+    sets = find_masks(
+        [touch(tmp_path / name / "test" / "gt", "a.png") for name in ("DUTS", "ECSSD")]
+    )
+    assert [masks.set_name for masks in sets] == ["DUTS/test", "ECSSD/test"]
+    for folder in ("DUTS/test", "ECSSD-test"):
+        touch(tmp_path / "A" / folder, "a.png")
+    found = find_maps([tmp_path / "A"], sets)
+    assert [str(maps.maps["a"].relative_to(tmp_path)) for maps in found] == [
+        "A/DUTS/test/a.png",
+        "A/ECSSD-test/a.png",
+    ]
+    touch(tmp_path / "B" / "test", "a.png")  # of which of the two?
+    with pytest.raises(UserError, match="holds no folder DUTS/test"):
+        find_maps([tmp_path / "B"], sets)
+    for folder in ("duts-test", "DUTS_TEST", "ECSSD"):
+        touch(tmp_path / "C" / folder, "a.png")
+    with pytest.raises(UserError, match=r"both .* could hold the maps of DUTS/test"):
+        find_maps([tmp_path / "C"], sets)

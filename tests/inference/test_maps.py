@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import FIRST_FRAME
+from class_jax.data.decode import FIRST_FRAME
 from class_jax.errors import UserError
 from class_jax.inference.maps import (
     is_image_name,
@@ -171,3 +171,9 @@ def test_how_images_were_read_is_counted(tmp_path):
     jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out")
     results = make_maps(jobs, RedPredictor(), network="1", title="maps")
     assert results.guesses == {FIRST_FRAME: 2}  # turning is no guess
+
+
+@pytest.mark.parametrize("name", ["x.ico", "x.icns", "x.xbm", "x.msp", "x.qoi"])
+def test_formats_that_would_change_a_map_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="maps cannot be written as"):
+        is_image_name(tmp_path / name)

@@ -112,3 +112,18 @@ def test_alpha_masks_are_evaluated_as_the_masks_they_are(run, trained, tmp_path)
         rows.append(rows_of(copied / "eval" / folder.name / "results.csv")[0])
     assert "3 of 3: taken from alpha" in err
     assert list(rows[0].values())[1:] == list(rows[1].values())[1:]
+
+
+def test_masks_are_never_replaced_by_maps(run, trained, tmp_path):
+    folder = pairs(tmp_path / "x", count=2)
+    (folder / "masks").rename(folder / "maps")
+    before = {path: path.read_bytes() for path in (folder / "maps").iterdir()}
+    command = ("--mode", "eval", "--workdir", trained, "--input", folder, "--output", tmp_path)
+    names = ("--config.data.images=images", "--config.data.masks=maps")
+    status, _, err = run(*command, *names)
+    assert status == 2
+    assert "these files are not maps that were made here" in err
+    assert {path: path.read_bytes() for path in (folder / "maps").iterdir()} == before
+    status, _, err = run(*command[:-1], folder / "images", *names)
+    assert status == 2
+    assert "whose images are read: choose another folder" in err

@@ -70,6 +70,8 @@ def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_
     picture(tmp_path / "y" / "a.png", 20, 20)
     predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert grey(tmp_path / "out" / "a.png").shape == (20, 20)
+    other = ("--config.eval.image_size=32", "--config.model.prefer_unlike_channels=true")
+    assert "1 maps written" in predict("--input", "y", "--output", "out", *other)[2]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("map.JPG", "JPEG"), ("map.avif", "AVIF")])
@@ -154,7 +156,7 @@ def test_what_a_phone_leaves_behind_is_done_or_named(predict, tmp_path):
         "a.png", "b.png", "c.png", "d.png"
     }  # fmt: skip
     for words in ("2 .heic left out: pip install pillow-heif", "1 .mp4 left out: a film",
-                  "1 .cr2 left out: a raw photograph", "animated: the first frame"):  # fmt: skip
+                  "1 .cr2 left out: a raw photograph", "of several frames, the first"):  # fmt: skip
         assert words in err
     assert "Thumbs" not in err
 

@@ -314,3 +314,71 @@ def test_ctrl_c_leaves_no_tables_and_the_same_command_then_succeeds(folders):
     done = subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (folders / "out").iterdir()} == FILES
+
+
+def test_what_lies_beside_the_masks_never_refuses_their_scores(score, folders):
+    shutil.rmtree(folders / "toys" / "im")
+    (folders / "toys" / "images").mkdir()
+    (folders / "toys" / "gt").rename(folders / "toys" / "masks")
+    command = ("--masks", "toys/masks", "--output", "out", "--predictions", "A")
+    assert score(*command)[0] == 0  # an empty folder of images
+    for suffix in (".jpg", ".png"):
+        write(folders / "toys" / "images" / f"0{suffix}", np.stack([P] * 3, -1))
+    assert score(*command)[0] == 0  # two images of one name
+
+
+def test_maps_of_another_aspect_are_scored_and_said(score, folders):
+    for index in range(4):
+        levels = cv2.imread(str(folders / "A" / f"{index}.png"), 0)
+        write(folders / "turned" / f"{index}.png", levels.T)
+        write(folders / "square" / f"{index}.png", cv2.resize(levels, (9, 9)))
+    status, _, err = score(*TOYS, "--predictions", "turned", "--predictions", "square")
+    assert status == 0
+    assert "turned on toys: 4 of 4 maps have their mask's height as width: turned by" in err
+    assert "square on toys: 4 of 4 maps have another aspect than their masks" in err
+
+
+def test_one_map_of_8_bits_hides_no_fault_of_the_others(score, folders):
+    for index in range(4):
+        levels = cv2.imread(str(folders / "A" / f"{index}.png"), 0)
+        write(folders / "mixed" / f"{index}.png", levels.astype(np.uint16 if index else np.uint8))
+    status, _, err = score(*TOYS, "--predictions", "mixed")
+    assert status == 2
+    assert "the maps of mixed hold values up to 2" in err
+
+
+def test_maps_that_reach_a_part_of_16_bits_are_warned_of(score, folders):
+    for index in range(4):
+        levels = cv2.imread(str(folders / "A" / f"{index}.png"), 0)
+        write(folders / "ten" / f"{index}.png", levels.astype(np.uint16) * 4)
+    status, _, err = score(*TOYS, "--predictions", "ten")
+    assert status == 0
+    assert "warning: the maps of ten on toys reach 10" in err
+
+
+def test_tables_say_how_many_images_all_methods_have(score, folders):
+    (folders / "B" / "3_sal_fuse.png").unlink()
+    command = (*TOYS, "--predictions", "A", "--predictions", "B", "--allow_missing")
+    assert score(*command)[0] == 0
+    expected = "measured on the 3 of 4 images that all methods have"
+    assert all(
+        expected in (folders / "out" / f"results.{kind}").read_text() for kind in ("md", "tex")
+    )
+
+
+def test_what_score_leaves_out_and_guesses_is_said(score, folders):
+    (folders / "toys" / "gt" / "x.jxl").write_bytes(b"x")
+    (folders / "A" / "film.mp4").write_bytes(b"x")
+    status, _, err = score(*TOYS, "--predictions", "A", "--predictions", "B")
+    assert status == 0
+    assert "toys: 1 .jxl left out" in err
+    assert "A on toys: 1 .mp4 left out: a film" in err
+    assert "B on toys: 4 maps have other names than their masks: 0_sal_fuse.png" in err
+
+
+def test_masks_with_an_ending_and_maps_without(score, folders):
+    for path in (folders / "toys" / "gt").iterdir():
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
+    status, _, err = score(*TOYS, "--predictions", "A")
+    assert status == 0, err
+    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "4"

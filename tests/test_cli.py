@@ -248,6 +248,6 @@ def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypa
     read.clear()
     folder = load_recipe("configs/folder.py")
     folder.data.root = str(pairs(tmp_path / "mine", count=4))
-    folder.data.val_root = folder.data.root
+    folder.data.val_root = str(pairs(tmp_path / "others"))
     count_steps(folder.train, len(training_sources(folder, skip_broken=False).train))
     assert {name.partition(".")[2] for name in OF_OTHER_DATA} <= {name for _, name in read}

@@ -3,14 +3,14 @@
 import ast
 import difflib
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
-from class_jax.models.backbones import BACKBONES
+from class_jax.limits import check_limits, flatten
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
@@ -37,70 +37,6 @@ ADDED_LEAVES = {
 }
 # Leaves that only synthetic data has, with an example of each.
 SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
-
-
-class Limit(NamedTuple):
-    """The values that a leaf may have, in words and as a test."""
-
-    words: str
-    allows: Callable[[Any], bool]
-
-
-def _one_of(*values: str) -> Limit:
-    return Limit(" or ".join(f'"{value}"' for value in values), lambda value: value in values)
-
-
-MIN_SIDE = 32  # pixels; the deepest level is then a single position
-POSITIVE = Limit("above 0", lambda value: value > 0)
-NOT_NEGATIVE = Limit("0 or more", lambda value: value >= 0)
-FRACTION = Limit("from 0 to 1", lambda value: 0 <= value <= 1)
-BELOW_ONE = Limit("from 0 to below 1", lambda value: 0 <= value < 1)
-DTYPE = _one_of("float32", "bfloat16")
-LIMITS = {
-    "seed": NOT_NEGATIVE,
-    "model.stage_sizes": Limit("numbers above 0", lambda value: value and min(value) > 0),
-    "model.width": POSITIVE,
-    "model.features": POSITIVE,
-    "model.dtype": DTYPE,
-    "model.query_reduction": POSITIVE,
-    "model.fusion": _one_of("paper", "released", "sum"),
-    "data.image_sizes": Limit(
-        "sides of at least 32 pixels", lambda value: value and min(value) >= MIN_SIDE
-    ),
-    "data.picture_size": Limit(
-        "height and width of at least 32 pixels",
-        lambda value: len(value) == 2 and min(value) >= MIN_SIDE,
-    ),
-    "data.num_train": POSITIVE,
-    "data.num_val": POSITIVE,
-    "data.crop": BELOW_ONE,
-    "data.salient": Limit(
-        'class numbers, or "any"',
-        lambda value: value == ("any",) or all(type(item) is int for item in value),
-    ),
-    "data.workers": NOT_NEGATIVE,
-    "train.batch_size": POSITIVE,
-    "train.epochs": POSITIVE,
-    "train.total_steps": NOT_NEGATIVE,
-    "train.accumulate": POSITIVE,
-    "train.ema_decay": BELOW_ONE,
-    "train.lr": NOT_NEGATIVE,
-    "train.lr_backbone": NOT_NEGATIVE,
-    "train.warmup": FRACTION,
-    "train.momentum": FRACTION,
-    "train.weight_decay": NOT_NEGATIVE,
-    "train.losses": Limit(
-        'some of "pixel", "region", "object"',
-        lambda value: value and set(value) <= {"pixel", "region", "object"},
-    ),
-    "train.log_every": POSITIVE,
-    "train.validate_every": NOT_NEGATIVE,
-    "train.checkpoint_every": POSITIVE,
-    "eval.sets": Limit("at least one name", bool),
-    "eval.image_size": Limit("at least 32 pixels", lambda value: value >= MIN_SIDE),
-    "eval.batch_size": POSITIVE,
-    "eval.dtype": DTYPE,
-}
 
 
 def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
@@ -185,41 +121,6 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> Non
             f"{workdir.path} holds a run of another configuration:{list_lines(differences)}\n"
             "Choose another --workdir, or leave --config out to continue that run."
         )
-
-
-def check_limits(config: ConfigDict) -> None:
-    """Raise UserError for the first leaf whose value no run could use."""
-    leaves = flatten(config)
-    for name, limit in LIMITS.items():
-        if name in leaves and not limit.allows(leaves[name]):
-            raise UserError(f"config.{name} = {leaves[name]!r}: expected {limit.words}.")
-    model = config.model
-    if model.backbone not in BACKBONES:
-        raise UserError(
-            f'config.model.backbone = "{model.backbone}": expected one of {", ".join(BACKBONES)}.'
-        )
-    stages = BACKBONES[model.backbone].NUM_STAGES
-    if len(model.stage_sizes) != stages:
-        raise UserError(
-            f"config.model.stage_sizes = {model.stage_sizes!r}: a {model.backbone} has {stages} "
-            "stages."
-        )
-    if model.query_reduction > model.features:
-        raise UserError(
-            f"config.model.query_reduction = {model.query_reduction} leaves nothing of "
-            f"config.model.features = {model.features} channels."
-        )
-
-
-def flatten(config: ConfigDict) -> dict[str, Any]:
-    """Return every leaf by its dotted name."""
-    leaves: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, ConfigDict):
-            leaves |= {f"{name}.{inner}": leaf for inner, leaf in flatten(value).items()}
-        else:
-            leaves[name] = value
-    return leaves
 
 
 def _check_leaves(config: ConfigDict) -> None:

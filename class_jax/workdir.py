@@ -120,7 +120,15 @@ class Workdir:
         """Raise UserError if the run learnt from other examples."""
         if not self.examples_file.exists():
             return
-        saved, found = json.loads(self.examples_file.read_text()), _fingerprint(names)
+        found = _fingerprint(names)
+        try:
+            saved = json.loads(self.examples_file.read_text())
+            saved["count"]  # a damaged file may hold anything
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.examples_file} is damaged, so that nobody knows whether the run learnt "
+                "from these examples: delete it if it did."
+            ) from error
         if saved != found:
             raise UserError(
                 f"{self.path} holds a run on {saved['count']} other examples ({found['count']} "

@@ -16,6 +16,8 @@ from class_jax.errors import UserError
 
 # Images are decoded by many threads and processes at once, each on one core.
 cv2.setNumThreads(0)
+# Pillow's remarks on odd metadata; `catch_warnings` would not be safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # Formats that Pillow only identifies, hands to another program, or reads on one system alone.
 NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
@@ -50,8 +52,7 @@ def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -
     name = name_of(source)
     readable_suffixes()  # registers optional formats
     try:
-        with warnings.catch_warnings(), _open(source) as image:
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata
+        with _open(source) as image:
             height, width = image.height, image.width
             if width * height > most:
                 raise UserError(
@@ -78,9 +79,10 @@ def is_deep(source: Source) -> bool:
     name = name_of(source)
     readable_suffixes()
     try:
-        with warnings.catch_warnings(), _open(source) as image:
-            warnings.simplefilter("ignore")
+        with _open(source) as image:
             return image.mode.startswith("I") or _is_deep_colour(image)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
 
@@ -165,6 +167,10 @@ def _open(source: Source) -> Image.Image:
     """Open an image without decoding it; leaving it as a context closes its file."""
     if isinstance(source, Image.Image):
         return source.copy()
+    if isinstance(source, (str, os.PathLike)) and not os.path.isfile(source):  # noqa: PTH113
+        if os.path.exists(source):  # noqa: PTH110 - may be bytes of no encoding
+            raise UserError(f"{source} is not a file.")  # a pipe would block
+        raise FileNotFoundError
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     # Pillow's own limit would refuse more than twice this number; `decode` checks ours.
     with _LIMIT:

@@ -107,6 +107,8 @@ def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
             images |= {image: image.relative_to(path) for image in found.images}
             left_out += found.left_out
             problems += found.problems
+        elif not path.is_file():
+            raise UserError(f"{path} is neither a file nor a folder.")
         elif path.suffix.lower() in readable_suffixes():
             images[path] = Path(path.name)
         else:

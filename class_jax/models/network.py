@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from class_jax.errors import UserError
 from class_jax.models.backbones import BACKBONES, Backbone
 from class_jax.models.classnet import ClassNet, DecoderSettings
 
 # Mean and standard deviation of RGB on the 0-255 scale that the authors train with.
 RGB_MEAN = (124.55, 118.90, 102.94)
 RGB_STD = (56.77, 55.97, 57.50)
+MAX_PARAMETERS = 4_000_000_000
 
 Tree = Any  # nested dictionaries of arrays, or of their shapes
 
@@ -123,15 +125,24 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
       model: `backbone` of BACKBONES, its `stage_sizes` and `width`, and every field of
         `DecoderSettings`.
       dtype: compute dtype, "float32" or "bfloat16".
+
+    Raises:
+      UserError: it would have more parameters than MAX_PARAMETERS.
     """
     fields = (field.name for field in dataclasses.fields(DecoderSettings))
-    return Network(
+    network = Network(
         BACKBONES[model["backbone"]],
         DecoderSettings(**{name: model[name] for name in fields}),
         stage_sizes=model["stage_sizes"],
         width=model["width"],
         dtype=dtype,
     )
+    if (count := network.count_parameters()) > MAX_PARAMETERS:
+        raise UserError(
+            f"the model has {count:,} parameters, and {MAX_PARAMETERS:,} at most can be used: "
+            "reduce its width or its features."
+        )
+    return network
 
 
 def describe_difference(wanted: Tree, stored: Tree) -> str:

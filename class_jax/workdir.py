@@ -147,7 +147,7 @@ class Workdir:
             return None
         try:
             return ConfigDict(_with_tuples(json.loads(self.config_file.read_text())))
-        except (ValueError, AttributeError, OSError) as error:
+        except (ValueError, AttributeError, OSError, RecursionError) as error:
             raise UserError(
                 f"{self.config_file} is no configuration in JSON ({error}): restore it, or name a "
                 "recipe."

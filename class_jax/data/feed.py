@@ -20,6 +20,7 @@ from absl import flags
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.resize import resize
 from class_jax.data.sources import Example, Source
+from class_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 THREADS = min(8, os.cpu_count() or 1)
@@ -82,9 +83,25 @@ def train_batches(
     batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
     try:
-        yield iterator
+        yield _explain_lost_workers(iterator)
     finally:
         iterator.close()
+
+
+def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield batches; raise UserError if a worker process has ended."""
+    while True:
+        try:
+            batch = next(batches)
+        except RuntimeError as error:
+            # Grain gives it no type of its own.
+            if not str(error).startswith("Worker process was terminated unexpectedly"):
+                raise
+            raise UserError(
+                "a process that prepares batches was ended, by hand or for want of memory: the "
+                "same command goes on; fewer config.data.workers need less memory."
+            ) from error
+        yield batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +138,8 @@ def _read_ahead(batches: grain.MapDataset, num_workers: int) -> grain.IterDatase
     if not flags.FLAGS.is_parsed():
         # Grain hands absl's flags to its workers, and the command line does not use absl.
         flags.FLAGS.mark_as_parsed()
+    # The memory that a killed worker leaves is freed by Python's tracker, which warns of it.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     workers = grain.MultiprocessingOptions(num_workers=num_workers, per_worker_buffer_size=2)
     return batches.to_iter_dataset(options).mp_prefetch(workers, worker_init_fn=_start_worker)

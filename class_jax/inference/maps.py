@@ -80,6 +80,11 @@ class Sorted(NamedTuple):
     foreign: list[MapJob]  # files that were not made here
 
 
+def count_jobs(jobs: Sorted) -> int:
+    """Return the number of maps that were planned, whatever is on the disk of them."""
+    return sum(map(len, jobs))
+
+
 def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
     """Plan the maps of image files and of all images below folders.
 

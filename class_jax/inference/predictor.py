@@ -174,6 +174,14 @@ class Predictor:
             maps += self.maps([self.prepare(image) for image in batch])
         return maps
 
+    def expect(self, count: int) -> None:
+        """Pad batches as for `count` images, so that those left of a set are predicted alike.
+
+        The size of a batch decides how sums are rounded.
+        """
+        size = min(count, self.batch_size)
+        self._padded_size = max(self._padded_size, round_up_batch(size, self._mesh))
+
     def prepare(self, image: AnyImage | Picture) -> Picture:
         """Read an image and resize it for the network, which keeps a batch of them small.
 

@@ -16,6 +16,7 @@ from class_jax.inference.maps import (
     MapJob,
     MapResults,
     Sorted,
+    count_jobs,
     make_maps,
     plan_image_maps,
     sort_jobs,
@@ -99,6 +100,7 @@ def open_network(
             if attempt == TRIES - 1 or parallel.process_count() > 1:
                 raise
             continue
+        predictor.expect(max(map(count_jobs, sorted_jobs)))
         return OpenedNetwork(found.fingerprint, sorted_jobs, predictor)
     raise AssertionError  # the last attempt returns or raises
 

@@ -6,6 +6,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,16 @@ ENVIRONMENT = os.environ | {
     "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=1"),
 }
 TIMEOUT = 120  # seconds
+
+
+def test_the_page_has_thirty_faults_or_more_and_names_tests_that_exist():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) >= 30
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    names = [name for row in rows for name in re.findall(r"`([a-z0-9_]{12,})(?:…|`)", row)]
+    assert len(names) >= 30
+    assert [name for name in names if f"def test_{name}" not in sources] == []
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import argparse
 import contextlib
 import importlib
 import io
+import logging as python_logging
 import os
 import platform
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from typing import Any, NamedTuple, NoReturn
@@ -196,10 +198,26 @@ def _start_jax(flags: argparse.Namespace) -> None:
     from class_jax import parallel
 
     logging.set_verbosity(logging.FATAL)  # orbax logs every file; what fails it raises, too
+    _silence_libraries()
     if several:
         with _explain_flags(flags):
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
     parallel.check_same({**vars(flags), "process_id": None}, "their flags")
+
+
+def _silence_libraries() -> None:
+    """Drop what libraries print when a write fails in the background: it is raised as well.
+
+    On a full disk that would be hundreds of lines above our sentence.
+    """
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    before = sys.unraisablehook
+
+    def hook(failure: Any) -> None:
+        if failure.object is not None or threading.current_thread() is threading.main_thread():
+            before(failure)  # not by tensorstore, whose callbacks belong to nothing
+
+    sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

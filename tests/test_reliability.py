@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -222,6 +223,19 @@ def test_an_output_that_is_deleted_meanwhile_is_made_again(run, workdir, tmp_pat
     assert (tmp_path / "out" / "02.png").exists()
 
 
+def test_a_write_that_fails_in_the_background_is_one_sentence_without_tracebacks(recipe, tmp_path):
+    process = program(
+        *("--config", recipe, "--workdir", tmp_path / "w"),
+        limit=20_000,  # bytes of a file: a stand-in for a disk that fills up
+        JAX_COMPILATION_CACHE_DIR="",
+    )
+    _, err = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 2, err
+    assert "error: the checkpoint of step 0 cannot be written to" in err
+    assert "Traceback" not in err
+    assert err.count("\n") < 10, err
+
+
 # Files of a data set.
 
 
@@ -293,8 +307,9 @@ def test_a_feed_worker_that_is_killed_stops_the_run_after_saving(recipe, tmp_pat
 # Processes that are ended.
 
 
-def program(*arguments, **environment):
-    return subprocess.Popen(
+def program(*arguments, limit=None, **environment):
+    """Start the program, which then writes no file of more than `limit` bytes."""
+    process = subprocess.Popen(
         [sys.executable, str(ROOT / "main.py"), *map(str, arguments)],
         env=ENVIRONMENT | environment,
         cwd=ROOT,
@@ -302,6 +317,9 @@ def program(*arguments, **environment):
         stderr=subprocess.PIPE,
         text=True,
     )
+    if limit:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    return process
 
 
 def children(pid):

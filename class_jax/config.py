@@ -64,7 +64,11 @@ def load_saved(workdir: Workdir) -> ConfigDict | None:
     config = workdir.load_config()
     if config is not None and "train" in config:
         present = flatten(config)
-        missing = {name: value for name, value in ADDED_LEAVES.items() if name not in present}
+        missing = {
+            name: value
+            for name, value in ADDED_LEAVES.items()
+            if name not in present and isinstance(config.get(name.partition(".")[0]), ConfigDict)
+        }
         config.update_from_flattened_dict(missing)
     return config
 

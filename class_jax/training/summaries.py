@@ -79,6 +79,7 @@ def _drop_after(metrics_file: Path, step: int) -> None:
 def _parse_step(line: str) -> float:
     """Return the step of a line of metrics, infinity if it is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return math.inf
+    return step if type(step) is int else math.inf

@@ -3,14 +3,13 @@
 Seconds of it run in the suite (test_fuzz.py). For minutes, guided by coverage:
 
     pip install atheris
-    python -m tests.fuzz.targets image -max_total_time=300
+    python -m tests.fuzz image -max_total_time=300
 """
 
 import contextlib
 import io
 import json
 import struct
-import sys
 import tempfile
 from pathlib import Path
 
@@ -113,21 +112,3 @@ TARGETS = {
     "config": (read_config, [b'{"model": {"width": 4}}', b"[]", b'{"train": {"lr": 1e999}}']),
     "metrics": (read_metrics, [b'{"step": 1, "loss": 2.0}\n{"step": 7}\n', b'{"step": null}\n']),
 }
-
-
-def main() -> None:
-    """Fuzz the target that the first argument names, with libFuzzer's other arguments."""
-    import atheris  # noqa: PLC0415 - needed for this alone
-
-    target, seeds = TARGETS[sys.argv.pop(1)]
-    corpus = FOLDER / "corpus"
-    corpus.mkdir()
-    for index, seed in enumerate(seeds):
-        (corpus / str(index)).write_bytes(seed)
-    atheris.instrument_all()
-    atheris.Setup([*sys.argv, str(corpus)], target)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main()

@@ -82,21 +82,23 @@ def folder_source(
     Raises:
       UserError: no such folder, or no pair in it that can be used.
     """
+    findings = _check_folder(config, root, name=name, leaf=leaf, held_out=held_out)
+    if not findings.pairs:
+        check_usable(findings, Path(root), skip_broken=True)
+    return EvaluationSource(_pairs(config, findings), findings.problems, findings.remarks)
+
+
+def _check_folder(
+    config: ConfigDict, root: str, *, name: str, leaf: str, held_out: bool = False
+) -> Findings:
+    """Pair and decode the images and masks of a folder, or of the part that is held out."""
     layout, remarks = _layout(config, root, leaf=leaf)
     findings = match_pairs(layout)
     if held_out:
         chosen = hold_out(findings.names)[1]
         findings = dataclasses.replace(findings, pairs=tuple(findings.pairs[i] for i in chosen))
     findings = check_pairs(findings, _pairs(config, findings), name=name)
-    if not findings.pairs:
-        check_usable(findings, Path(root), skip_broken=True)
-    remarks += findings.remarks
-    return EvaluationSource(_pairs(config, findings), findings.problems, remarks)
-
-
-def _check_folder(config: ConfigDict, root: str, *, leaf: str) -> Findings:
-    findings = match_pairs(_layout(config, root, leaf=leaf)[0])
-    return check_pairs(findings, _pairs(config, findings), name=Path(root).name or root)
+    return dataclasses.replace(findings, remarks=(*remarks, *findings.remarks))
 
 
 def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[str, ...]]:
@@ -142,7 +144,8 @@ def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
 def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
     """Check the folders of training and validation; without the latter, hold a tenth out."""
     root, val_root = config.data.root, config.data.val_root
-    findings = _check_folder(config, root, leaf="config.data.root")
+    name = Path(root).name or root
+    findings = _check_folder(config, root, name=name, leaf="config.data.root")
     remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
     source = _pairs(config, findings)
     if val_root:
@@ -151,7 +154,8 @@ def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources
                 f"config.data.val_root = {val_root} is config.data.root: leave it out, and a tenth "
                 "is held out."
             )
-        validation = _check_folder(config, val_root, leaf="config.data.val_root")
+        name = Path(val_root).name or val_root
+        validation = _check_folder(config, val_root, name=name, leaf="config.data.val_root")
         remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
         return TrainingSources(source, _pairs(config, validation), remarks)
     # By all names, broken ones too: a file that breaks moves no other one to the other part.

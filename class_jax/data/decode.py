@@ -6,6 +6,7 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -49,21 +50,26 @@ def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -
     Raises:
       UserError: no such file, not an image, a damaged one, or one of more than `most` pixels.
     """
+    with _explain_errors(source), _open(source) as image:
+        height, width = image.height, image.width
+        if width * height > most:
+            raise UserError(
+                f"{name_of(source)} has {width}x{height} pixels: at most {most // 1_000_000} "
+                "million can be read."
+            )
+        if side is not None and image.format == "JPEG":
+            image.draft("", (2 * side, 2 * side))
+        is_deep = _is_deep_colour(image)
+        image.load()
+        return _finish(image, height, width, source if is_deep else None)
+
+
+@contextlib.contextmanager
+def _explain_errors(source: Source) -> Iterator[None]:
+    """Convert what Pillow raises."""
     name = name_of(source)
-    readable_suffixes()  # registers optional formats
     try:
-        with _open(source) as image:
-            height, width = image.height, image.width
-            if width * height > most:
-                raise UserError(
-                    f"{name} has {width}x{height} pixels: at most {most // 1_000_000} million can "
-                    "be read."
-                )
-            if side is not None and image.format == "JPEG":
-                image.draft("", (2 * side, 2 * side))
-            is_deep = _is_deep_colour(image)
-            image.load()
-            return _finish(image, height, width, source if is_deep else None)
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
@@ -76,15 +82,8 @@ def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -
 
 def is_deep(source: Source) -> bool:
     """Return whether an image has 16 bits a channel, from its header; UserError as `decode`."""
-    name = name_of(source)
-    readable_suffixes()
-    try:
-        with _open(source) as image:
-            return image.mode.startswith("I") or _is_deep_colour(image)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
+    with _explain_errors(source), _open(source) as image:
+        return image.mode.startswith("I") or _is_deep_colour(image)
 
 
 def _finish(image: Image.Image, height: int, width: int, deep: Source | None) -> Decoded:
@@ -171,6 +170,7 @@ def _open(source: Source) -> Image.Image:
         if os.path.exists(source):  # noqa: PTH110 - may be bytes of no encoding
             raise UserError(f"{source} is not a file.")  # a pipe would block
         raise FileNotFoundError
+    readable_suffixes()  # registers optional formats
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     # Pillow's own limit would refuse more than twice this number; `decode` checks ours.
     with _LIMIT:

@@ -84,13 +84,13 @@ def load_image(
 def load_mask(source: Source, *, salient: masks.Classes = ()) -> masks.Reading:
     """Return the mask in a file and how it was read; see `masks.mask_of`."""
     image, guesses = _decode_upright(source)
-    return _add_guesses(masks.mask_of(image, str(name_of(source)), salient=salient), guesses)
+    return masks.mask_of(image, str(name_of(source)), salient=salient).add(*guesses)
 
 
 def load_map(source: Source, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
     image, guesses = _decode_upright(source)
-    return _add_guesses(masks.map_of(image, str(name_of(source)), highest=highest), guesses)
+    return masks.map_of(image, str(name_of(source)), highest=highest).add(*guesses)
 
 
 def _decode_upright(source: Source) -> tuple[Image.Image, tuple[str, ...]]:
@@ -98,11 +98,6 @@ def _decode_upright(source: Source) -> tuple[Image.Image, tuple[str, ...]]:
     if orientation in TURNS:
         return image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
     return image, guesses
-
-
-def _add_guesses(reading: masks.Reading, guesses: tuple[str, ...]) -> masks.Reading:
-    """Return a reading with what was guessed while its file was decoded."""
-    return reading._replace(guess="; ".join(filter(None, [reading.guess, *guesses])) or None)
 
 
 def read_highest(path: Source) -> int | None:

@@ -37,6 +37,10 @@ class Reading(NamedTuple):
     levels: np.ndarray  # uint8 [H, W]
     guess: str | None = None  # ALPHA, SCALED, INDICES, EIGHT_OF_SIXTEEN or CLASSES
 
+    def add(self, *guesses: str | None) -> "Reading":
+        """Return the reading with what else was guessed."""
+        return self._replace(guess="; ".join(filter(None, [self.guess, *guesses])) or None)
+
 
 def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
@@ -56,12 +60,11 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     if salient:
         return Reading(_select_classes(_class_numbers(image, name), salient), CLASSES)
     if (alpha := _used_alpha(image)) is not None:
-        levels, guess = _full_range(alpha, name, None)
+        levels, guess = _full_range(alpha, None, name)
         return Reading(levels, f"{ALPHA}, {guess}" if guess else ALPHA)
     if image.mode == "P":
         return _palette_mask(image, name)
-    levels, deep = _grey(image, name)
-    return _full_range(levels, name, EIGHT_OF_SIXTEEN if deep else None)
+    return _full_range(*_grey(image, name), name)
 
 
 def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
@@ -117,14 +120,14 @@ def _palette_mask(image: Image.Image, name: str) -> Reading:
     """Read a palette of greys by its greys, a coloured one by its indices."""
     colours = np.asarray(image.convert("RGB"))
     if _spread(colours) <= GREY_TOLERANCE:
-        return _full_range(colours[..., 1], name, None)
+        return _full_range(colours[..., 1], None, name)
     indices = np.asarray(image)
     if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
         return Reading(np.where(indices > 0, np.uint8(255), np.uint8(0)), INDICES)
     raise _class_error(name, f"is a palette of the numbers {_some(indices)}")
 
 
-def _full_range(levels: np.ndarray, name: str, guess: str | None) -> Reading:
+def _full_range(levels: np.ndarray, guess: str | None, name: str) -> Reading:
     """Scale 0/1 and other pairs of values to 0/255; refuse class numbers."""
     highest = int(levels.max())
     if highest == 255 and (classes := _classes_beside_255(levels)):
@@ -181,18 +184,18 @@ def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
     return np.where(chosen, np.uint8(255), np.uint8(0))
 
 
-def _grey(image: Image.Image, name: str) -> tuple[np.ndarray, bool]:
-    """Return 8-bit grey, and whether it came from a 16-bit file that uses 8 bits only."""
+def _grey(image: Image.Image, name: str) -> Reading:
+    """Return 8-bit grey; of 16 bits whose highest value is low, 8 bits or two values."""
     values = _raw_grey(image, name)
     if values.dtype == np.uint8:
-        return values, False
+        return Reading(values)
     if values.dtype.kind != "f" and (highest := int(values.max())) < DEEP_FULL:
         if highest <= 255:
-            return values.astype(np.uint8), True
+            return Reading(values.astype(np.uint8), EIGHT_OF_SIXTEEN)
         if len(np.unique(values)) > 2:
             raise _class_error(name, f"has {highest} as its highest value in 16 bits")
-        return np.where(values == highest, np.uint8(254), np.uint8(0)), False
-    return _to_8_bits(values, name), False
+        return Reading(np.rint(values * (255 / highest)).astype(np.uint8), SCALED)
+    return Reading(_to_8_bits(values, name))
 
 
 def _to_8_bits(values: np.ndarray, name: str) -> np.ndarray:

@@ -19,13 +19,12 @@ from tqdm import tqdm
 from class_jax.data.check import SALIENT_ABOVE
 from class_jax.data.images import load_map
 from class_jax.data.memory import keep_freed_memory
-from class_jax.data.sources import MaskReader
+from class_jax.data.sources import SAME_ASPECT, MaskReader
 from class_jax.errors import UserError
 from class_jax.evaluation.protocols import MEASUREMENTS, Figures, Measurement, measure
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
-SAME_ASPECT = 0.02  # relative difference of width / height that is no matter
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
 
@@ -174,8 +173,7 @@ def measure_files(
     except UserError as error:
         return str(error)
     scores = {protocol: measure(found.levels, truth.levels, protocol) for protocol in protocols}
-    fit = _describe_fit(found.levels.shape, truth.levels.shape)
-    guess = "; ".join(filter(None, [found.guess, fit])) or None
+    guess = found.add(_describe_fit(found.levels.shape, truth.levels.shape)).guess
     return Measured(scores, bool((truth.levels > SALIENT_ABOVE).any()), guess)
 
 

@@ -58,6 +58,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         _check_depth(maps, flags.map_max)
     salient = config.data.salient
     for masks in sets:
+        _print_all(f"note: {line}" for line in masks.left_out)
         readers = [
             functools.partial(load_mask, file, salient=salient) for file in masks.files.values()
         ]
@@ -151,8 +152,7 @@ def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> Non
     """Name files without a partner; UserError if masks lack maps unless allowed."""
     missing = []
     for maps in methods:
-        for line in (*maps.masks.left_out, *maps.left_out, *_note_names(maps)):
-            print(f"note: {line}", file=sys.stderr)
+        _print_all(f"note: {line}" for line in (*maps.left_out, *_note_names(maps)))
         if maps.surplus:
             print(
                 f"note: {maps.method}: {len(maps.surplus)} maps have no mask and are left out: "

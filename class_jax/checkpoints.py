@@ -19,12 +19,12 @@ from jax.sharding import Sharding
 from orbax.checkpoint import checkpoint_managers
 
 from class_jax import parallel
-from class_jax.errors import UserError
+from class_jax.errors import HOW_TO_GET_ONE, UserError, VanishedError
 from class_jax.files import measure_free
 from class_jax.manifest import DamagedError, check_manifest, has_manifest, write_manifest
 from class_jax.models.network import Tree, Variables, describe_difference
 from class_jax.sharding import add_sharding
-from class_jax.text import shorten
+from class_jax.text import first_line
 
 Result = TypeVar("Result")
 BEST_BY = "val_maxF"  # the score that "best" means; larger is better
@@ -34,11 +34,6 @@ LATEST = 2  # checkpoints that are kept beside the best: one may be damaged
 UNTRAINED = "untrained"  # key in the metadata of the checkpoint that a run starts from
 TRIES = 5  # to read what a running training may replace
 VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
-HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
-
-
-class VanishedError(UserError):
-    """A checkpoint was removed while it was read: a running training keeps newer ones."""
 
 
 def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result]) -> Result:
@@ -61,7 +56,7 @@ def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result])
             error = failure
     if isinstance(error, VanishedError):
         raise error
-    raise UserError(f"{folder} cannot be read ({_first_line(error)}).") from error
+    raise UserError(f"{folder} cannot be read ({first_line(error)}).") from error
 
 
 class Checkpoints:
@@ -177,7 +172,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            raise self._failure(_first_line(error)) from error
+            raise self._failure(first_line(error)) from error
 
     def _failure(self, reason: str) -> UserError:
         free = measure_free(self._folder)
@@ -234,7 +229,7 @@ class Checkpoints:
         try:
             return self._manager.metadata(step)
         except Exception as error:  # what orbax raises for damage is not stated
-            raise self._explain_damage(step, _first_line(error)) from error
+            raise self._explain_damage(step, first_line(error)) from error
 
     def restore_variables(self, step: int, shapes: Variables, sharding: Sharding) -> Variables:
         """Return parameters and batch statistics of `step`, in the given shapes."""
@@ -266,7 +261,7 @@ class Checkpoints:
         except UserError:
             raise
         except Exception as error:  # what orbax and tensorstore raise for damage is not stated
-            raise self._explain_damage(step, _first_line(error)) from error
+            raise self._explain_damage(step, first_line(error)) from error
 
     def _explain_damage(self, step: int, reason: str) -> UserError:
         """Return the error for a checkpoint that cannot be used."""
@@ -292,8 +287,3 @@ def _silence_orbax() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
-
-
-def _first_line(error: BaseException | None) -> str:
-    """Return the first line of what a library says, as those say much."""
-    return shorten(next(iter(str(error).splitlines()), type(error).__name__), 200)

@@ -13,16 +13,22 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
 from class_jax.files import absolute
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from class_jax.workdir import Workdir
 
 # Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
 MODES = ("train", "eval", "predict", "score", "convert", "prepare")
 IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score run in the first
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
+FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
 DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
 images with masks), predict (maps of images), score (any method's maps), convert (the authors'
 checkpoint), prepare (download and check data). README.md has examples."""
@@ -42,6 +48,7 @@ SWITCH = {"action": "store_true"}
 FLAGS = (
     Flag("input", ("eval", "predict"), "images or folders", None, {"nargs": "+"}),
     Flag("output", ("eval", "predict", "score"), "where to write"),
+    Flag("model", ("eval", "predict"), "a workdir, an export or hf://owner/name, not --workdir"),
     Flag("checkpoint", ("eval", "predict"), "best (default), latest or a step", "best"),
     Flag(
         "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",
@@ -98,16 +105,40 @@ def dispatch(arguments: list[str]) -> int:
     flags, overrides = parse_flags(arguments)
     _start_jax(flags)
     from class_jax import parallel
-    from class_jax.config import flatten, load_config
+    from class_jax.config import flatten
     from class_jax.workdir import Workdir
 
     workdir = Workdir(flags.workdir)
-    config = parallel.run_on_all(lambda: load_config(flags.config, workdir, overrides))
+    config = parallel.run_on_all(lambda: _load_config(flags, overrides, workdir))
     parallel.check_same(flatten(config), "their configuration")
     mode = importlib.import_module(f"class_jax.modes.{flags.mode}")
     if flags.mode in IN_ALL_PROCESSES:
         return mode.run(flags, config, workdir)
     return parallel.run_on_first(lambda: mode.run(flags, config, workdir))
+
+
+def _load_config(
+    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
+) -> "ConfigDict":
+    """Return the configuration in force; download --model first if it is not on this machine.
+
+    Raises:
+      UserError: as `config.load_config`; or a leaf is given that an exported network has fixed.
+    """
+    from class_jax.config import load_config
+    from class_jax.inference.models import fetch_model, is_onnx, load_settings
+    from class_jax.workdir import Workdir
+
+    if flags.model is None:
+        return load_config(flags.config, workdir, overrides)
+    flags.model = fetch_model(flags.model)
+    load_settings(flags.model)  # is there a model at all
+    if not is_onnx(flags.model):
+        return load_config(flags.config, Workdir(flags.model), overrides)
+    for name in overrides:
+        if name.startswith(FIXED_IN_ONNX):
+            raise UserError(f"{name} cannot change what {flags.model} computes: leave it out.")
+    return load_config(flags.config, workdir, overrides, has_network=False)
 
 
 def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

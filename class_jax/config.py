@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
-from class_jax.limits import check_limits, flatten
+from class_jax.limits import check_limits, check_model, flatten
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
@@ -34,18 +34,22 @@ ADDED_LEAVES = {
     "data.masks": "",
     "data.salient": (),
     "data.fit_masks": False,
+    "eval.keep_aspect": False,
 }
 # Leaves that only synthetic data has, with an example of each.
 SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
 
 
-def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) -> ConfigDict:
+def load_config(
+    recipe: str | None, workdir: Workdir, overrides: Sequence[str], *, has_network: bool = True
+) -> ConfigDict:
     """Return the configuration in force: `recipe`, else the saved one, else configs/r50.py.
 
     Args:
       recipe: path of a Python file with `get_config()`, or `path:argument`.
-      workdir: may hold a saved configuration.
+      workdir: may hold a saved configuration; an exported folder does, too.
       overrides: `--config.a.b=value` arguments, applied to whichever is in force.
+      has_network: a network is to be built as its section `model` describes.
 
     Raises:
       UserError: no such file, no such leaf, or a value of the wrong type or out of its limits.
@@ -56,6 +60,8 @@ def load_config(recipe: str | None, workdir: Workdir, overrides: Sequence[str]) 
         _override(config, flag.removeprefix("--config."), value, recipe or DEFAULT_RECIPE)
     _check_leaves(config)
     check_limits(config)
+    if has_network:
+        check_model(config.model)
     return config
 
 

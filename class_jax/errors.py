@@ -3,6 +3,7 @@
 import errno
 import os
 
+HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 DISK_FULL = "the disk is full: free some space and run the same command again."
 # Refusals of the operating system that a user can do something about.
 _FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
@@ -14,6 +15,10 @@ class UserError(Exception):
     The message says what was found, what was expected and what to do. The command line prints it
     without a traceback and exits with status 2.
     """
+
+
+class VanishedError(UserError):
+    """A checkpoint was removed while it was read: a running training keeps newer ones."""
 
 
 class BrokenFilesError(UserError):

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
-from class_jax.models.backbones import BACKBONES
 
 
 class Limit(NamedTuple):
@@ -88,7 +87,12 @@ def check_limits(config: ConfigDict) -> None:
     for name, limit in LIMITS.items():
         if name in leaves and not limit.allows(leaves[name]):
             raise UserError(f"config.{name} = {leaves[name]!r}: expected {limit.words}.")
-    model = config.model
+
+
+def check_model(model: ConfigDict) -> None:
+    """Raise UserError for values of the section `model` that contradict each other."""
+    from class_jax.models.backbones import BACKBONES  # noqa: PLC0415 - imports JAX
+
     if model.backbone not in BACKBONES:
         raise UserError(
             f'config.model.backbone = "{model.backbone}": expected one of {", ".join(BACKBONES)}.'

@@ -15,9 +15,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-import jax
 from etils import epath
-from jax._src import distributed  # its client and process numbers have no public name
 
 from class_jax.errors import UserError, sentence_of
 
@@ -60,6 +58,8 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
                 f"for {JOIN_SECONDS // 60} minutes at most",
                 file=sys.stderr,
             )
+    import jax  # noqa: PLC0415 - a single process may need none of it
+
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
     # Python's handler does not run inside JAX's wait, but the system's default ends the process.
@@ -120,12 +120,19 @@ def _wait_for_server(host: str, port: int) -> None:
 
 def process_count() -> int:
     """Return the number of processes."""
-    return distributed.global_state.num_processes or 1
+    return _joined("num_processes") or 1
 
 
 def process_index() -> int:
     """Return the index of this process, from 0."""
-    return distributed.global_state.process_id or 0
+    return _joined("process_id") or 0
+
+
+def _joined(name: str) -> Any:
+    """Return a value of JAX's connection to the other processes; None if there is none."""
+    # It has no public name. Where JAX was not imported, nothing was joined.
+    distributed = sys.modules.get("jax._src.distributed")
+    return getattr(distributed.global_state, name) if distributed else None
 
 
 def is_first() -> bool:
@@ -235,7 +242,7 @@ def shutdown(status: int) -> int:
     A failed process waits for the others briefly. Python's own exit would wait for ever: they may
     wait for this one in a computation, and are ended by the loss of the connection.
     """
-    client = distributed.global_state.client
+    client = _joined("client")
     if client is None or not status:
         return status
     with contextlib.suppress(Exception):
@@ -250,7 +257,7 @@ def shutdown(status: int) -> int:
 def _exchange(value: Any, senders: range) -> list[Any]:
     """Return the values, pickled, of the processes `senders`, in all."""
     global _exchanges  # noqa: PLW0603 - all processes count alike, so that their keys agree
-    client = distributed.global_state.client
+    client = _joined("client")
     if client is None:
         return [value]
     _exchanges += 1
@@ -276,6 +283,8 @@ def _wait_for_key(get: Callable[[str, int], T], key: str) -> T:
 
     Polls, because Python answers no signal inside `get`.
     """
+    import jax  # noqa: PLC0415 - imported by then
+
     while True:
         try:
             return get(key, POLL_MS)

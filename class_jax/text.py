@@ -32,3 +32,9 @@ def list_lines(items: Sequence[object]) -> str:
     if len(items) > MAX_LISTED:
         lines.append(f"and {len(items) - MAX_LISTED} more")
     return "".join(f"\n  {line}" for line in lines)
+
+
+def first_line(error: BaseException | None) -> str:
+    """Return the first line of a library's error, as some say much; else its type."""
+    lines = str(error).strip().splitlines()
+    return shorten(lines[0] if lines else type(error).__name__, 200)

@@ -18,7 +18,7 @@ from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet, Task
 from class_jax.files import absolute, atomic_write
 from class_jax.inference.maps import MapJob, Sorted, check_output, plan_source_maps, sort_jobs
-from class_jax.inference.predictor import find_network
+from class_jax.inference.models import find_network
 from class_jax.modes.predict import OpenedNetwork, make_shared_maps, open_network
 from class_jax.modes.score import check_apart, score_maps
 from class_jax.text import list_lines
@@ -41,6 +41,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     return evaluate(
         config,
         workdir,
+        model=flags.model,
         inputs=flags.input or (),
         output=absolute(flags.output) if flags.output else None,
         checkpoint=flags.checkpoint,
@@ -52,6 +53,7 @@ def evaluate(
     config: ConfigDict,
     workdir: Workdir,
     *,
+    model: str | None = None,
     inputs: Sequence[str] = (),
     output: Path | None = None,
     checkpoint: str = "best",
@@ -65,6 +67,7 @@ def evaluate(
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
       workdir: the run.
+      model: another network than the run's: a workdir, an exported folder or an `.onnx` file.
       inputs: folders of images with masks to evaluate instead of the configured sets.
       output: folder of maps, tables and figures; by default `eval` in the workdir, and there a
         folder for `inputs` of their name.
@@ -77,7 +80,7 @@ def evaluate(
     Raises:
       UserError: no checkpoint, or nothing could be evaluated.
     """
-    find_network(config, workdir, checkpoint)  # before images are read
+    find_network(model or workdir.path, config, checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
     opened = parallel.run_on_first(lambda: _open_sets(config, paths))
@@ -95,7 +98,9 @@ def evaluate(
         plan_source_maps(found.source, folders[name] / "maps")
         for name, found in opened.sets.items()
     ]
-    network = open_network(config, workdir, checkpoint, functools.partial(_sort_all, plans))
+    network = open_network(
+        model or workdir.path, config, checkpoint, functools.partial(_sort_all, plans)
+    )
     map_sets = [
         _make_maps(name, found.source, jobs, todo.todo, network)
         for (name, found), jobs, todo in zip(

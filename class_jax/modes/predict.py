@@ -1,6 +1,7 @@
 """Mode predict: a saliency map for every image of the given files and folders."""
 
 import argparse
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,8 +10,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.checkpoints import TRIES, VanishedError
-from class_jax.errors import UserError
+from class_jax.errors import UserError, VanishedError
 from class_jax.files import absolute
 from class_jax.inference.maps import (
     MapJob,
@@ -21,9 +21,12 @@ from class_jax.inference.maps import (
     plan_image_maps,
     sort_jobs,
 )
-from class_jax.inference.predictor import Predictor, find_network
+from class_jax.inference.models import find_network, is_there
+from class_jax.inference.predictor import Predictor
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
+
+TRIES = 5  # to load what a running training may replace
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -41,7 +44,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, output))
     is_named_file = [job.target for job in jobs] == [output]
     network = open_network(
-        config, workdir, flags.checkpoint,
+        flags.model or workdir.path, config, flags.checkpoint,
         lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=is_named_file)],
     )  # fmt: skip
     (sorted_jobs,) = network.sorted_jobs
@@ -71,36 +74,38 @@ class OpenedNetwork(NamedTuple):
 
 
 def open_network(
-    config: ConfigDict, workdir: Workdir, checkpoint: str, sort: Callable[[str], list[Sorted]]
+    model: str | os.PathLike[str],
+    config: ConfigDict,
+    checkpoint: str,
+    sort: Callable[[str], list[Sorted]],
 ) -> OpenedNetwork:
-    """Find a checkpoint that all processes see, tell the user which, and load it if needed.
+    """Find a network that all processes see, tell the user which, and load it if needed.
 
     Args:
+      model: a workdir, an exported folder or an `.onnx` file.
       config: the configuration in force.
-      workdir: the run.
-      checkpoint: "best", "latest" or a step.
+      checkpoint: of a workdir: "best", "latest" or a step.
       sort: sorts the planned maps, given the network's fingerprint.
 
     Raises:
-      UserError: no such checkpoint, or it is damaged.
+      UserError: no such network or checkpoint, or it is damaged.
     """
-    parallel.check_same(workdir.checkpoints.exists(), "whether they see checkpoints")
+    parallel.check_same(is_there(model), "whether they see checkpoints")
     for attempt in range(TRIES):
-        found = find_network(config, workdir, checkpoint)
+        found = find_network(model, config, checkpoint)
         sorted_jobs = parallel.run_on_first(lambda: sort(found.fingerprint))  # noqa: B023
         parallel.log(f"checkpoint: {found.description}")
         if not any(jobs.todo for jobs in sorted_jobs):
             return OpenedNetwork(found.fingerprint, sorted_jobs, None)
         try:
-            predictor = parallel.run_on_all(
-                lambda: Predictor.from_run(config, workdir, step=found.step)  # noqa: B023
-            )
+            engine = parallel.run_on_all(found.load)
         except VanishedError:
             # A running training replaced it; several processes would not agree on another one.
             if attempt == TRIES - 1 or parallel.process_count() > 1:
                 raise
             continue
-        predictor.expect(max(map(count_jobs, sorted_jobs)))
+        engine.expect(max(map(count_jobs, sorted_jobs)))
+        predictor = Predictor(engine, keep_aspect=config.eval.keep_aspect)
         return OpenedNetwork(found.fingerprint, sorted_jobs, predictor)
     raise AssertionError  # the last attempt returns or raises
 

@@ -1,6 +1,5 @@
-"""Files of PyTorch weights: safetensors, .pth, and the Hugging Face hub."""
+"""Files of weights: safetensors, and PyTorch's .pth."""
 
-import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,25 +8,21 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import safetensors.flax
+import safetensors.numpy
 
 from class_jax.errors import UserError
 from class_jax.files import absolute
+from class_jax.text import first_line
+from class_jax.weights.hub import HUB, fetch_file
 
 Weights = dict[str, np.ndarray]
 
-HUB = "hf://"
-# Of the recipes' defaults: another file of that name would start runs from other weights.
-SHA256 = {
-    "hf://timm/resnet50.tv_in1k/model.safetensors": (
-        "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"
-    ),
-}
 COUNTER = ".num_batches_tracked"  # of batch norms: integers that nothing here uses
 
 
 def read_weights(source: str) -> Weights:
     """Return names and float32 arrays of a `.safetensors` or PyTorch file, in PyTorch's layout."""
-    path = _fetch(source) if source.startswith(HUB) else absolute(source)
+    path = fetch_file(source) if source.startswith(HUB) else absolute(source)
     if not path.is_file():
         raise UserError(f"{source}: there is no such file of weights.")
     is_safetensors = path.suffix.lower() == ".safetensors"
@@ -41,40 +36,9 @@ def read_weights(source: str) -> Weights:
     return weights
 
 
-def _fetch(source: str) -> Path:
-    """Return a file of a Hugging Face repository, from its cache or downloaded."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - slow to import
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError  # noqa: PLC0415
-    from huggingface_hub.utils import logging  # noqa: PLC0415
-
-    logging.set_verbosity_error()  # it logs every retry
-
-    parts = source.removeprefix(HUB).split("/", 2)
-    if len(parts) != 3:
-        raise UserError(f"{source}: expected hf://owner/name/file.")
-    owner, name, file = parts
-    try:
-        path = Path(hf_hub_download(f"{owner}/{name}", file))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise UserError(
-            f"{source} could not be downloaded ({_first_line(error)}): fetch "
-            f"https://huggingface.co/{owner}/{name}/resolve/main/{file} by other means and give "
-            "its path by config.model.pretrained, or start from random weights: "
-            "config.model.pretrained=None."
-        ) from error
-    _check_digest(source, path)
-    return path
-
-
-def _check_digest(source: str, path: Path) -> None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256.get(source, digest):
-        raise UserError(
-            f"{source} is another file than expected: its SHA-256 is {digest}, expected "
-            f"{SHA256[source]}. Remove {path} and try again, or name a file of your own by "
-            "config.model.pretrained."
-        )
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], about: str) -> None:
+    """Write arrays by name, and a text about them in the file's metadata."""
+    safetensors.numpy.save_file(dict(arrays), path, metadata={"format": about})
 
 
 def _read_safetensors(path: Path) -> Weights:
@@ -83,7 +47,7 @@ def _read_safetensors(path: Path) -> Weights:
             tensors = safetensors.flax.load_file(path)
     except Exception as error:  # damage shows in many ways, unknown dtypes as AttributeError
         raise UserError(
-            f"{path} is not a whole safetensors file of plain numbers: {_first_line(error)}."
+            f"{path} is not a whole safetensors file of plain numbers: {first_line(error)}."
         ) from error
     return {name: _to_float32(name, np.asarray(value), path) for name, value in tensors.items()}
 
@@ -129,7 +93,3 @@ def _torch_to_float32(name: str, value: Any, path: Path) -> np.ndarray:
     # Through float32, because NumPy has no bfloat16.
     array = value.detach().float() if value.is_floating_point() else value.detach()
     return _to_float32(name, array.numpy(), path)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

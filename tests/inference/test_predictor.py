@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from class_jax import Predictor
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
+from class_jax.inference.jax_engine import JaxEngine
 from tests.program import ROOT
 from tests.small_run import mesh_of
 
@@ -24,12 +24,8 @@ def picture(height, width, seed=0):
 
 @pytest.fixture(scope="module")
 def predictor(small_network):
-    return Predictor(
-        small_network,
-        small_network.initialize(0),
-        settings=ConfigDict({"image_size": 64, "batch_size": 3}),
-        mesh=mesh_of(2),
-    )
+    values = small_network.initialize(0)
+    return Predictor(JaxEngine(small_network, values, image_size=64, batch_size=3, mesh=mesh_of(2)))
 
 
 def test_a_map_is_the_sigmoid_of_resized_logits(predictor, small_network):

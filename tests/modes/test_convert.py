@@ -42,7 +42,7 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
     use_one_device(monkeypatch)
     predictor = Predictor.load("w")
     drawn = parity.draw("fusion3.conv2.weight", (64, 64, 3, 3), SEED).transpose(2, 3, 1, 0)
-    kernel = predictor._variables.params["stages"][1]["fusion"]["refine2"]["kernel"]
+    kernel = predictor.engine.variables.params["stages"][1]["fusion"]["refine2"]["kernel"]
     np.testing.assert_array_equal(kernel, drawn)
 
     folder = pairs(tmp_path / "mine", count=2)

@@ -129,6 +129,10 @@ def _load_config(
     from class_jax.inference.models import fetch_model, is_onnx, load_settings
     from class_jax.workdir import Workdir
 
+    if flags.mode == "train":
+        from class_jax.inference.start import read_settings
+
+        return load_config(flags.config, workdir, overrides, settings_of=read_settings)
     if flags.model is None:
         return load_config(flags.config, workdir, overrides)
     flags.model = fetch_model(flags.model)

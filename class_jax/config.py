@@ -3,7 +3,7 @@
 import ast
 import difflib
 import runpy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,24 @@ from class_jax.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_RECIPE = "configs/r50.py"
+RELEASED_RECIPE = "configs/r50_released.py"  # the network of the authors' checkpoint
 
 # What a resumed run must share with the saved one: another value would not continue that run.
 FIXED_ON_RESUME = (
     *("seed", "model", "data", "train.batch_size"),
-    *("train.freeze_stem", "train.ema_decay"),
+    *("train.freeze_stem", "train.ema_decay", "train.start_from"),
 )
 FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
-FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay")
+FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay", "train.start_from")
 FREE_BEFORE_TRAINING = ("model.dtype",)
+FREE_AT_START = ("model.dtype", "model.pretrained")  # of the network that a run starts from
 
 # Leaves that later versions added, with the value that means what earlier ones did.
 ADDED_LEAVES = {
     "train.accumulate": 1,
     "train.ema_decay": 0.0,
+    "train.min_steps": 0,
+    "train.start_from": "",
     "data.images": "",
     "data.masks": "",
     "data.salient": (),
@@ -41,7 +45,12 @@ SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size":
 
 
 def load_config(
-    recipe: str | None, workdir: Workdir, overrides: Sequence[str], *, has_network: bool = True
+    recipe: str | None,
+    workdir: Workdir,
+    overrides: Sequence[str],
+    *,
+    has_network: bool = True,
+    settings_of: Callable[[str], ConfigDict | None] | None = None,
 ) -> ConfigDict:
     """Return the configuration in force: `recipe`, else the saved one, else configs/r50.py.
 
@@ -50,19 +59,76 @@ def load_config(
       workdir: may hold a saved configuration; an exported folder does, too.
       overrides: `--config.a.b=value` arguments, applied to whichever is in force.
       has_network: a network is to be built as its section `model` describes.
+      settings_of: of a run that may start from a trained network: returns the configuration of
+        the one that `train.start_from` names, or None for the authors' checkpoint.
 
     Raises:
-      UserError: no such file, no such leaf, or a value of the wrong type or out of its limits.
+      UserError: no such file, no such leaf, a value of the wrong type or out of its limits, or
+        another network than the one to start from.
     """
     saved = None if recipe else load_saved(workdir)
     config = saved or load_recipe(recipe or DEFAULT_RECIPE)
-    for flag, value in _split_overrides(overrides):
-        _override(config, flag.removeprefix("--config."), value, recipe or DEFAULT_RECIPE)
+    changes = _split_overrides(overrides)
+    _override_all(config, changes, recipe or DEFAULT_RECIPE)
     _check_leaves(config)
+    start = None if saved else _start_settings(config, workdir, settings_of)
+    if _is_open(config):
+        _fill_open(config, start or load_saved(workdir), required=settings_of is not None)
+        _override_all(config, changes, recipe or DEFAULT_RECIPE)
+        _check_leaves(config)
     check_limits(config)
     if has_network:
         check_model(config.model)
+    if start:
+        _check_start(config, start)
     return config
+
+
+def _start_settings(
+    config: ConfigDict,
+    workdir: Workdir,
+    settings_of: Callable[[str], ConfigDict | None] | None,
+) -> ConfigDict | None:
+    """Return the configuration of the network that a new run starts from, if it does."""
+    source = config.train.start_from
+    if not source or settings_of is None or load_saved(workdir):  # a run that goes on needs none
+        return None
+    return settings_of(source) or load_recipe(RELEASED_RECIPE)
+
+
+def _is_open(config: ConfigDict) -> bool:
+    """Return whether a recipe leaves the network to the one that it starts from."""
+    return config.model.backbone == ""
+
+
+def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: bool) -> None:
+    """Set the network and the sizes that a recipe leaves open to those of `settings`.
+
+    Without `settings` they are the default recipe's, unless they are `required`.
+    """
+    if settings is None:
+        if required:
+            raise UserError(
+                "config.train.start_from is not set: it names the network to start from, a "
+                "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
+            )
+        settings = load_recipe(DEFAULT_RECIPE)
+    found = flatten(load_recipe(DEFAULT_RECIPE)) | flatten(settings)
+    with config.ignore_type():  # values of a file from elsewhere: checked afterwards
+        config.model.update({**settings.model, "pretrained": ""})
+        config.eval.image_size = config.eval.image_size or found["eval.image_size"]
+        config.data.image_sizes = config.data.image_sizes or found["data.image_sizes"]
+
+
+def _check_start(config: ConfigDict, start: ConfigDict) -> None:
+    """Raise UserError, listing all differences, if a run would start from another network."""
+    if differences := _list_differences(config, start, ("model",), FREE_AT_START):
+        raise UserError(
+            f"{config.train.start_from} is another network than the configuration describes:"
+            f"{list_lines(differences)}\n"
+            "Set these leaves to its values, or use --config configs/finetune.py, which takes them "
+            "over."
+        )
 
 
 def load_saved(workdir: Workdir) -> ConfigDict | None:
@@ -118,19 +184,25 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> Non
         return
     fixed = FIXED_ON_RESUME if begun else FIXED_BEFORE_TRAINING
     free = FREE_ON_RESUME if begun else FREE_BEFORE_TRAINING
-    ours, theirs = flatten(config), flatten(saved)
-    differences = [
+    if differences := _list_differences(config, saved, fixed, free):
+        raise UserError(
+            f"{workdir.path} holds a run of another configuration:{list_lines(differences)}\n"
+            "Choose another --workdir, or leave --config out to continue that run."
+        )
+
+
+def _list_differences(
+    config: ConfigDict, other: ConfigDict, fixed: Sequence[str], free: Sequence[str]
+) -> list[str]:
+    """Return a line for each leaf within `fixed`, but not `free`, in which two differ."""
+    ours, theirs = flatten(config), flatten(other)
+    return [
         f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
         and _is_within(name, fixed)
         and not _is_within(name, free)
     ]
-    if differences:
-        raise UserError(
-            f"{workdir.path} holds a run of another configuration:{list_lines(differences)}\n"
-            "Choose another --workdir, or leave --config out to continue that run."
-        )
 
 
 def _check_leaves(config: ConfigDict) -> None:
@@ -174,6 +246,11 @@ def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:
             value = rest.pop(0)
         pairs.append((flag, value))
     return pairs
+
+
+def _override_all(config: ConfigDict, changes: Sequence[tuple[str, str]], recipe: str) -> None:
+    for flag, value in changes:
+        _override(config, flag.removeprefix("--config."), value, recipe)
 
 
 def _override(config: ConfigDict, name: str, text: str, recipe: str) -> None:

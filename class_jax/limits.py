@@ -58,6 +58,7 @@ LIMITS = {
     "train.batch_size": BATCH,
     "train.epochs": POSITIVE,
     "train.total_steps": NOT_NEGATIVE,
+    "train.min_steps": NOT_NEGATIVE,
     "train.accumulate": POSITIVE,
     "train.ema_decay": BELOW_ONE,
     "train.lr": NOT_NEGATIVE,

@@ -49,9 +49,11 @@ def get_config() -> ConfigDict:
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one
 
     config.train = ConfigDict()
+    config.train.start_from = ""  # a trained network, whose weights replace model.pretrained
     config.train.batch_size = 32
     config.train.accumulate = 1  # micro-batches that a batch is computed in, one after another
     config.train.epochs = 100
+    config.train.min_steps = 0  # as many epochs more as small sets need for that
     config.train.total_steps = 0  # above 0: overrides the epochs
     config.train.lr = 0.05
     config.train.lr_backbone = 0.005

@@ -209,7 +209,7 @@ def test_only_broken_files_that_can_be_left_out_name_the_flag_for_it(capsys):
 # Leaves that a run on synthetic data of a given number of steps does not need.
 OF_OTHER_DATA = {
     *("data.root", "data.val_root", "data.images", "data.masks"),
-    *("data.salient", "data.fit_masks", "train.epochs"),
+    *("data.salient", "data.fit_masks", "train.epochs", "train.min_steps"),
 }
 
 
@@ -217,8 +217,8 @@ def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypa
     use_one_device(monkeypatch)
     read, configs = set(), []
 
-    def load(*arguments):
-        configs.append(load_config(*arguments))
+    def load(*arguments, **options):
+        configs.append(load_config(*arguments, **options))
         return configs[-1]
 
     def record(section, name):

@@ -31,7 +31,9 @@ ALLOWED = {
     "checkpoints": {"models", "parallel", "sharding", "files", "manifest"},
     "training": {"models", "losses", "data", "sharding", "checkpoints", "parallel", "files"},
     "evaluation": {"data", "files"},
-    "inference": {"models", "data", "sharding", "checkpoints", "workdir", "files", "weights"},
+    "inference": {
+        "models", "data", "sharding", "checkpoints", "manifest", "workdir", "files", "weights",
+    },
     "modes": {
         "models", "data", "sharding", "parallel", "checkpoints", "workdir", "config", "files",
         "training", "evaluation", "inference", "losses", "weights", "manifest",

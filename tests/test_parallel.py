@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
-from class_jax import parallel
+from class_jax import Predictor, parallel
 from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from tests.program import ROOT, call, pairs, use_devices
@@ -301,3 +302,23 @@ def test_one_run_in_turns_by_one_process_and_by_two(recipe, tmp_path, monkeypatc
             assert by_two[name] == value
         else:
             assert float(by_two[name]) == pytest.approx(float(value), rel=1e-3), name
+
+
+def test_two_processes_start_from_what_one_has_trained(recipe, trained, tmp_path):
+    options = (
+        *("--config", recipe, "--workdir", tmp_path, "--config.eval.after_training=false"),
+        *("--config.data.image_sizes=32", "--config.train.total_steps=1"),
+        *("--config.train.lr=0", "--config.train.lr_backbone=0"),  # all but statistics stay
+    )
+    statuses, printed = finished(two(*options, f"--config.train.start_from={trained}"))
+    assert statuses == [0, 0], printed
+    assert f"of {trained} (best" in printed[0]
+    source, found = (
+        Predictor.load(workdir, checkpoint=checkpoint).engine.variables.params
+        for workdir, checkpoint in ((trained, "best"), (tmp_path, "1"))
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, source)
+
+    missing = (*options[:2], "--workdir", tmp_path / "new")
+    statuses, printed = finished(two(*missing, f"--config.train.start_from={tmp_path / 'none'}"))
+    assert statuses == [2, 2], printed

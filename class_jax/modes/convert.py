@@ -6,15 +6,13 @@ import sys
 from ml_collections import ConfigDict
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.config import load_recipe
+from class_jax.config import RELEASED_RECIPE, load_recipe
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, init_state, save_state
 from class_jax.weights.load import load_released
 from class_jax.workdir import Workdir
-
-RELEASED = "configs/r50_released.py"
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -49,7 +47,7 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
 
 def _check_network(config: ConfigDict) -> None:
     """Raise UserError unless this is the released network: other weights might fit too."""
-    released = load_recipe(RELEASED).model
+    released = load_recipe(RELEASED_RECIPE).model
     free = ("dtype", "pretrained")
     differing = [name for name in released if config.model[name] != released[name]]
     if names := [f"config.model.{name}" for name in differing if name not in free]:

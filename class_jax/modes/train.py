@@ -18,9 +18,10 @@ from class_jax.data.augment import augment
 from class_jax.data.feed import Batch, train_batches
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
+from class_jax.inference.start import load_start
 from class_jax.losses import class_loss
 from class_jax.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
-from class_jax.models.network import Network, build_network
+from class_jax.models.network import Network, Variables, build_network
 from class_jax.modes.eval import evaluate
 from class_jax.sharding import check_divisible, make_mesh, process_rows, replicated_sharding
 from class_jax.training.interrupts import Interrupted
@@ -91,7 +92,10 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
         parallel.run_on_all(lambda: _check_resumable(config, workdir, sources.train, checkpoints))
         state = _restore_state(config, workdir, network, optimizer, checkpoints, mesh)
         resumed = state is not None
-        state = state or _start_state(config, network, optimizer, mesh)
+        if state:
+            weights = f"checkpoint of step {int(state.step)}"
+        else:
+            state, weights = _start_state(config, network, optimizer, mesh)
         start = int(state.step)
         # Only now: until here a user's mistake leaves the workdir as it was.
         parallel.run_on_first(lambda: workdir.save_config(config))
@@ -100,8 +104,6 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
             checkpoints.wait()
         # Only after the first checkpoint: whatever else is found there, a checkpoint was too.
         parallel.run_on_first(lambda: _write_examples(workdir, sources.train))
-        encoder = f"encoder from {config.model.pretrained or 'random values'}"
-        weights = f"checkpoint of step {start}" if resumed else encoder
         _announce(config, network, sources, weights, start=start, total_steps=train.total_steps)
         if start >= train.total_steps:
             return
@@ -175,15 +177,21 @@ def _restore_state(
 
 def _start_state(
     config: ConfigDict, network: Network, optimizer: optax.GradientTransformation, mesh: Mesh
-) -> TrainState:
-    """Return step 0, with the configured encoder."""
-    variables = network.initialize(config.seed)
-    if config.model.pretrained:
-        variables = parallel.run_on_all(
-            lambda: load_encoder(config.model.pretrained, network, variables)
-        )
+) -> tuple[TrainState, str]:
+    """Return step 0 and where its values are from: a trained network, or the encoder's weights."""
+    variables, weights = parallel.run_on_all(lambda: _start_variables(config, network))
     state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
-    return jax.device_put(state, replicated_sharding(mesh))
+    return jax.device_put(state, replicated_sharding(mesh)), weights
+
+
+def _start_variables(config: ConfigDict, network: Network) -> tuple[Variables, str]:
+    if config.train.start_from:
+        return load_start(config.train.start_from, network)
+    variables = network.initialize(config.seed)
+    if not config.model.pretrained:
+        return variables, "encoder from random values"
+    loaded = load_encoder(config.model.pretrained, network, variables)
+    return loaded, f"encoder from {config.model.pretrained}"
 
 
 def _write_examples(workdir: Workdir, source: Source) -> None:

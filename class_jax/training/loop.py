@@ -29,12 +29,14 @@ Validate = Callable[[Variables], tuple[Scores, np.ndarray]]
 
 
 def count_steps(train: ConfigDict, examples: int) -> int:
-    """Return `total_steps`, or if it is 0, ⌈epochs · examples / batch_size⌉.
+    """Return `total_steps`, or if it is 0, max(min_steps, ⌈epochs · examples / batch_size⌉).
 
     Raises:
       UserError: more steps than can be counted.
     """
-    steps = train.total_steps or -(-train.epochs * examples // train.batch_size)
+    steps = train.total_steps or max(
+        train.min_steps, -(-train.epochs * examples // train.batch_size)
+    )
     if steps > MAX_STEPS:
         raise UserError(f"{steps} steps are too many: {MAX_STEPS} can be counted.")
     return steps

@@ -60,6 +60,12 @@ def test_epochs_are_as_many_steps_as_show_every_example_so_often(epochs, example
     assert count_steps(train, examples) == 7
 
 
+def test_small_sets_are_shown_more_often_than_the_epochs_say():
+    train = train_section(epochs=10, batch_size=8, total_steps=0, min_steps=400)
+    assert count_steps(train, 20) == 400
+    assert count_steps(train, 2000) == 2500
+
+
 def test_the_papers_epochs_are_its_steps():
     assert count_steps(train_section(epochs=100, batch_size=32, total_steps=0), 10_553) == 32_979
 

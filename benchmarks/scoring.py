@@ -20,8 +20,9 @@ import py_sod_metrics
 
 from benchmarks.record import Row, cpu, record
 from class_jax.data.images import load_mask
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.scoring import MapSet, Scorer, Task
+from class_jax.evaluation.scoring import MapSet, Scorer
 
 IMAGES, HEIGHT, WIDTH = 2000, 300, 400
 DIFFERENT = 200  # pairs that are drawn; the others are the same ones again

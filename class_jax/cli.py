@@ -54,6 +54,10 @@ FLAGS = (
         "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",
         {"choices": ("pysod", "matlab", "both")},
     ),
+    Flag(
+        "metrics", ("eval", "score"), "published (default), or all: IoU, Dice, BER ... as well",
+        "published", {"choices": ("published", "all")},
+    ),
     Flag("predictions", ("score",), "folder of maps; once a method", None, {"action": "append"}),
     Flag("masks", ("score",), "folder of masks; once a set", None, {"action": "append"}),
     Flag("map_max", ("score",), "the level of maps that stands for 1", None, {"type": int}),

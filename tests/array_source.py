@@ -42,6 +42,9 @@ class ArraySource:
     def mask_reader(self, index):
         return functools.partial(reading_of, self, index)
 
+    def image_reader(self, index):
+        return functools.partial(image_of, self, index)
+
     def fingerprint(self, index):
         return self.names[index]
 

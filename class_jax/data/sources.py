@@ -22,6 +22,7 @@ AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
 FITTED = "masks resized to their images"
 
 MaskReader = Callable[[], Reading]  # picklable
+ImageReader = Callable[[], np.ndarray]  # picklable; gives uint8 [H, W, 3]
 
 
 class Example(TypedDict):
@@ -55,6 +56,10 @@ class Source(Protocol):
 
     def mask_reader(self, index: int) -> MaskReader:
         """Return a function that reads the mask of example `index`, in another process too."""
+        ...
+
+    def image_reader(self, index: int) -> ImageReader:
+        """Return a function that reads the image of example `index`, in another process too."""
         ...
 
     def fingerprint(self, index: int) -> str:
@@ -117,6 +122,10 @@ class PairSource:
     def mask_reader(self, index: int) -> MaskReader:
         """Return a function that reads mask `index`."""
         return functools.partial(load_mask, self.pairs[index].mask, salient=self._salient)
+
+    def image_reader(self, index: int) -> ImageReader:
+        """Return a function that reads image `index`; it raises UserError as `load`."""
+        return functools.partial(_read_pixels, self.subset([index]))  # pickled without the others
 
     def fingerprint(self, index: int) -> str:
         """Return paths, times and sizes of the two files."""
@@ -181,3 +190,7 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
     kept = [index for index, share in enumerate(shares) if share >= limit]
     held_out = [index for index, share in enumerate(shares) if share < limit]
     return kept, held_out
+
+
+def _read_pixels(source: PairSource) -> np.ndarray:
+    return source.load_image(0).pixels

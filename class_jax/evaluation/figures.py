@@ -16,9 +16,10 @@ from PIL import Image, ImageDraw, ImageFont
 from class_jax.data.images import load_map
 from class_jax.data.montage import GAP, Row, draw_montage
 from class_jax.errors import UserError
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import get_title
-from class_jax.evaluation.scoring import MapSet, SetScores, Task
+from class_jax.evaluation.scoring import MapSet, SetScores
 from class_jax.files import atomic_write
 from class_jax.text import shorten
 

@@ -76,7 +76,7 @@ def _format_cells(table: Table, escape: Callable[[str], str], bold: str) -> list
 
 def _is_text(column: str) -> bool:
     """Return whether a column holds names, which are aligned to the left."""
-    return column in ("set", "method")
+    return column in ("set", "method", "against", "measure", "verdict")
 
 
 def _escape_markdown(text: str) -> str:

@@ -13,7 +13,8 @@ from class_jax.data.layouts import PUBLISHED, find_layout, kind_of
 from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
-from class_jax.evaluation.scoring import MapSet, Task
+from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute
 from class_jax.text import list_lines, list_names
 

@@ -10,17 +10,22 @@ The only file that imports py_sod_metrics.
 import dataclasses
 import importlib.metadata
 import warnings
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from py_sod_metrics import (
     MAE,
+    BERHandler,
+    DICEHandler,
     Emeasure,
     FmeasureHandler,
     FmeasureV2,
+    IOUHandler,
     PrecisionHandler,
     RecallHandler,
     Smeasure,
+    SpecificityHandler,
     WeightedFmeasure,
 )
 from py_sod_metrics.utils import prepare_data
@@ -30,10 +35,21 @@ from class_jax.data.resize import resize_bicubic, resize_bilinear
 PYSOD, MATLAB = PROTOCOLS = ("pysod", "matlab")
 PYSOD_VERSION = importlib.metadata.version("pysodmetrics")
 FIGURES = ("adpF", "meanF", "maxF", "wF", "S", "adpE", "meanE", "maxE", "MAE")
+BINARY = {  # of the map cut at one half
+    "IoU": IOUHandler,
+    "Dice": DICEHandler,
+    "BER": BERHandler,
+    "precision": PrecisionHandler,
+    "recall": RecallHandler,
+    "specificity": SpecificityHandler,
+}
+PUBLISHED, ALL = "published", "all"
+METRICS = {PUBLISHED: FIGURES, ALL: (*FIGURES, *BINARY)}
+LOWER_IS_BETTER = {"MAE", "BER"}
 NUM_THRESHOLDS = 256
 BETA2 = 0.3
 
-Figures = dict[str, float]  # one value for each name in FIGURES
+Figures = dict[str, float]  # one value for each name of some METRICS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,43 +70,62 @@ class Measurement:
     e_curve: np.ndarray
     precision_curve: np.ndarray
     recall_curve: np.ndarray
+    binary: np.ndarray  # float64, one for each name in BINARY, or none
+
+    CURVES: ClassVar[tuple[str, ...]] = ("f_curve", "e_curve")  # those that figures are taken from
 
     @classmethod
-    def zero(cls) -> Self:
+    def zero(cls, metrics: str = PUBLISHED) -> Self:
         """Return the sum over no images."""
-        return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0, *np.zeros((4, NUM_THRESHOLDS)))
+        binary = np.zeros(len(METRICS[metrics]) - len(FIGURES))
+        return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0, *(*np.zeros((4, NUM_THRESHOLDS)), binary))
 
     def __add__(self, other: "Measurement") -> "Measurement":
         """Return the sums over both sets of images."""
         names = (field.name for field in dataclasses.fields(self))
         return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
 
-    def mean_f_curve(self) -> np.ndarray:
-        """Return F at each threshold, averaged over the images: float64 [256]."""
-        return self.f_curve / self.images
+    @staticmethod
+    def f_of(curves: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return F at each threshold from averaged CURVES, [..., 256] each."""
+        return curves["f_curve"]
+
+    @classmethod
+    def figures_of(cls, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the figures that are taken from averaged CURVES, [..., 256] each: [...].
+
+        maxF is the largest value of F's curve, meanF its mean over the thresholds; E likewise.
+        """
+        f, e = cls.f_of(curves), curves["e_curve"]
+        return {
+            "meanF": f.mean(axis=-1),
+            "maxF": f.max(axis=-1),
+            "meanE": e.mean(axis=-1),
+            "maxE": e.max(axis=-1),
+        }
 
     def figures(self) -> Figures:
-        """Return the nine figures, averaged over the images (at least one).
-
-        maxF is the largest value of `mean_f_curve`, meanF its mean over the thresholds; E likewise.
-        """
-        f_curve, e_curve = self.mean_f_curve(), self.e_curve / self.images
-        return {
-            "adpF": self.adaptive_f / self.images,
-            "meanF": float(f_curve.mean()),
-            "maxF": float(f_curve.max()),
-            "wF": self.weighted_f / self.images,
-            "S": self.s / self.images,
-            "adpE": self.adaptive_e / self.images,
-            "meanE": float(e_curve.mean()),
-            "maxE": float(e_curve.max()),
-            "MAE": self.mae / self.images,
+        """Return the figures, averaged over the images (at least one)."""
+        averaged = self.figures_of(self._average_curves())
+        figures = {
+            "adpF": self.adaptive_f,
+            "wF": self.weighted_f,
+            "S": self.s,
+            "adpE": self.adaptive_e,
+            "MAE": self.mae,
+            **dict(zip(BINARY, self.binary, strict=False)),
         }
+        averaged |= {name: total / self.images for name, total in figures.items()}
+        names = METRICS[ALL if len(self.binary) else PUBLISHED]
+        return {name: float(averaged[name]) for name in names}
+
+    def _average_curves(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, name) / self.images for name in self.CURVES}
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the averaged curves F, E, precision and recall, float64 [256]."""
         return {
-            "F": self.mean_f_curve(),
+            "F": self.f_of(self._average_curves()),
             "E": self.e_curve / self.images,
             "precision": self.precision_curve / self.images,
             "recall": self.recall_curve / self.images,
@@ -100,9 +135,12 @@ class Measurement:
 class MatlabMeasurement(Measurement):
     """Sums for `matlab`, whose F is that of averaged precision and recall."""
 
-    def mean_f_curve(self) -> np.ndarray:
+    CURVES: ClassVar[tuple[str, ...]] = ("precision_curve", "recall_curve", "e_curve")
+
+    @staticmethod
+    def f_of(curves: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3."""
-        precision, recall = self.precision_curve / self.images, self.recall_curve / self.images
+        precision, recall = curves["precision_curve"], curves["recall_curve"]
         both = BETA2 * precision + recall
         return np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
 
@@ -110,7 +148,9 @@ class MatlabMeasurement(Measurement):
 MEASUREMENTS = {PYSOD: Measurement, MATLAB: MatlabMeasurement}
 
 
-def measure(prediction: np.ndarray, mask: np.ndarray, protocol: str = PYSOD) -> Measurement:
+def measure(
+    prediction: np.ndarray, mask: np.ndarray, protocol: str = PYSOD, *, metrics: str = PUBLISHED
+) -> Measurement:
     """Measure one map by a protocol.
 
     As in PySODMetrics, S is NaN if the mask's centre of mass lies in the last row or column.
@@ -120,6 +160,7 @@ def measure(prediction: np.ndarray, mask: np.ndarray, protocol: str = PYSOD) -> 
         bicubically with antialiasing (`matlab`).
       mask: uint8 [H, W]; salient above 128 (`pysod`) or from half of its range (`matlab`).
       protocol: one of PROTOCOLS.
+      metrics: one of METRICS.
 
     Raises:
       ValueError: an array is not uint8 with two axes.
@@ -127,10 +168,11 @@ def measure(prediction: np.ndarray, mask: np.ndarray, protocol: str = PYSOD) -> 
     for array in (prediction, mask):
         if array.dtype != np.uint8 or array.ndim != 2:
             raise ValueError(f"expected uint8 [H, W], got {array.dtype} {list(array.shape)}")
-    return _measure_matlab(prediction, mask) if protocol == MATLAB else _measure(prediction, mask)
+    run = _measure_matlab if protocol == MATLAB else _measure
+    return run(prediction, mask, metrics)
 
 
-def _measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
+def _measure(prediction: np.ndarray, mask: np.ndarray, metrics: str) -> Measurement:
     """Measure by `pysod`."""
     if prediction.shape != mask.shape:
         prediction = resize_bilinear(prediction, *mask.shape)
@@ -141,17 +183,17 @@ def _measure(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
         s=_measure_s(stretched, salient),
         adaptive_e=float(e_measure["adp"]),
         e_curve=e_measure["curve"],
-        **_measure_common(stretched, salient),
+        **_measure_common(stretched, salient, metrics),
     )
 
 
-def _measure_matlab(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
+def _measure_matlab(prediction: np.ndarray, mask: np.ndarray, metrics: str) -> Measurement:
     """Measure by `matlab`."""
     if prediction.shape != mask.shape:
         prediction = resize_bicubic(prediction, *mask.shape)
     stretched, salient = _stretch(prediction), _stretch(mask) >= 0.5
     if not stretched.any() or not salient.any():
-        return dataclasses.replace(MatlabMeasurement.zero(), images=1)
+        return dataclasses.replace(MatlabMeasurement.zero(metrics), images=1)
     e_measure = Emeasure()
     e_curve = _run_metric(e_measure, stretched, salient)["em"]["curve"]
     # Strictly above the threshold, which is not clamped to 1.
@@ -160,21 +202,23 @@ def _measure_matlab(prediction: np.ndarray, mask: np.ndarray) -> Measurement:
         s=_measure_s(stretched, salient, clip=False),
         adaptive_e=float(e_measure.cal_em_with_threshold(stretched, salient, threshold)),
         e_curve=e_curve,
-        **_measure_common(stretched, salient),
+        **_measure_common(stretched, salient, metrics),
     )
 
 
-def _measure_common(stretched: np.ndarray, salient: np.ndarray) -> dict[str, Any]:
+def _measure_common(stretched: np.ndarray, salient: np.ndarray, metrics: str) -> dict[str, Any]:
     """Return the sums that both protocols share, of a map in 0–1 and a boolean mask."""
-    f_measure = _run_metric(_make_f_measure(), stretched, salient)
+    binary = BINARY if metrics == ALL else {}
+    f_measure = _run_metric(_make_f_measure(binary), stretched, salient)
     return {
         "images": 1,
         "mae": float(_run_metric(MAE(), stretched, salient)["mae"]),
         "weighted_f": float(_run_metric(WeightedFmeasure(), stretched, salient)["wfm"]),
         "adaptive_f": float(f_measure["F"]["adaptive"]),
         "f_curve": f_measure["F"]["dynamic"],
-        "precision_curve": f_measure["precision"]["dynamic"],
-        "recall_curve": f_measure["recall"]["dynamic"],
+        "precision_curve": f_measure["P"]["dynamic"],
+        "recall_curve": f_measure["R"]["dynamic"],
+        "binary": np.array([f_measure[name]["binary"] for name in binary]),
     }
 
 
@@ -203,12 +247,16 @@ def _run_metric(metric: Any, stretched: np.ndarray, salient: np.ndarray) -> dict
     return metric.get_results()
 
 
-def _make_f_measure() -> FmeasureV2:
-    """Make a metric for F (β² = 0.3) and its curves from a single pair of histograms."""
+def _make_f_measure(binary: Mapping[str, Any]) -> FmeasureV2:
+    """Make a metric for F (β² = 0.3), its curves and `binary` from one count of pixels."""
     return FmeasureV2(
         {
             "F": FmeasureHandler(with_dynamic=True, with_adaptive=True),
-            "precision": PrecisionHandler(with_dynamic=True, with_adaptive=False),
-            "recall": RecallHandler(with_dynamic=True, with_adaptive=False),
+            "P": PrecisionHandler(with_dynamic=True, with_adaptive=False),
+            "R": RecallHandler(with_dynamic=True, with_adaptive=False),
+            **{
+                name: handler(with_dynamic=False, with_adaptive=False, with_binary=True)
+                for name, handler in binary.items()
+            },
         }
     )

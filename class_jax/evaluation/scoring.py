@@ -8,44 +8,29 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.check import SALIENT_ABOVE
-from class_jax.data.images import load_map
 from class_jax.data.memory import keep_freed_memory
-from class_jax.data.sources import SAME_ASPECT, MaskReader
 from class_jax.errors import UserError
-from class_jax.evaluation.protocols import MEASUREMENTS, Figures, Measurement, measure
+from class_jax.evaluation.breakdowns import GroupScores
+from class_jax.evaluation.measuring import Outcome, Request, Task, measure_task
+from class_jax.evaluation.protocols import (
+    MEASUREMENTS,
+    NUM_THRESHOLDS,
+    PUBLISHED,
+    Figures,
+    Measurement,
+)
+from class_jax.evaluation.statistics import Sample, Statistics
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
-
-
-class Measured(NamedTuple):
-    """The measurement of one map by each protocol, and how the map was read."""
-
-    by_protocol: dict[str, Measurement]
-    has_salient: bool  # in its mask
-    map_guess: str | None
-
-
-Outcome = Measured | str  # or why a map cannot be measured
-
-
-class Task(NamedTuple):
-    """A map to measure, its mask and, if it is known, its image."""
-
-    name: str
-    map: Path
-    mask: MaskReader
-    image: Callable[[], np.ndarray] | None = None  # gives uint8 [H, W, 3]
 
 
 class MapSet(NamedTuple):
@@ -72,20 +57,62 @@ class SetScores:
     has_salient: bool  # whether any mask has a salient pixel: without one, scores say nothing
     map_guesses: Counter[str]  # how maps were read, if that was a guess
     set_size: int = 0  # masks of the set, if some of them were not measured
+    sample: Sample | None = None  # in the order of `per_image`; large, and dropped once summarised
+    statistics: Statistics | None = None
+    breakdown: Sequence[GroupScores] = ()
+
+
+@dataclasses.dataclass
+class _Tally:
+    """The measurements of a set by one protocol, as they come in."""
+
+    protocol: str
+    total: Measurement
+    curves: np.ndarray
+    per_image: dict[str, Figures] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def start(cls, protocol: str, metrics: str, images: int) -> Self:
+        """Start with nothing, and with room for the curves of `images`."""
+        kind = MEASUREMENTS[protocol]
+        shape = (images, len(kind.CURVES), NUM_THRESHOLDS)
+        return cls(protocol, kind.zero(metrics), np.empty(shape, np.float32))
+
+    def add(self, name: str, measurement: Measurement) -> None:
+        """Add the measurement of an image."""
+        self.total += measurement
+        self.curves[len(self.per_image)] = [getattr(measurement, key) for key in measurement.CURVES]
+        self.per_image[name] = measurement.figures()
+
+    def sample(self, properties: np.ndarray) -> Sample:
+        """Return the images' measurements, with the properties of their masks."""
+        rows = np.array([list(figures.values()) for figures in self.per_image.values()])
+        names = next(iter(self.per_image.values()))
+        figures = {name: rows[:, column] for column, name in enumerate(names)}
+        return Sample(self.protocol, figures, self.curves[: len(rows)], properties)
 
 
 class Scorer:
     """A pool of processes that scores sets of maps by protocols."""
 
-    def __init__(self, protocols: Sequence[str], *, processes: int | None = None) -> None:
+    def __init__(
+        self,
+        protocols: Sequence[str],
+        *,
+        metrics: str = PUBLISHED,
+        processes: int | None = None,
+    ) -> None:
         """Store the settings; no process is started yet.
 
         Args:
           protocols: some of PROTOCOLS.
+          metrics: one of METRICS.
           processes: how many measure at once; None: one for a few images, otherwise one per core.
         """
         self._protocols = tuple(protocols)
+        self._metrics = metrics
         self._processes = processes
+        self._properties: dict[tuple[str, str], np.ndarray] = {}  # by set and image
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -106,8 +133,7 @@ class Scorer:
         Raises:
           UserError: no map could be measured.
         """
-        totals = {protocol: MEASUREMENTS[protocol].zero() for protocol in self._protocols}
-        per_image: dict[str, dict[str, Figures]] = {protocol: {} for protocol in self._protocols}
+        tallies = [_Tally.start(p, self._metrics, len(maps.tasks)) for p in self._protocols]
         failed = dict(maps.failed)
         has_salient = False
         guesses: Counter[str] = Counter()
@@ -119,32 +145,36 @@ class Scorer:
                 continue
             has_salient |= outcome.has_salient
             guesses.update([outcome.map_guess] if outcome.map_guess else [])
-            for protocol, measurement in outcome.by_protocol.items():
-                totals[protocol] += measurement
-                per_image[protocol][task.name] = measurement.figures()
+            if outcome.properties is not None:
+                self._properties[maps.set_name, task.name] = outcome.properties
+            for tally in tallies:
+                tally.add(task.name, outcome.by_protocol[tally.protocol])
         if len(failed) == len(maps.tasks) + len(maps.failed):
             raise UserError(_explain_nothing(title, failed))
+        names = tallies[0].per_image
+        properties = np.stack([self._properties[maps.set_name, name] for name in names])
         return [
             SetScores(
                 maps.set_name,
                 maps.method,
-                protocol,
-                total,
-                per_image[protocol],
+                tally.protocol,
+                tally.total,
+                tally.per_image,
                 failed,
                 has_salient,
                 guesses,
                 maps.size,
+                tally.sample(properties),
             )
-            for protocol, total in totals.items()
+            for tally in tallies
         ]
 
     def _measure(self, maps: MapSet) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks."""
-        tasks, options = maps.tasks, (self._protocols, maps.highest)
+        tasks = maps.tasks
         processes = self._processes or (1 if len(tasks) <= FEW else _count_cores())
         if processes == 1:
-            yield from (measure_files(task.map, task.mask, *options) for task in tasks)
+            yield from (measure_task(*self._prepare(task, maps)) for task in tasks)
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -158,32 +188,16 @@ class Scorer:
             if len(in_flight) == AHEAD * processes:
                 yield in_flight.popleft().result()
             with _hold_interrupts():  # it may start a process
-                job = self._pool.submit(measure_files, task.map, task.mask, *options)
+                job = self._pool.submit(measure_task, *self._prepare(task, maps))
             in_flight.append(job)
         while in_flight:
             yield in_flight.popleft().result()
 
-
-def measure_files(
-    map_path: Path, mask: MaskReader, protocols: Sequence[str], highest: int | None = None
-) -> Outcome:
-    """Measure a map by each protocol, or return the reason why that fails."""
-    try:
-        found, truth = load_map(map_path, highest=highest), mask()
-    except UserError as error:
-        return str(error)
-    scores = {protocol: measure(found.levels, truth.levels, protocol) for protocol in protocols}
-    guess = found.add(_describe_fit(found.levels.shape, truth.levels.shape)).guess
-    return Measured(scores, bool((truth.levels > SALIENT_ABOVE).any()), guess)
-
-
-def _describe_fit(found: tuple[int, ...], wanted: tuple[int, ...]) -> str | None:
-    """Say how a map of shape `found` was fitted to a mask, if that distorts it."""
-    if found == wanted[::-1] and found != wanted:
-        return "have their mask's height as width: turned by a quarter?"
-    if abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) > SAME_ASPECT:
-        return "have another aspect than their masks and were stretched"
-    return None
+    def _prepare(self, task: Task, maps: MapSet) -> tuple[Task, Request]:
+        """Return a task and its request; a mask is described for the first method only."""
+        describe = (maps.set_name, task.name) not in self._properties
+        request = Request(self._protocols, self._metrics, maps.highest, describe)
+        return task if describe else task._replace(image=None), request
 
 
 @contextlib.contextmanager

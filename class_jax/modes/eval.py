@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from class_jax import parallel
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.pairing import shorten_paths
-from class_jax.evaluation.scoring import MapSet, Task
+from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute, atomic_write
 from class_jax.inference.maps import MapJob, Sorted, check_output, plan_source_maps, sort_jobs
 from class_jax.inference.models import find_network
@@ -46,6 +46,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         output=absolute(flags.output) if flags.output else None,
         checkpoint=flags.checkpoint,
         protocol=flags.protocol,
+        metrics=flags.metrics,
     )
 
 
@@ -58,6 +59,7 @@ def evaluate(
     output: Path | None = None,
     checkpoint: str = "best",
     protocol: str = "pysod",
+    metrics: str = "published",
 ) -> int:
     """Evaluate a run: make the maps of all sets, then score them.
 
@@ -73,6 +75,7 @@ def evaluate(
         folder for `inputs` of their name.
       checkpoint: "best", "latest" or a step.
       protocol: "pysod", "matlab" or "both".
+      metrics: "published" or "all".
 
     Returns:
       The exit status: 0, or 1 if a set or an image could not be evaluated (each one is named).
@@ -107,7 +110,9 @@ def evaluate(
             opened.sets.items(), plans, network.sorted_jobs, strict=True
         )
     ]
-    return parallel.run_on_first(lambda: score_maps(tables, protocol, map_sets, opened.problems))
+    return parallel.run_on_first(
+        lambda: score_maps(tables, protocol, map_sets, opened.problems, metrics=metrics)
+    )
 
 
 def _sort_all(plans: Sequence[Sequence[MapJob]], fingerprint: str) -> list[Sorted]:
@@ -175,10 +180,6 @@ def _make_maps(
         if job.target in results.failed:
             failed[name] = results.failed[job.target]
         else:
-            read = functools.partial(_read_pixels, job)
-            tasks.append(Task(name, job.target, source.mask_reader(index), read))
+            readers = source.mask_reader(index), source.image_reader(index)
+            tasks.append(Task(name, job.target, *readers))
     return MapSet(set_name, METHOD, tasks, failed)
-
-
-def _read_pixels(job: MapJob) -> np.ndarray:
-    return job.read(None).pixels

@@ -1,6 +1,7 @@
 """Mode score: measure any method's maps, and write the tables and figures of score and eval."""
 
 import argparse
+import dataclasses
 import functools
 import math
 import sys
@@ -12,6 +13,8 @@ from ml_collections import ConfigDict
 from class_jax.data.check import check_masks
 from class_jax.data.images import load_mask
 from class_jax.errors import UserError
+from class_jax.evaluation.breakdowns import break_down
+from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import write_curves, write_examples
 from class_jax.evaluation.pairing import (
     MethodMaps,
@@ -21,8 +24,9 @@ from class_jax.evaluation.pairing import (
     find_masks,
     keep_common,
 )
-from class_jax.evaluation.protocols import PROTOCOLS
+from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
+from class_jax.evaluation.statistics import summarize
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.inference.maps import check_output
@@ -64,11 +68,16 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         ]
         _print_all(check_masks(masks.set_name, readers))
     map_sets = [build_map_set(maps, salient=salient, highest=flags.map_max) for maps in methods]
-    return score_maps(output, flags.protocol, map_sets, [])
+    return score_maps(output, flags.protocol, map_sets, metrics=flags.metrics)
 
 
 def score_maps(
-    folder: Path, protocol: str, map_sets: Sequence[MapSet], problems: Sequence[str]
+    folder: Path,
+    protocol: str,
+    map_sets: Sequence[MapSet],
+    problems: Sequence[str] = (),
+    *,
+    metrics: str = PUBLISHED,
 ) -> int:
     """Score maps, write all tables and figures, and name what could not be done.
 
@@ -77,6 +86,7 @@ def score_maps(
       protocol: "pysod", "matlab" or "both".
       map_sets: the maps of methods on sets.
       problems: what could not be done before, a sentence each.
+      metrics: "published" or "all".
 
     Returns:
       The exit status: 0, or 1 if there are problems.
@@ -87,10 +97,11 @@ def score_maps(
     problems = list(problems)
     scores: list[list[SetScores]] = []  # for each map set, by protocol
     scored: list[MapSet] = []
-    with Scorer(PROTOCOLS if protocol == "both" else (protocol,)) as scorer:
+    protocols = PROTOCOLS if protocol == "both" else (protocol,)
+    with Scorer(protocols, metrics=metrics) as scorer:
         for maps in map_sets:
             try:
-                scores.append(scorer.score(maps))
+                scores.append([_analyse(row) for row in scorer.score(maps)])
             except UserError as error:
                 problems.append(str(error))
                 continue
@@ -102,7 +113,7 @@ def score_maps(
         )
     firsts = [of_set[0] for of_set in scores]
     rows = [row for of_set in scores for row in of_set]
-    write_tables(folder, rows)
+    write_tables(folder, rows, compare_methods(rows))
     write_curves(folder, rows)
     write_examples(folder / "examples.png", firsts, scored)
     _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
@@ -110,6 +121,13 @@ def score_maps(
     print(f"tables and figures are in {folder}", file=sys.stderr)
     _print_all(f"error: {problem}" for problem in problems)
     return 1 if problems else 0
+
+
+def _analyse(row: SetScores) -> SetScores:
+    """Add the uncertainty and the breakdown of scores, and drop the large arrays they need."""
+    assert row.sample is not None
+    statistics, breakdown = summarize(row.sample), break_down(row.sample)
+    return dataclasses.replace(row, sample=None, statistics=statistics, breakdown=breakdown)
 
 
 def _print_all(lines: Iterable[str]) -> None:

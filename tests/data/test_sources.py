@@ -1,5 +1,7 @@
 """Sources of examples: pairs of files read in place, and which of them are held out."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,3 +126,9 @@ def test_about_a_tenth_is_held_out():
     assert 0.08 < len(hold_out(names)[1]) / 5000 < 0.12
     with pytest.raises(UserError, match="too few"):
         hold_out(["only"])
+
+
+def test_a_reader_of_an_image_can_be_sent_to_another_process(tmp_path):
+    source = source_of(tmp_path, PIXELS, MASK)
+    reader = pickle.loads(pickle.dumps(source.image_reader(0)))
+    np.testing.assert_array_equal(reader(), source.load_image(0).pixels)

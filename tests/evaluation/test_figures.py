@@ -19,8 +19,9 @@ from class_jax.evaluation.figures import (
     write_curves,
     write_examples,
 )
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
-from class_jax.evaluation.scoring import MapSet, SetScores, Task
+from class_jax.evaluation.scoring import MapSet, SetScores
 from class_jax.text import printable
 from tests.array_source import ArraySource, image_of, mask_of, reading_of
 from tests.evaluation.test_protocols import drawn_pairs

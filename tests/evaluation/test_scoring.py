@@ -11,8 +11,9 @@ import pytest
 from class_jax.data.images import load_mask
 from class_jax.data.masks import ALPHA
 from class_jax.errors import UserError
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import PROTOCOLS, measure
-from class_jax.evaluation.scoring import AHEAD, MapSet, Scorer, Task
+from class_jax.evaluation.scoring import AHEAD, MapSet, Scorer
 
 COUNT = 40
 PROCESSES = 2

@@ -20,7 +20,7 @@ def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
     """All figures are `value` but for MAE."""
     curves = np.full((4, 256), value) * images
     sums = [value * images] * 4 + [mae * images]
-    total = Measurement(images, *sums, *curves)
+    total = Measurement(images, *sums, *curves, np.zeros(0))
     return SetScores(set_name, method, protocol, total, {}, {}, True, Counter())
 
 
@@ -43,8 +43,9 @@ def test_best_of_each_set_in_bold(tmp_path):
         scores("other", "A", value=0.9, mae=0.3),
     ]
     write_tables(tmp_path, rows)
-    ((title, table),) = markdown_tables(tmp_path).items()
+    (title, table), (overview, _) = markdown_tables(tmp_path).items()
     assert title.startswith("Protocol pysod (PySODMetrics 1.")
+    assert overview == f"{title}: all sets"
     assert table[0] == ["set", "method", "images", *FIGURES]
     assert table[1] == ["toys", "A", "1000", *["**0.5000**"] * 8, "**0.1000**"]
     assert table[2] == ["toys", "B\\_2", "3", *["**0.5000**"] * 8, "0.2000"]  # alike in print
@@ -65,10 +66,14 @@ def test_published_rows_beside_ours(tmp_path):
     tables = markdown_tables(tmp_path)
     table = next(table for title, table in tables.items() if "published" in title)
     columns = ("F", "S", "MAE", "E")
-    assert table[0] == ["method", *(f"{s} {c}" for s in ("DUTS-TE", "ECSSD") for c in columns)]
-    assert table[1] == (
+    assert table[0] == [
+        "method",
+        *(f"{s} {c}" for s in ("DUTS-TE", "ECSSD", "toys") for c in columns),
+    ]
+    assert table[1][:9] == (
         ["CLASS", "**.890**", ".890", "**.034**", ".890", ".800", ".800", ".200", ".800"]
     )
+    assert table[2][9:] == ["–"] * 4  # nothing is published on toys
     assert table[2][:5] == ["CLASS (published)", ".856", "**.894**", "**.034**", "**.909**"]
     banet = next(row for row in table if row[0].startswith("BANet"))
     assert banet[4] == banet[8] == "–"
@@ -121,7 +126,7 @@ def known_scores(set_name, images, per_image=()):
     """Sums whose figures are 1/3, 2/3, … by construction; curves fall from 2x to 0."""
     curves = np.outer([0.7, 0.8, 0.9, 0.9], np.linspace(2, 0, 256)) * images / 2
     sums = [value * images for value in (1 / 3, 0.5, 2 / 3, 1 / 7, 0.04)]
-    total = Measurement(images, *sums, *curves)
+    total = Measurement(images, *sums, *curves, np.zeros(0))
     return SetScores(
         set_name,
         "CLASS",
@@ -151,7 +156,7 @@ def test_csv_holds_full_precision(tmp_path):
     write_tables(tmp_path / "new", ROWS)
     path = tmp_path / "new" / "results.csv"
     lines = path.read_bytes().split(b"\n")
-    assert lines[0].decode() == f"set,method,images,protocol,{HEADING}"
+    assert lines[0].decode().startswith(f"set,method,images,protocol,{HEADING},adpF_low,")
     first, second = rows_of(path)
     assert (first["set"], first["method"], first["protocol"]) == ("ECSSD", "CLASS", "pysod")
     assert (first["images"], second["images"]) == ("1000", "3")

@@ -16,9 +16,10 @@ from tests.evaluation.test_protocols import G, P, plain_loop
 from tests.program import ROOT
 
 COLUMNS = "set,method,images,protocol,adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
+BOUNDS = ",".join(f"{name}_low,{name}_high" for name in COLUMNS.split(",")[4:])
 FILES = {
-    "results.csv", "results.md", "results.tex", "per_image.csv",
-    "pr_curves.png", "f_curves.png", "examples.png",
+    "results.csv", "results.md", "results.tex", "per_image.csv", "comparison.csv", "comparison.md",
+    "breakdown.csv", "curves.csv", "pr_curves.png", "f_curves.png", "examples.png",
 }  # fmt: skip
 
 
@@ -57,7 +58,8 @@ def test_two_methods_by_both_protocols(score, folders):
     status, out, err = score(*TOYS, "--predictions", "A", "--predictions", "B", "--protocol=both")
     assert status == 0, err
     assert {path.name for path in (folders / "out").iterdir()} == FILES
-    assert (folders / "out" / "results.csv").read_text().splitlines()[0] == COLUMNS
+    header = (folders / "out" / "results.csv").read_text().splitlines()[0]
+    assert header == f"{COLUMNS},{BOUNDS}"
     rows = rows_of(folders / "out" / "results.csv")
     labels = [(row["set"], row["method"], row["protocol"]) for row in rows]
     assert labels == [("toys", m, p) for m in "AB" for p in ("pysod", "matlab")]
@@ -159,6 +161,45 @@ def test_several_sets_in_one_command(score, folders):
     assert [(row["set"], row["images"]) for row in rows] == [("toys", "4"), ("more", "3")]
     assert "toys: 4 masks" in err
     assert "more: 3 masks" in err
+
+
+def test_all_metrics_come_after_the_published_ones(score, folders):
+    flags = (*TOYS, "--predictions", "A")
+    assert score(*flags)[0] == 0
+    (published,) = rows_of(folders / "out" / "results.csv")
+    status, out, err = score(*flags, "--metrics", "all")
+    assert status == 0, err
+    (row,) = rows_of(folders / "out" / "results.csv")
+    names = list(row)
+    assert ",".join(names[:13]) == COLUMNS
+    assert names[13:19] == ["IoU", "Dice", "BER", "precision", "recall", "specificity"]
+    assert names[19:21] == ["adpF_low", "adpF_high"]
+    assert {name: row[name] for name in published} == published
+    assert all(len(line) < 120 for line in out.splitlines())
+
+
+def test_intervals_verdicts_breakdown_and_curves_are_written(score, folders):
+    for index in range(4, 40):
+        write(folders / "toys" / "gt" / f"{index}.png", np.roll(G, index % 7, axis=1))
+        write(folders / "A" / f"{index}.png", P)
+        blurred = cv2.GaussianBlur(np.roll(G, index % 7, axis=1), (0, 0), 2)
+        write(folders / "B" / f"{index}_sal_fuse.png", blurred)
+    status, _, err = score(*TOYS, "--predictions", "A", "--predictions", "B")
+    assert status == 0, err
+    for row in rows_of(folders / "out" / "results.csv"):
+        assert float(row["MAE_low"]) <= float(row["MAE"]) <= float(row["MAE_high"])
+    compared = {row["measure"]: row for row in rows_of(folders / "out" / "comparison.csv")}
+    assert (compared["MAE"]["method"], compared["MAE"]["against"]) == ("A", "B")
+    assert (compared["MAE"]["verdict"], compared["MAE"]["images"]) == ("worse", "40")
+    assert "not distinguishable" in (folders / "out" / "comparison.md").read_text()
+    groups = rows_of(folders / "out" / "breakdown.csv")
+    inside = [row for row in groups if (row["property"], row["group"]) == ("border", "inside")]
+    assert [row["method"] for row in inside] == ["A", "B"]
+    points = rows_of(folders / "out" / "curves.csv")
+    assert [row["threshold"] for row in points] == [*map(str, range(256))] * 2
+    (first, _) = rows_of(folders / "out" / "results.csv")
+    highest = max(float(row["F"]) for row in points[:256])
+    assert highest == pytest.approx(float(first["maxF"]), abs=1e-12)
 
 
 @pytest.mark.parametrize("fill", ["empty", "full", "inverted"])

@@ -14,7 +14,7 @@ import numpy as np
 
 from class_jax.data.images import Picture
 from class_jax.data.masks import Reading
-from class_jax.data.sources import Example, MaskReader
+from class_jax.data.sources import Example, ImageReader, MaskReader
 from class_jax.data.synthetic.render import render_scene
 from class_jax.data.synthetic.scenes import draw_scene
 from class_jax.errors import UserError
@@ -75,6 +75,10 @@ class SyntheticSource:
         """Return a function that draws the mask of image `index`."""
         return functools.partial(_draw_mask, self, index)
 
+    def image_reader(self, index: int) -> ImageReader:
+        """Return a function that draws image `index`."""
+        return functools.partial(_draw_image, self, index)
+
     def fingerprint(self, index: int) -> str:
         """Return everything that image `index` depends on."""
         return f"synthetic {self._seed} {index} {self._height} {self._width}"
@@ -82,3 +86,7 @@ class SyntheticSource:
 
 def _draw_mask(source: SyntheticSource, index: int) -> Reading:
     return Reading(source[index]["mask"])
+
+
+def _draw_image(source: SyntheticSource, index: int) -> np.ndarray:
+    return source[index]["image"]

@@ -1,0 +1,78 @@
+"""Measure one map by all protocols, in whichever process."""
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from class_jax.data.check import SALIENT_ABOVE
+from class_jax.data.images import load_map
+from class_jax.data.sources import SAME_ASPECT, ImageReader, MaskReader
+from class_jax.errors import UserError
+from class_jax.evaluation.properties import describe_mask
+from class_jax.evaluation.protocols import Measurement, measure
+
+
+class Task(NamedTuple):
+    """A map to measure, its mask and, if it is known, its image."""
+
+    name: str
+    map: Path
+    mask: MaskReader
+    image: ImageReader | None = None
+
+
+class Request(NamedTuple):
+    """The measurements to make of a map."""
+
+    protocols: tuple[str, ...]
+    metrics: str
+    highest: int | None  # level of the map that stands for 1
+    describe: bool = True  # the mask's properties
+
+
+class Measured(NamedTuple):
+    """The measurement of one map by each protocol, and how the map was read."""
+
+    by_protocol: dict[str, Measurement]
+    has_salient: bool  # in its mask
+    map_guess: str | None
+    properties: np.ndarray | None  # of its mask, unless they are known
+
+
+Outcome = Measured | str  # or why a map cannot be measured
+
+
+def measure_task(task: Task, request: Request) -> Outcome:
+    """Measure a map by each protocol, or return the reason why that fails."""
+    try:
+        found, truth = load_map(task.map, highest=request.highest), task.mask()
+    except UserError as error:
+        return str(error)
+    scores = {
+        protocol: measure(found.levels, truth.levels, protocol, metrics=request.metrics)
+        for protocol in request.protocols
+    }
+    guess = found.add(_describe_fit(found.levels.shape, truth.levels.shape)).guess
+    salient = truth.levels > SALIENT_ABOVE
+    properties = describe_mask(salient, read_if_possible(task)) if request.describe else None
+    return Measured(scores, bool(salient.any()), guess, properties)
+
+
+def read_if_possible(task: Task) -> np.ndarray | None:
+    """Return the image of a task; None if there is none or it cannot be read."""
+    if task.image is None:
+        return None
+    with contextlib.suppress(UserError):  # scores do not need it
+        return task.image()
+    return None
+
+
+def _describe_fit(found: tuple[int, ...], wanted: tuple[int, ...]) -> str | None:
+    """Say how a map of shape `found` was fitted to a mask, if that distorts it."""
+    if found == wanted[::-1] and found != wanted:
+        return "have their mask's height as width: turned by a quarter?"
+    if abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) > SAME_ASPECT:
+        return "have another aspect than their masks and were stretched"
+    return None

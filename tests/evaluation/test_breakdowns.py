@@ -1,0 +1,119 @@
+"""Properties of masks, against shapes with known ones and SciPy, and the groups they make."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.measure import perimeter_crofton
+
+from class_jax.evaluation.breakdowns import break_down, find_groups
+from class_jax.evaluation.properties import (
+    PROPERTIES,
+    SPECK,
+    count_regions,
+    describe_mask,
+    measure_contrast,
+    measure_perimeter,
+)
+from class_jax.evaluation.statistics import summarize
+from tests.evaluation.test_statistics import plain_figures, sample_of
+
+
+def describe(mask, image=None):
+    return dict(zip(PROPERTIES, describe_mask(mask, image), strict=True))
+
+
+def disc(radius, *, side=200, centre=(100, 100)):
+    y, x = np.mgrid[:side, :side]
+    return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
+
+
+def test_a_disc():
+    found = describe(disc(50))
+    assert found["area"] == pytest.approx(np.pi * 50**2 / 200**2, rel=0.01)
+    assert found["outline"] == pytest.approx(4 * np.pi, rel=0.03)
+    assert (found["objects"], found["holes"], found["border"]) == (1, 0, 0)
+    assert np.isnan(found["contrast"])
+
+
+def test_objects_holes_and_the_border():
+    mask = disc(20, centre=(40, 40)) | disc(20, centre=(199, 120)) | disc(30, centre=(60, 140))
+    mask &= ~disc(8, centre=(60, 140))
+    mask[100, 100] = True  # a speck, and a pinhole
+    mask[40, 40] = False
+    found = describe(mask)
+    assert (found["objects"], found["holes"], found["border"]) == (3, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_regions_are_those_that_scipy_labels(seed):
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.random((60, 80)), (0, 0), 1 + seed % 4)
+    mask = noise > np.quantile(noise, (0.3, 0.5, 0.8)[seed % 3])
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = [ndimage.binary_fill_holes(labels == i + 1).sum() for i in range(count)]
+    around, others = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    holes = [np.count_nonzero(around == i + 1) for i in range(others)]
+    smallest = SPECK * mask.sum()
+    expected = sum(s >= smallest for s in sizes), sum(h >= smallest for h in holes) - 1
+    assert count_regions(mask) == expected
+    assert measure_perimeter(mask) == pytest.approx(perimeter_crofton(mask, 4))
+
+
+def test_masks_without_an_object_or_without_surroundings():
+    empty, full = np.zeros((9, 9), bool), np.ones((9, 9), bool)
+    found = describe(empty, np.zeros((9, 9, 3), np.uint8))
+    assert (found["area"], found["objects"], found["holes"]) == (0, 0, 0)
+    assert np.isnan([found["outline"], found["contrast"]]).all()
+    found = describe(full, np.zeros((9, 9, 3), np.uint8))
+    assert (found["area"], found["objects"], found["border"]) == (1, 1, 1)
+    assert np.isnan(found["contrast"])
+
+
+def test_contrast_is_the_distance_of_colours_near_the_object():
+    mask = disc(30)
+    image = np.full((200, 200, 3), 255, np.uint8)
+    image[disc(90)] = 0
+    image[mask] = (119, 119, 119)  # L* = 50.0 by the CIE's formula for sRGB grey 119
+    assert measure_contrast(mask, image) == pytest.approx(50.0, abs=0.2)  # black is near, not white
+    assert describe(mask, image[::2, ::2])["contrast"] == pytest.approx(50, abs=3)  # of other size
+
+
+def test_groups_share_out_the_images():
+    rng = np.random.default_rng(0)
+    properties = np.stack(
+        [
+            rng.uniform(0, 0.5, 90),
+            rng.integers(0, 5, 90),
+            rng.integers(0, 2, 90),
+            rng.uniform(13, 99, 90),
+            rng.integers(0, 3, 90),
+            np.where(np.arange(90) < 30, np.nan, rng.uniform(0, 50, 90)),
+        ],
+        axis=1,
+    )
+    groups = {(group.property, group.name): group for group in find_groups(properties)}
+    for name, column in zip(PROPERTIES, properties.T, strict=True):
+        parts = [g.rows for (kind, part), g in groups.items() if kind == name and "%" not in part]
+        rows = np.concatenate(parts)
+        assert sorted(rows) == list(np.flatnonzero(np.isfinite(column)))
+    assert [len(groups["area", f"{part} third"].rows) for part in ("lowest", "highest")] == [30, 30]
+    small = groups["area", "below 2 %"]
+    assert list(small.rows) == list(np.flatnonzero(properties[:, 0] < 0.02))
+    assert small.high == properties[small.rows, 0].max()
+    assert list(groups["objects", "2"].rows) == list(np.flatnonzero(properties[:, 1] == 2))
+    assert ("contrast", "lowest third") in groups
+    no_images = properties[:, :5], np.full((90, 1), np.nan)
+    assert "contrast" not in {group.property for group in find_groups(np.hstack(no_images))}
+
+
+@pytest.mark.parametrize("protocol", ["pysod", "matlab"])
+def test_scores_of_a_group_are_those_of_its_images_alone(protocol):
+    sample = sample_of(protocol)
+    sample.properties[:, 1] = np.arange(60) % 3
+    groups = {(g.property, g.group): g for g in break_down(sample)}
+    found = groups["objects", "2"]
+    rows = np.flatnonzero(sample.properties[:, 1] == 2)
+    assert found.images == 20
+    assert found.figures == pytest.approx(plain_figures(sample, rows), rel=0, abs=1e-12)
+    assert found.intervals == summarize(sample.take(rows)).intervals()

@@ -97,18 +97,15 @@ def evaluate(
     parallel.run_on_first(lambda: check_output(tables))
     if output:
         check_apart(output, [absolute(path) for path in inputs])
-    plans = [
-        plan_source_maps(found.source, folders[name] / "maps")
+    plans = {
+        name: plan_source_maps(found.source, folders[name] / "maps")
         for name, found in opened.sets.items()
-    ]
-    network = open_network(
-        model or workdir.path, config, checkpoint, functools.partial(_sort_all, plans)
-    )
+    }
+    sort = functools.partial(_sort_all, list(plans.values()))
+    network = open_network(model or workdir.path, config, checkpoint, sort)
     map_sets = [
-        _make_maps(name, found.source, jobs, todo.todo, network)
-        for (name, found), jobs, todo in zip(
-            opened.sets.items(), plans, network.sorted_jobs, strict=True
-        )
+        _make_maps(name, opened.sets[name].source, jobs, todo.todo, network)
+        for (name, jobs), todo in zip(plans.items(), network.sorted_jobs, strict=True)
     ]
     return parallel.run_on_first(
         lambda: score_maps(tables, protocol, map_sets, opened.problems, metrics=metrics)

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from class_jax.workdir import Workdir
 
 # Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
-MODES = ("train", "eval", "predict", "score", "convert", "prepare")
+MODES = ("train", "eval", "predict", "score", "convert", "prepare", "export")
 IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score run in the first
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
 DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
 images with masks), predict (maps of images), score (any method's maps), convert (the authors'
-checkpoint), prepare (download and check data). README.md has examples."""
+checkpoint), prepare (download and check data), export (for other programs). README.md has
+examples."""
 
 
 class Flag(NamedTuple):
@@ -44,12 +45,15 @@ class Flag(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
+USE_NETWORK = ("eval", "predict", "export")
 SWITCH = {"action": "store_true"}
 FLAGS = (
-    Flag("input", ("eval", "predict"), "images or folders", None, {"nargs": "+"}),
-    Flag("output", ("eval", "predict", "score"), "where to write"),
-    Flag("model", ("eval", "predict"), "a workdir, an export or hf://owner/name, not --workdir"),
-    Flag("checkpoint", ("eval", "predict"), "best (default), latest or a step", "best"),
+    Flag("input", ("eval", "predict", "export"), "images or folders", None, {"nargs": "+"}),
+    Flag("output", ("eval", "predict", "score", "export"), "where to write"),
+    Flag("model", USE_NETWORK, "a workdir, an export or hf://owner/name, not --workdir"),
+    Flag("format", ("predict", "export"), "predict: map (default), cutout, overlay or attention; "
+         "export: safetensors (default), onnx, stablehlo or torch"),
+    Flag("checkpoint", USE_NETWORK, "best (default), latest or a step", "best"),
     Flag(
         "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",
         {"choices": ("pysod", "matlab", "both")},
@@ -192,9 +196,9 @@ def _check_process_flags(flags: argparse.Namespace) -> None:
     by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
     if by_hand == (None, None, None) and not flags.distributed:
         return
-    if flags.mode == "convert":
+    if flags.mode in ("convert", "export"):
         raise UserError(
-            "--mode convert runs in one process: leave out --distributed, --coordinator, "
+            f"--mode {flags.mode} runs in one process: leave out --distributed, --coordinator, "
             "--num_processes and --process_id."
         )
     if flags.distributed and by_hand != (None, None, None):

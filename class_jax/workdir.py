@@ -42,6 +42,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.local / METRICS
         self.evaluation = self.local / "eval"
+        self.unused_weights = self.local / "unused.safetensors"  # of a converted checkpoint
         self.predictions = self.local / "predictions"
 
     def check(self) -> None:
@@ -115,6 +116,13 @@ class Workdir:
     def save_examples(self, names: Sequence[str]) -> None:
         """Write a fingerprint of the examples that the run learns from."""
         files.write_json(self.examples_file, _fingerprint(names))
+
+    def count_examples(self) -> int | None:
+        """Return how many examples the run learns from; None if that is not known."""
+        try:
+            return int(json.loads(self.examples_file.read_text())["count"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def check_examples(self, names: Sequence[str]) -> None:
         """Raise UserError if the run learnt from other examples."""

@@ -9,7 +9,7 @@ from class_jax.errors import UserError
 
 LOGITS = "class_jax_logits"  # the tensor in an exported file that the map is the sigmoid of
 MAX_BATCH = 8  # larger ones are no faster on CPUs, and take more memory
-INSTALL = "pip install onnxruntime"
+INSTALL = "pip install -r requirements-onnx.txt"
 
 
 class OnnxEngine:
@@ -36,6 +36,7 @@ class OnnxEngine:
                 path.read_bytes() + _add_output(LOGITS), options, ["CPUExecutionProvider"]
             )
             (entry,) = self._session.get_inputs()
+            self._map = self._session.get_outputs()[0].name
             _, self.image_size, width, channels = entry.shape
             is_ours = (entry.type, width, channels) == ("tensor(uint8)", self.image_size, 3)
         except OSError:
@@ -51,6 +52,10 @@ class OnnxEngine:
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""
         return self._session.run([LOGITS], {self._input: images})[0]
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Compute maps at the network's size, float32 [B, S, S] in 0–1, as `logits`."""
+        return self._session.run([self._map], {self._input: images})[0]
 
     def expect(self, count: int) -> None:
         """Ignore `count`: the size of a batch does not change the result of an image."""

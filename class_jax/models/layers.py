@@ -4,6 +4,7 @@ Layers compute in the dtype of their input; parameters are float32. A parameter 
 function that draws its initial value beside it: `initializer(rng, shape)`, in NumPy.
 """
 
+import functools
 import math
 
 import jax
@@ -56,7 +57,9 @@ class Conv(nnx.Module):
         """Apply the kernel: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out], for odd sizes."""
         kernel = self.kernel[...].astype(x.dtype)
         if self.size == 1:
-            y = _multiply_pixels(x[:, :: self.stride, :: self.stride], kernel[0, 0])
+            for axis in (1, 2) if self.stride > 1 else ():
+                x = jax.lax.slice_in_dim(x, 0, x.shape[axis], self.stride, axis)
+            y = _multiply_pixels(x, kernel[0, 0])
         else:
             y = jax.lax.conv_general_dilated(
                 x,
@@ -137,6 +140,7 @@ class ConvPair(nnx.Module):
         return self.second(self.first(x))
 
 
+@functools.partial(jax.jit, static_argnames="size")  # so that exports know it by its name
 def max_pool(x: jax.Array, size: int) -> jax.Array:
     """Return maxima at every second pixel of windows of 2×2 pixels, or of 3×3 padded by 1.
 

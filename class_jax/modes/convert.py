@@ -12,6 +12,7 @@ from class_jax.models.network import build_network
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, init_state, save_state
 from class_jax.weights.load import load_released
+from class_jax.weights.released import save_unused
 from class_jax.workdir import Workdir
 
 
@@ -40,7 +41,7 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
     state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
-        _write(config, workdir, state)
+        _write(config, workdir, state, source)
     print(f"{source} → {workdir.path}: {network.count_parameters():,} parameters", file=sys.stderr)
     return 0
 
@@ -57,12 +58,14 @@ def _check_network(config: ConfigDict) -> None:
         )
 
 
-def _write(config: ConfigDict, workdir: Workdir, state: TrainState) -> None:
-    """Write checkpoint and configuration, or neither."""
+def _write(config: ConfigDict, workdir: Workdir, state: TrainState, source: str) -> None:
+    """Write checkpoint, configuration and what the network does not use, or nothing."""
     try:
+        save_unused(source, workdir.unused_weights)
         with Checkpoints(workdir.checkpoints, writable=True) as checkpoints:
             save_state(checkpoints, state)
         workdir.save_config(config)
     except BaseException:
         workdir.checkpoints.rmtree(missing_ok=True)
+        workdir.unused_weights.unlink(missing_ok=True)
         raise

@@ -15,7 +15,7 @@ from class_jax.weights.files import read_weights, write_safetensors
 def save_exported(path: Path, variables: Variables) -> None:
     """Write a network's values: "params/encoder/conv1/kernel" and so on, float32."""
     arrays = {name: np.asarray(leaf, np.float32) for name, leaf in _flatten(variables).items()}
-    write_safetensors(path, arrays, "class_jax")
+    write_safetensors(path, arrays, {"format": "class_jax"})
 
 
 def load_exported(path: Path, network: Network) -> Variables:

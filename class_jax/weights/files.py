@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
 import safetensors.flax
 import safetensors.numpy
 
@@ -36,9 +37,21 @@ def read_weights(source: str) -> Weights:
     return weights
 
 
-def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray], about: str) -> None:
-    """Write arrays by name, and a text about them in the file's metadata."""
-    safetensors.numpy.save_file(dict(arrays), path, metadata={"format": about})
+def read_about(source: str) -> dict[str, str]:
+    """Return the metadata of a `.safetensors` file; of another file what PyTorch's would have."""
+    path = absolute(source)
+    if path.suffix.lower() != ".safetensors":
+        return {"format": "pt"}
+    with safetensors.safe_open(path, "numpy") as file:
+        return dict(file.metadata() or {})
+
+
+def write_safetensors(
+    path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]
+) -> None:
+    """Write arrays by name, and metadata about them."""
+    contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
+    safetensors.numpy.save_file(contiguous, path, metadata=dict(about) or None)
 
 
 def _read_safetensors(path: Path) -> Weights:

@@ -55,8 +55,25 @@ def load_released(source: str, network: Network) -> Variables:
     Raises:
       UserError: the file cannot be read, or does not fit.
     """
-    names = {name: _released_name(network, name) for name in _named_leaves(network.shapes)}
+    names = list_released_names(network)
     return _load(source, names, network.shapes, unused=UNUSED_IN_RELEASED)
+
+
+def list_released_names(network: Network) -> dict[str, str]:
+    """Return the released network's names by ours: "params/…/kernel" → "….weight"."""
+    return {name: _released_name(network, name) for name in _named_leaves(network.shapes)}
+
+
+def to_torch_layout(variables: Variables, names: Mapping[str, str]) -> Weights:
+    """Return a network's values in PyTorch's layout, float32, under the given names."""
+    weights: Weights = {}
+    for name, leaf in _named_leaves(variables).items():
+        value = np.asarray(leaf, np.float32)
+        is_kernel = value.ndim == 4
+        weights[names[name]] = (
+            value.transpose(3, 2, 0, 1) if is_kernel else value.reshape(_torch_shape(value.shape))
+        )
+    return weights
 
 
 def _load(

@@ -1,0 +1,122 @@
+"""The formats that a network is exported to: how each is written, and how it is read back."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from class_jax.errors import UserError
+from class_jax.export.folding import fold_batch_norms
+from class_jax.inference.models import CONFIG, WEIGHTS
+from class_jax.models.network import Network, Variables
+from class_jax.weights.exported import load_exported, save_exported
+from class_jax.weights.load import load_released
+from class_jax.weights.released import save_released
+
+Maps = Callable[[np.ndarray], np.ndarray]  # uint8 [B, S, S, 3] → float32 [B, S, S] in 0–1
+PLATFORMS = ("cpu", "cuda", "tpu")  # that a StableHLO program runs on
+
+
+class Trained(NamedTuple):
+    """A network to be exported."""
+
+    network: Network  # computes in float32
+    variables: Variables
+    side: int  # of its square images, pixels
+    config: ConfigDict  # without what only concerns the machine that trained it
+    card: str  # the model card, Markdown
+    unused: Path | None = None  # what the authors' checkpoint held beyond the network
+
+
+class Format(NamedTuple):
+    """A format."""
+
+    default: str  # name of its file or folder
+    write: Callable[[Trained, Path], None]
+    read: Callable[[Trained, Path], Maps]
+
+
+def compute_maps(network: Network, variables: Variables) -> Maps:
+    """Return the function from images to maps that is exported, compiled by JAX."""
+    return lambda images: np.asarray(_apply(network, variables, images))
+
+
+@functools.partial(jax.jit, static_argnums=0)  # compiled once for all values of a network
+def _apply(network: Network, variables: Variables, images: jax.Array) -> jax.Array:
+    return jax.nn.sigmoid(network.apply(variables, images)[0])
+
+
+def write_folder(trained: Trained, path: Path) -> None:
+    """Write a folder with configuration, weights and model card."""
+    path.mkdir()
+    (path / CONFIG).write_text(json.dumps(trained.config.to_dict(), indent=2) + "\n")
+    save_exported(path / WEIGHTS, trained.variables)
+    (path / "README.md").write_text(trained.card)
+
+
+def read_folder(trained: Trained, path: Path) -> Maps:
+    """Read such a folder."""
+    return compute_maps(trained.network, load_exported(path / WEIGHTS, trained.network))
+
+
+def write_onnx(trained: Trained, path: Path) -> None:
+    """Write an ONNX model with batch norms folded."""
+    try:
+        from class_jax.export.lowering import write_model  # noqa: PLC0415 - needs an extra
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"ONNX files need {error.name}: pip install -r requirements-onnx.txt."
+        ) from error
+    folded = fold_batch_norms(trained.variables)
+
+    def function(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = trained.network.apply(folded, images)[0]
+        return jax.nn.sigmoid(logits), logits
+
+    write_model(path, function, side=trained.side, about=json.dumps(trained.config.to_dict()))
+
+
+def read_onnx(trained: Trained, path: Path) -> Maps:
+    """Read an ONNX model."""
+    from class_jax.inference.onnx_engine import OnnxEngine  # noqa: PLC0415 - needs an extra
+
+    return OnnxEngine(path).maps
+
+
+def write_stablehlo(trained: Trained, path: Path) -> None:
+    """Write a StableHLO program for CPUs, GPUs and TPUs, by jax.export."""
+    variables = fold_batch_norms(trained.variables)
+    (batch,) = jax.export.symbolic_shape("b")
+    shape = jax.ShapeDtypeStruct((batch, trained.side, trained.side, 3), jnp.uint8)
+    function = jax.jit(lambda images: jax.nn.sigmoid(trained.network.apply(variables, images)[0]))
+    path.write_bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
+
+
+def read_stablehlo(trained: Trained, path: Path) -> Maps:
+    """Read a StableHLO program."""
+    program = jax.export.deserialize(bytearray(path.read_bytes()))
+    return lambda images: np.asarray(program.call(images))
+
+
+def write_torch(trained: Trained, path: Path) -> None:
+    """Write the authors' state dict."""
+    save_released(path, trained.network, trained.variables, trained.unused)
+
+
+def read_torch(trained: Trained, path: Path) -> Maps:
+    """Read the authors' state dict."""
+    return compute_maps(trained.network, load_released(str(path), trained.network))
+
+
+FORMATS = {
+    "safetensors": Format("safetensors", write_folder, read_folder),
+    "onnx": Format("model.onnx", write_onnx, read_onnx),
+    "stablehlo": Format("model.stablehlo", write_stablehlo, read_stablehlo),
+    "torch": Format("class.safetensors", write_torch, read_torch),
+}

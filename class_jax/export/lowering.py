@@ -1,0 +1,124 @@
+"""Translate a JAX program into an ONNX model.
+
+Only what networks of class_jax use is known; anything else is refused, and never guessed.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+from jax.extend import core
+from onnx import helper
+
+from class_jax.errors import UserError
+from class_jax.export.graph import GraphWriter, Tensor, Value
+from class_jax.export.operators import BINARY, OPERATORS, broadcast, combine
+from class_jax.inference.onnx_engine import LOGITS
+
+OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
+INPUT, OUTPUT = "images", "saliency"
+NESTED = ("jit", "pjit", "custom_jvp_call", "remat2", "checkpoint", "closed_call")
+
+
+def write_model(path: Path, function: Callable[[jax.Array], Any], *, side: int, about: str) -> None:
+    """Write an ONNX file that computes maps.
+
+    Args:
+      path: the file.
+      function: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S].
+      side: S, pixels.
+      about: the network's configuration in JSON, kept in the file's metadata.
+    """
+    graph = translate(function, side=side, names=(OUTPUT, LOGITS))
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="class_jax",
+    )
+    helper.set_model_props(model, {"config": about})
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+def translate(
+    function: Callable[[jax.Array], Any], *, side: int, names: Sequence[str]
+) -> onnx.GraphProto:
+    """Return the ONNX graph of a function of images; all else that it uses becomes constant.
+
+    Args:
+      function: uint8 [B, S, S, 3] → arrays [B, S, S] of float32, for any B.
+      side: S, pixels.
+      names: of the results; the first is the graph's output, the others are inner tensors.
+
+    Raises:
+      UserError: the function uses something that is not known here.
+    """
+    (batch,) = jax.export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8)
+    program = jax.make_jaxpr(function)(images)
+    graph = GraphWriter()
+    entry = Tensor(INPUT, images.shape, (0, 1, 2, 3))
+    constants = [np.asarray(value) for value in program.consts]
+    results = run(graph, program.jaxpr, [*constants, entry])
+    graph.rename({graph.plain(result): name for result, name in zip(results, names, strict=True)})
+    graph.drop_unused(names)
+    shape: list[str | int | None] = ["batch", side, side]
+    return helper.make_graph(
+        graph.nodes,
+        "class_jax",
+        [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [*shape, 3])],
+        [helper.make_tensor_value_info(names[0], onnx.TensorProto.FLOAT, shape)],
+        graph.constants,
+    )
+
+
+def run(graph: GraphWriter, jaxpr: core.Jaxpr, values: Sequence[Value]) -> list[Value]:
+    """Translate a program into operators of a graph; return its results.
+
+    Args:
+      graph: receives the operators.
+      jaxpr: the program.
+      values: its constants, then its arguments.
+    """
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
+
+    def read(variable: Any) -> Value:
+        return np.asarray(variable.val) if hasattr(variable, "val") else known[variable]
+
+    for equation in jaxpr.eqns:
+        results = _translate(graph, equation, [read(variable) for variable in equation.invars])
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequence[Value]:
+    """Translate one step of a program."""
+    kind, params = equation.primitive.name, equation.params
+    shape = equation.outvars[0].aval.shape
+    if kind == "broadcast_in_dim":
+        return [broadcast(graph, inputs[0], params["broadcast_dimensions"], shape)]
+    if kind in NESTED and (operator := OPERATORS.get(params.get("name", ""))):
+        return [operator(graph, params, shape, *inputs)]
+    if kind in NESTED:
+        inner = params.get("jaxpr", params.get("call_jaxpr"))
+        constants = [np.asarray(value) for value in getattr(inner, "consts", ())]
+        return run(graph, getattr(inner, "jaxpr", inner), [*constants, *inputs])
+    if all(isinstance(value, np.ndarray) for value in inputs):
+        return _compute(equation, inputs)
+    if kind in BINARY:
+        return [combine(graph, kind, shape, *inputs)]
+    if operator := OPERATORS.get(kind):
+        return [operator(graph, params, shape, *inputs)]
+    raise UserError(f"the network uses {kind}, which cannot be exported to ONNX.")
+
+
+def _compute(equation: Any, inputs: Sequence[Value]) -> list[np.ndarray]:
+    """Compute what depends on constants alone."""
+    results = equation.primitive.bind(*inputs, **equation.params)
+    many = equation.primitive.multiple_results
+    return [np.asarray(result) for result in (results if many else [results])]

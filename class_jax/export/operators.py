@@ -1,0 +1,218 @@
+"""The ONNX operators of what networks of class_jax compute."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import helper
+
+from class_jax.export.graph import GraphWriter, Pixels, Stack, Tensor, Value
+
+Shape = tuple[Any, ...]  # the length of a batch is a symbol
+
+CHANNELS_FIRST = (0, 3, 1, 2)  # the order in memory of [B, H, W, C]
+BINARY = {"add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
+NEUTRAL = {"add": 0, "add_any": 0, "sub": 0, "mul": 1, "div": 1, "max": -math.inf}
+COMMUTATIVE = ("add", "add_any", "mul", "max")
+UNARY = {"exp": "Exp", "logistic": "Sigmoid", "stop_gradient": "", "copy": ""}  # "": nothing to do
+REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
+
+
+def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Value) -> Value:
+    """Apply an operator to two tensors, or to a tensor and a constant, of any shapes."""
+    for one, other in ((left, right), (right, left)):
+        is_neutral = isinstance(other, np.ndarray) and bool((other == NEUTRAL[kind]).all())
+        if is_neutral and (kind in COMMUTATIVE or other is right):
+            return one
+    order = max((v.order for v in (left, right) if isinstance(v, Tensor)), key=len)
+    names = [graph.arrange(_pad_rank(value, len(order)), order) for value in (left, right)]
+    return Tensor(graph.add(BINARY[kind], names), shape, order)
+
+
+def broadcast(graph: GraphWriter, value: Value, axes: Sequence[int], shape: Shape) -> Value:
+    """Add axes of length 1; ONNX stretches them where they are used."""
+    if isinstance(value, np.ndarray):
+        lengths = [1] * len(shape)
+        for axis, length in zip(axes, value.shape, strict=True):
+            lengths[axis] = length
+        is_known = all(isinstance(length, int) for length in shape)
+        return np.broadcast_to(value.reshape(lengths), shape if is_known else lengths)
+    new = [axis for axis in range(len(shape)) if axis not in axes]
+    name = graph.add("Unsqueeze", [graph.plain(value), graph.hold(np.array(new))])
+    lengths = [1 if axis in new else shape[axis] for axis in range(len(shape))]
+    return Tensor(name, tuple(lengths), tuple(range(len(shape))))
+
+
+def _pad_rank(value: Value, rank: int) -> Value:
+    """Return a scalar constant with `rank` axes, and all else as it is."""
+    if isinstance(value, np.ndarray) and value.ndim < rank:
+        assert value.ndim == 0
+        return value.reshape([1] * rank)
+    return value
+
+
+def _apply_unary(kind: str) -> Callable[..., Value]:
+    def apply(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
+        return Tensor(graph.add(UNARY[kind], [x.name]), shape, x.order) if UNARY[kind] else x
+
+    return apply
+
+
+def _reduce(kind: str) -> Callable[..., Value]:
+    def apply(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+        axes = [x.order.index(axis) for axis in params["axes"]]
+        name = graph.add(REDUCTIONS[kind], [x.name, graph.hold(np.array(axes))], keepdims=0)
+        return Tensor(name, shape, _rank([a for a in x.order if a not in params["axes"]]))
+
+    return apply
+
+
+def _rank(axes: Sequence[int]) -> tuple[int, ...]:
+    """Return axes counted anew from 0, after some were removed."""
+    return tuple(sorted(axes).index(axis) for axis in axes)
+
+
+def _relu(graph: GraphWriter, _: Any, shape: Shape, x: Value) -> Value:
+    assert isinstance(x, Tensor)
+    return Tensor(graph.add("Relu", [x.name]), shape, x.order)
+
+
+def _convert(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(params["new_dtype"]))
+    return Tensor(graph.add("Cast", [x.name], to=kind), shape, x.order)
+
+
+def _convolve(graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray) -> Value:
+    assert params["dimension_numbers"].lhs_spec == CHANNELS_FIRST, "expected NHWC"
+    (top, bottom), (left, right) = params["padding"]
+    name = graph.add(
+        "Conv",
+        [graph.arrange(x, CHANNELS_FIRST), graph.hold(kernel.transpose(3, 2, 0, 1))],
+        kernel_shape=kernel.shape[:2],
+        strides=params["window_strides"],
+        pads=[top, left, bottom, right],
+    )
+    return Tensor(name, shape, CHANNELS_FIRST)
+
+
+def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: Value) -> Value:
+    """Translate products of matrices; one of pixels with a constant is a 1×1 convolution."""
+    (contracted, batches) = params["dimension_numbers"]
+    if isinstance(left, Pixels) and isinstance(right, np.ndarray):
+        image = left.image
+        kernel = graph.hold(right.T[:, :, None, None])
+        name = graph.add("Conv", [graph.arrange(image, CHANNELS_FIRST), kernel])
+        return Pixels(Tensor(name, (*image.shape[:3], shape[-1]), CHANNELS_FIRST))
+    names = []
+    for value, inner, outer, is_right in zip(
+        (left, right), contracted, batches, (False, True), strict=True
+    ):
+        assert isinstance(value, (Tensor, np.ndarray))
+        free = [a for a in range(len(value.shape)) if a not in (*inner, *outer)]
+        matrix = [*inner, *free] if is_right else [*free, *inner]
+        names.append(graph.arrange(value, [*outer, *matrix]))
+    return Tensor(graph.add("MatMul", names), shape, tuple(range(len(shape))))
+
+
+def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
+    if isinstance(x, Pixels):
+        assert len(shape) == 4
+        return x.image
+    assert isinstance(x, Tensor)
+    if len(x.shape) == 4 and len(shape) == 2 and shape[-1] == x.shape[-1]:
+        return Pixels(x)
+    lengths = [length if isinstance(length, int) else -1 for length in shape]
+    name: str
+    order: tuple[int, ...]
+    if x.order == CHANNELS_FIRST and len(shape) == 3 and shape[-1] == x.shape[-1]:
+        # Positions of an image: its channels may stay first.
+        name, order = x.name, (0, 2, 1)
+        lengths = [lengths[axis] for axis in order]
+    else:
+        name, order = graph.plain(x), tuple(range(len(shape)))
+    return Tensor(graph.add("Reshape", [name, graph.hold(np.array(lengths))]), shape, order)
+
+
+def _slice(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    """Translate `x[:, ::step]` along any axes."""
+    assert not any(params["start_indices"])
+    assert params["limit_indices"] == x.shape
+    steps = [params["strides"][axis] for axis in x.order]
+    axes = [axis for axis, step in enumerate(steps) if step > 1]
+    bounds = ([0] * len(axes), [np.iinfo(np.int64).max] * len(axes), axes, [steps[a] for a in axes])
+    inputs = [graph.hold(np.array(values)) for values in bounds]
+    return Tensor(graph.add("Slice", [x.name, *inputs]), shape, x.order)
+
+
+def _transpose(_: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    order = tuple(params["permutation"].index(axis) for axis in x.order)
+    return Tensor(x.name, shape, order)
+
+
+def _concatenate(graph: GraphWriter, params: Any, shape: Shape, *parts: Tensor) -> Value:
+    order = parts[0].order
+    names = [graph.arrange(part, order) for part in parts]
+    axis = order.index(params["dimension"])
+    return Tensor(graph.add("Concat", names, axis=axis), shape, order)
+
+
+def _stack(_: GraphWriter, params: Any, shape: Shape, *parts: Tensor) -> Value:
+    assert params["axis"] == 0
+    return Stack(parts)
+
+
+def _pick(graph: GraphWriter, params: Any, shape: Any, x: Value, index: np.ndarray) -> Value:
+    """Translate `x[..., i, ...]` for a constant i."""
+    (axis,) = params["dimension_numbers"].collapsed_slice_dims
+    if isinstance(x, Stack):
+        return x.parts[index.item()]
+    assert isinstance(x, Tensor)
+    place = graph.hold(np.array(index.item()))
+    name = graph.add("Gather", [x.name, place], axis=x.order.index(axis))
+    return Tensor(name, shape, _rank([a for a in x.order if a != axis]))
+
+
+def _resize(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    if shape[1:3] == x.shape[1:3]:
+        return x
+    name = graph.add(
+        "Resize",
+        [graph.arrange(x, CHANNELS_FIRST), "", "", graph.hold(np.array(shape[1:3]))],
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+        axes=[2, 3],
+    )
+    return Tensor(name, shape, CHANNELS_FIRST)
+
+
+def _max_pool(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    # Windows of three pixels are padded, those of two are not.
+    size = 3 if any(step.primitive.name == "pad" for step in params["jaxpr"].eqns) else 2
+    name = graph.add(
+        "MaxPool",
+        [graph.arrange(x, CHANNELS_FIRST)],
+        kernel_shape=[size, size],
+        strides=[2, 2],
+        pads=[size // 3] * 4,
+    )
+    return Tensor(name, shape, CHANNELS_FIRST)
+
+
+# By the name of a primitive, or of a function that JAX compiles on its own.
+OPERATORS: dict[str, Callable[..., Value]] = {
+    **{kind: _apply_unary(kind) for kind in UNARY},
+    **{kind: _reduce(kind) for kind in REDUCTIONS},
+    "relu": _relu,
+    "max_pool": _max_pool,
+    "_resize": _resize,
+    "convert_element_type": _convert,
+    "conv_general_dilated": _convolve,
+    "dot_general": _multiply,
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "concatenate": _concatenate,
+    "slice": _slice,
+    "stack": _stack,
+    "gather": _pick,
+}

@@ -1,0 +1,46 @@
+"""Compare an exported network with the one that was trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from class_jax.data.images import read_image
+from class_jax.data.resize import resize
+from class_jax.data.synthetic import SyntheticSource
+from class_jax.export.formats import Maps
+
+LIMIT = 1e-4  # of the range of maps, 0–1
+BATCHES = (1, 3)
+SCENES = 2
+
+
+def gather_images(side: int, paths: Sequence[Path]) -> np.ndarray:
+    """Return images to compare on, uint8 [N, S, S, 3]: photographs, scenes and random pictures.
+
+    Args:
+      side: S, pixels.
+      paths: photographs of the user's, beside the one that comes with Matplotlib.
+    """
+    from matplotlib.cbook import get_sample_data  # noqa: PLC0415 - slow to import
+
+    photograph = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    scenes = SyntheticSource(SCENES, seed=0, image_size=(side, side))
+    noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    images = [photograph, photograph[:, ::-1], *(read_image(path) for path in paths)]
+    images += [scenes[index]["image"] for index in range(SCENES)]
+    return np.stack([*(resize(image, side, side) for image in images), *noise])
+
+
+def measure_difference(ours: Maps, exported: Maps, images: np.ndarray) -> float:
+    """Return the largest difference of the maps of images, in batches of one and of three.
+
+    A map of the exported network that is not finite counts as a difference of infinity.
+    """
+    largest = 0.0
+    for size in BATCHES:
+        for start in range(0, len(images) - size + 1, size):
+            batch = images[start : start + size]
+            difference = np.abs(exported(batch).astype(np.float64) - ours(batch)).max()
+            largest = max(largest, float(np.nan_to_num(difference, nan=np.inf)))
+    return largest

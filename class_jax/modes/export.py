@@ -1,0 +1,166 @@
+"""Mode export: write a trained network in a format for other programs, once it is proven equal."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from class_jax.config import load_recipe
+from class_jax.data.folders import find_images
+from class_jax.errors import UserError
+from class_jax.export.card import write_card
+from class_jax.export.formats import FORMATS, Format, Trained, compute_maps
+from class_jax.export.proof import LIMIT, gather_images, measure_difference
+from class_jax.files import absolute
+from class_jax.inference.jax_engine import JaxEngine
+from class_jax.inference.maps import check_output
+from class_jax.inference.models import find_network, is_onnx
+from class_jax.models.network import build_network
+from class_jax.modes.convert import RELEASED
+from class_jax.workdir import Workdir
+
+PRIVATE = ("data.root", "data.val_root", "data.images", "data.masks")  # of one machine's disk
+MOST_PHOTOGRAPHS = 20
+
+
+def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
+    """Export a network; return the exit status, 1 if the export computes something else.
+
+    Raises:
+      UserError: no network, one that this format cannot hold, or nowhere to write.
+    """
+    kind = flags.format or "safetensors"
+    if kind not in FORMATS:
+        raise UserError(f"--format={kind}: expected one of {', '.join(FORMATS)} for --mode export.")
+    form = FORMATS[kind]
+    target = _target(flags.output, workdir, form)
+    model = flags.model or str(workdir.path)
+    if is_onnx(model):
+        raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
+    if kind == "torch":
+        _check_released(config)
+    photographs = _find_photographs(flags.input or ())
+    trained = _load(model, config, flags.checkpoint)
+    images = gather_images(trained.side, photographs)
+    ours = compute_maps(trained.network, trained.variables)
+    partial = target.with_name(f".{target.name}.partial{target.suffix}")
+    try:
+        _remove(partial)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        form.write(trained, partial)
+        difference = measure_difference(ours, form.read(trained, partial), images)
+        if difference > LIMIT:
+            print(
+                f"error: nothing was kept: maps of the exported network differ by up to "
+                f"{difference:.1e}, and {LIMIT:.0e} at most is allowed.",
+                file=sys.stderr,
+            )
+            return 1
+        _remove(target)
+        partial.rename(target)
+    finally:
+        _remove(partial)
+    print(
+        f"{target}: equal to the network within {difference:.1e} on {len(images)} images, one by "
+        f"one and in threes ({_measure(target) / 1e6:.0f} MB)",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _target(output: str | None, workdir: Workdir, form: Format) -> Path:
+    """Return the file or folder to write; UserError if something else lies there."""
+    target = absolute(output) if output else workdir.local / "export" / form.default
+    suffix = Path(form.default).suffix
+    if suffix and target.suffix.lower() != suffix:
+        target /= form.default  # a folder was named
+    check_output(target.parent)
+    if suffix and target.is_dir():
+        raise UserError(f"{target} is a folder, and a file is to be written there.")
+    if not suffix and target.exists() and not _is_replaceable(target):
+        raise UserError(f"{target} holds other files: choose another folder for the output.")
+    return target
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Return whether a folder is empty or holds nothing but an earlier export."""
+    names = {"config.json", "model.safetensors", "README.md"}
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
+
+
+def _check_released(config: ConfigDict) -> None:
+    """Raise UserError unless the network has the form of the authors' released one."""
+    released = load_recipe(RELEASED).model
+    free = ("dtype", "pretrained")
+    differing = [n for n in released if n not in free and config.model[n] != released[n]]
+    if differing:
+        raise UserError(
+            "--format=torch writes the authors' released network, and "
+            f"{', '.join(f'config.model.{name}' for name in differing)} differ from it: choose "
+            "another format."
+        )
+
+
+def _find_photographs(paths: Sequence[str]) -> list[Path]:
+    """Return images to compare on; UserError if there are none where they should be."""
+    found: list[Path] = []
+    for path in map(absolute, paths):
+        images = find_images(path).images if path.is_dir() else [path]
+        if not images:
+            raise UserError(f"{path}: no images there to compare on.")
+        found += images
+    return found[:MOST_PHOTOGRAPHS]
+
+
+def _load(model: str, config: ConfigDict, checkpoint: str) -> Trained:
+    """Load a network to be exported."""
+    found = find_network(model, config, checkpoint)
+    print(f"checkpoint: {found.description}", file=sys.stderr)
+    engine = found.load()
+    assert isinstance(engine, JaxEngine)
+    network = build_network(config.model, dtype="float32")
+    unused = Workdir(model).unused_weights
+    public = _without_paths(config)
+    scores = f"Checkpoint: {found.description}."
+    if (table := Workdir(model).evaluation / "results.md").exists():
+        scores += f"\n\n{table.read_text(encoding='utf-8')}"
+    card = write_card(
+        public,
+        parameters=network.count_parameters(),
+        scores=scores,
+        is_converted=unused.exists(),
+        examples=Workdir(model).count_examples(),
+    )
+    return Trained(
+        network,
+        engine.variables,
+        config.eval.image_size,
+        public,
+        card,
+        unused if unused.exists() else None,
+    )
+
+
+def _without_paths(config: ConfigDict) -> ConfigDict:
+    """Return a configuration without the paths of the machine that trained the network."""
+    public = ConfigDict(config.to_dict())
+    public.update_from_flattened_dict(dict.fromkeys(PRIVATE, ""))
+    if not public.model.pretrained.startswith("hf://"):
+        public.model.pretrained = Path(public.model.pretrained).name
+    return public
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _measure(path: Path) -> int:
+    """Return the bytes of a file, or of the files in a folder."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

@@ -120,6 +120,13 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
         config.data.image_sizes = config.data.image_sizes or found["data.image_sizes"]
 
 
+def list_unlike_released(config: ConfigDict) -> list[str]:
+    """Return the leaves in which the network differs from the authors' released one."""
+    released, free = load_recipe(RELEASED_RECIPE).model, ("dtype", "pretrained")
+    differing = [name for name in released if config.model[name] != released[name]]
+    return [f"config.model.{name}" for name in differing if name not in free]
+
+
 def _check_start(config: ConfigDict, start: ConfigDict) -> None:
     """Raise UserError, listing all differences, if a run would start from another network."""
     if differences := _list_differences(config, start, ("model",), FREE_AT_START):

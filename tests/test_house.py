@@ -118,8 +118,8 @@ VERBS = """
 Add Append Apply Ask Assign Average Blend Block Build Call Check Choose Close Compare Compute
 Continue Convert Copy Count Create Crop Decode Delete Describe Divide Download Draw Drop Encode
 End Enter Evaluate Export Fetch Fill Find Fit Flush Fold Forward Fuse Gather Get Give Hash Hold
-Ignore Import Initialize Join Keep Leave Let List Load Log Look Make Mark Match Measure Merge Move Name
-Normalize Note Open Pad Paint Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise
+Ignore Import Initialize Join Keep Leave Let List Load Log Look Make Mark Match Measure Merge Move
+Name Normalize Note Open Pad Paint Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise
 Read Record Refine Release Remember Remove Rename Render Replace Report Reshape Resize Restore
 Resume Return Run Sample Save Say Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start
 Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample

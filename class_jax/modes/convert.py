@@ -6,7 +6,7 @@ import sys
 from ml_collections import ConfigDict
 
 from class_jax.checkpoints import Checkpoints
-from class_jax.config import RELEASED_RECIPE, load_recipe
+from class_jax.config import list_unlike_released
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
 from class_jax.training.optimizer import make_optimizer
@@ -48,10 +48,7 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
 
 def _check_network(config: ConfigDict) -> None:
     """Raise UserError unless this is the released network: other weights might fit too."""
-    released = load_recipe(RELEASED_RECIPE).model
-    free = ("dtype", "pretrained")
-    differing = [name for name in released if config.model[name] != released[name]]
-    if names := [f"config.model.{name}" for name in differing if name not in free]:
+    if names := list_unlike_released(config):
         raise UserError(
             f"--mode convert needs the released network, and {', '.join(names)} differ from it: "
             "add --config configs/r50_released.py."

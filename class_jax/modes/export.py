@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from class_jax.config import load_recipe
+from class_jax.config import list_unlike_released
 from class_jax.data.folders import find_images
 from class_jax.errors import UserError
 from class_jax.export.card import write_card
@@ -17,9 +17,8 @@ from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
 from class_jax.inference.jax_engine import JaxEngine
 from class_jax.inference.maps import check_output
-from class_jax.inference.models import find_network, is_onnx
+from class_jax.inference.models import HUB, find_network, is_onnx
 from class_jax.models.network import build_network
-from class_jax.modes.convert import RELEASED
 from class_jax.workdir import Workdir
 
 PRIVATE = ("data.root", "data.val_root", "data.images", "data.masks")  # of one machine's disk
@@ -93,14 +92,10 @@ def _is_replaceable(folder: Path) -> bool:
 
 def _check_released(config: ConfigDict) -> None:
     """Raise UserError unless the network has the form of the authors' released one."""
-    released = load_recipe(RELEASED).model
-    free = ("dtype", "pretrained")
-    differing = [n for n in released if n not in free and config.model[n] != released[n]]
-    if differing:
+    if names := list_unlike_released(config):
         raise UserError(
-            "--format=torch writes the authors' released network, and "
-            f"{', '.join(f'config.model.{name}' for name in differing)} differ from it: choose "
-            "another format."
+            f"--format=torch writes the authors' released network, and {', '.join(names)} differ "
+            "from it: choose another format."
         )
 
 
@@ -148,8 +143,9 @@ def _without_paths(config: ConfigDict) -> ConfigDict:
     """Return a configuration without the paths of the machine that trained the network."""
     public = ConfigDict(config.to_dict())
     public.update_from_flattened_dict(dict.fromkeys(PRIVATE, ""))
-    if not public.model.pretrained.startswith("hf://"):
-        public.model.pretrained = Path(public.model.pretrained).name
+    for section, leaf in (("model", "pretrained"), ("train", "start_from")):
+        source = public[section][leaf]
+        public[section][leaf] = source if source.startswith(HUB) else Path(source).name
     return public
 
 

@@ -66,6 +66,10 @@ FLAGS = (
     Flag("masks", ("score",), "folder of masks; once a set", None, {"action": "append"}),
     Flag("map_max", ("score",), "the level of maps that stands for 1", None, {"type": int}),
     Flag("allow_missing", ("score",), "go on when masks have no map", False, SWITCH),
+    Flag(
+        "gallery", ("score",), "a comparison sheet, of images of these names or picked", None,
+        {"nargs": "*"},
+    ),
     Flag("source", ("convert",), "the authors' checkpoint, .safetensors or .pth"),
     Flag("skip_broken", ("train", "prepare"), "leave broken files out", False, SWITCH),
 )  # fmt: skip

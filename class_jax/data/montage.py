@@ -11,27 +11,27 @@ GAP = 4  # pixels between cells and around them
 OUTLINE = (255, 255, 0)
 BACKGROUND = 200  # unlike a mask's black and white, so that its edges are seen
 
-Row = tuple[np.ndarray | None, np.ndarray, np.ndarray]
+Row = Sequence[np.ndarray | None]
 
 
 def draw_montage(rows: Sequence[Row], *, cell: int = 160) -> np.ndarray:
-    """Draw rows of image | mask | map, each fitted into a square cell.
+    """Draw rows of image | mask | map or more, each fitted into a square cell.
 
     The aspect ratio is kept.
 
     Args:
-      rows: image, uint8 [H, W, 3] or None, mask and map, uint8 [H, W]; of any sizes.
+      rows: equally many images, uint8 [H, W, 3] or [H, W], of any sizes, or None.
       cell: side of a cell, pixels.
 
     Returns:
-      uint8 [GAP + len(rows)·(cell + GAP), GAP + 3·(cell + GAP), 3].
+      uint8 [GAP + rows·(cell + GAP), GAP + columns·(cell + GAP), 3].
 
     Raises:
       ValueError: there are no rows.
     """
     if not rows:
         raise ValueError("a montage needs at least one row")
-    return _draw_grid([array for row in rows for array in row], 3, cell)
+    return _draw_grid([array for row in rows for array in row], len(rows[0]), cell)
 
 
 def draw_outlines(examples: Sequence[Example], *, cell: int = 240) -> np.ndarray:

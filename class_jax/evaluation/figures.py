@@ -1,29 +1,28 @@
-"""pr_curves.png, f_curves.png and examples.png; the only file that imports matplotlib."""
+"""Figures of curves and breakdowns, sheets of pictures; only this file imports matplotlib."""
 
+import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image, ImageDraw, ImageFont
 
-from class_jax.data.images import load_map
-from class_jax.data.montage import GAP, Row, draw_montage
-from class_jax.errors import UserError
-from class_jax.evaluation.measuring import Task
-from class_jax.evaluation.protocols import Figures
+from class_jax.evaluation.breakdowns import GroupScores
+from class_jax.evaluation.properties import PROPERTIES
 from class_jax.evaluation.published import get_title
-from class_jax.evaluation.scoring import MapSet, SetScores
+from class_jax.evaluation.scoring import SetScores
 from class_jax.files import atomic_write
 from class_jax.text import shorten
 
-WIDTH = 3.4  # inches, one column of a paper
+COLUMN, PAGE = 3.4, 7.0  # inches, the width of a column and of a page of a paper
 DPI = 300
 PANELS_ACROSS = 2
 LEGEND_ROW = 0.16  # inches
@@ -33,31 +32,55 @@ STYLE: Any = {
     "axes.titlesize": 7,
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.1,
+    "lines.markersize": 3,
     "grid.linewidth": 0.4,
     "legend.fontsize": 7,
     "text.parse_math": False,  # names may hold $ signs
+    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
 }
-# Okabe and Ito's colours, which colour-blind readers tell apart; dashes for grey prints.
+# Okabe and Ito's colours, which colour-blind readers tell apart; dashes and marks for grey prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKS = "osD^v<>Pp*X"
+GRID = 0.05  # limits of curves are multiples of it
+HIDDEN = 1 / 3  # of an F curve's thresholds, at most, may lie below the figure
 
-CELL = 240  # pixels, of examples.png
-STRIP = 24  # pixels, the height of a line of text
-EXAMPLE_NAME_LENGTH, EXAMPLE_SET_LENGTH = 40, 24  # characters that fit
-PAPER, INK = 255, 0
+BROKEN_DOWN = "adpF"
+PANEL = 1.15  # inches, the height
+TICKS = {
+    **{"lowest third": "low", "middle third": "mid", "highest third": "high"},
+    **{"below 2 %": "<2%", "3 or more": "≥3", "none": "0", "1 or more": "≥1"},
+    **{"inside": "no", "touched": "yes"},
+}
+
+MARGIN, GAP, HEADING = 0.16, 0.04, 0.16  # inches, of a sheet of pictures
+LETTERS = 24  # of a heading, in an inch
+
+Pictures = Sequence[np.ndarray | None]  # uint8 [H, W, 3] or [H, W]
 
 
 def write_curves(folder: Path, scores: Sequence[SetScores]) -> None:
     """Write pr_curves.png and f_curves.png; UserError if that fails."""
-    for name, kind in (("pr_curves.png", "pr"), ("f_curves.png", "f")):
-        figure = draw_curves(scores, kind)
-        with (
-            rc_context(STYLE),
-            atomic_write(folder / name) as partial,
-            warnings.catch_warnings(),
-        ):
-            warnings.filterwarnings("ignore", "Glyph")  # the font draws a box for what it lacks
-            figure.savefig(partial, dpi=DPI, format="png")
+    for kind in ("pr", "f"):
+        _save(folder / f"{kind}_curves.png", draw_curves(scores, kind))
+
+
+def write_breakdown(path: Path, scores: Sequence[SetScores]) -> None:
+    """Write the figure of scores against the masks' properties; UserError if that fails."""
+    _save(path, draw_breakdown(scores))
+
+
+def write_sheet(stem: Path, headings: Sequence[str], rows: Sequence[Pictures]) -> None:
+    """Write a sheet of pictures as PNG and as PDF; UserError if that fails."""
+    for suffix in (".png", ".pdf"):
+        _save(stem.with_name(stem.name + suffix), draw_sheet(headings, rows))
+
+
+def _save(path: Path, figure: Figure) -> None:
+    """Write a figure in the format of the path's suffix, atomically."""
+    with rc_context(STYLE), atomic_write(path) as partial, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the font draws a box for what it lacks
+        figure.savefig(partial, dpi=DPI, format=path.suffix[1:])
 
 
 def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
@@ -73,110 +96,166 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
     down = -(-len(panels) // across)
     height = down * (2.3 if across == 1 else 1.7) + LEGEND_ROW * len(methods)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = _start_figure(COLUMN, height)
         grid = figure.subplots(down, across, squeeze=False).flat
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
         for axes, (set_name, protocol) in zip(grid, panels, strict=False):
             axes.set_title(f"{shorten(get_title(set_name), SET_LENGTH)} ({protocol})")
-            _frame_panel(axes, kind)
-            for row in scores:
-                if (row.set_name, row.protocol) == (set_name, protocol):
-                    _draw_line(axes, row, kind, methods.index(row.method))
+            rows = [row for row in scores if (row.set_name, row.protocol) == (set_name, protocol)]
+            _frame_panel(axes, rows, kind)
+            for row in rows:
+                _draw_line(axes, row, kind, methods.index(row.method))
         _draw_legend(figure, grid[: len(panels)])
     return figure
 
 
-def _frame_panel(axes: Axes, kind: str) -> None:
-    """Name the axes and set their limits."""
+def _start_figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _frame_panel(axes: Axes, rows: Sequence[SetScores], kind: str) -> None:
+    """Name the axes, and zoom to where the methods are.
+
+    That is from a little below the lowest precision and recall at a method's largest F; of F, to
+    where two thirds of each curve are seen.
+    """
+    curves = [row.total.curves() for row in rows]
     if kind == "pr":
-        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), xticks=np.linspace(0, 1, 6))
+        best = [(curve, curve["F"].argmax()) for curve in curves]
+        left, low = (
+            min(curve[name][index] for curve, index in best) for name in ("recall", "precision")
+        )
+        axes.set(xlabel="recall", ylabel="precision", xlim=(_lower(left), 1.005))
+        axes.set_ylim(_lower(low), 1.005)
     else:
+        low = min(np.quantile(curve["F"], HIDDEN) for curve in curves)
+        high = max(curve["F"].max() for curve in curves)
         ticks = [0, 64, 128, 192, 255]
         axes.set(xlabel="threshold", ylabel="F-measure", xlim=(0, 255), xticks=ticks)
-    axes.set_ylim(0, 1.02)
+        axes.set_ylim(_lower(low), min(high + 0.02, 1.005))
     axes.grid(visible=True)
+
+
+def _lower(value: float) -> float:
+    """Return the lower limit of an axis whose curves matter from `value` on."""
+    return max(0.0, math.floor(value / GRID - 0.5) * GRID)
 
 
 def _draw_line(axes: Axes, row: SetScores, kind: str, index: int) -> None:
     """Draw the curve of method number `index`."""
     curves = row.total.curves()
     x = curves["recall"] if kind == "pr" else np.arange(255, -1, -1)
-    axes.plot(
-        x,
-        curves["precision" if kind == "pr" else "F"],
-        gid=row.method,
-        color=COLOURS[index % len(COLOURS)],
-        linestyle=DASHES[index % len(DASHES)],
-    )
+    y = curves["precision" if kind == "pr" else "F"]
+    axes.plot(x, y, gid=row.method, color=_colour(index), linestyle=DASHES[index % len(DASHES)])
 
 
-def _draw_legend(figure: Figure, panels: Iterable[Axes]) -> None:
+def _colour(index: int) -> str:
+    return COLOURS[index % len(COLOURS)]
+
+
+def _draw_legend(figure: Figure, panels: Iterable[Axes], *, across: int = 1) -> None:
     """List the methods below the panels, where the legend hides no line."""
     lines: dict[str, Line2D] = {}
     for axes in panels:
-        lines |= {str(line.get_gid()): line for line in axes.get_lines()}
+        lines |= {str(line.get_gid()): line for line in axes.get_lines() if line.get_gid()}
     # With a space first: matplotlib leaves labels out that start with "_".
     labels = [f" {shorten(method, NAME_LENGTH)}" for method in lines]
-    figure.legend(list(lines.values()), labels, loc="outside lower center", frameon=False)
+    figure.legend(
+        list(lines.values()), labels, loc="outside lower center", frameon=False, ncols=across
+    )
 
 
-def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
-    """Return name → "best", "median" or "worst" by MAE, for up to three images."""
-    ranked = sorted(per_image, key=lambda name: (per_image[name]["MAE"], name))
-    last = len(ranked) - 1
-    picked: dict[str, str] = {}
-    for label, position in (("best", 0), ("median", last // 2), ("worst", last)):
-        picked.setdefault(ranked[position], label)
-    return picked
+def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
+    """Draw adaptive F with its 95 % interval over the groups of each property.
+
+    A row of panels for each set and protocol, a panel for each property.
+    """
+    places = list(dict.fromkeys((row.set_name, row.protocol) for row in scores))
+    methods = list(dict.fromkeys(row.method for row in scores))
+    found = {(group.property, group.group) for row in scores for group in row.breakdown}
+    counts = Counter(name for name, _ in found)
+    names = [name for name in PROPERTIES if name in counts]
+    across = min(len(methods), 3)
+    height = PANEL * len(places) + LEGEND_ROW * (1 - (-len(methods) // across))
+    with rc_context(STYLE):
+        figure = _start_figure(PAGE, height)
+        widths = [counts[name] + 0.5 for name in names]
+        grid = figure.subplots(
+            len(places), len(names), squeeze=False, sharey="row", width_ratios=widths
+        )
+        for (set_name, protocol), panels in zip(places, grid, strict=True):
+            title = shorten(get_title(set_name), SET_LENGTH)
+            panels[0].set_ylabel(f"adaptive F\n{title}\n({protocol})")
+            for axes, name in zip(panels, names, strict=True):
+                rows = [r for r in scores if (r.set_name, r.protocol) == (set_name, protocol)]
+                _draw_groups(axes, name, rows, methods)
+        for axes, name in zip(grid[0], names, strict=True):
+            axes.set_title(name)
+        _draw_legend(figure, grid.flat, across=across)
+    return figure
 
 
-def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[MapSet]) -> None:
-    """Write a sheet of the best, the median and the worst map of every score.
+def _draw_groups(axes: Axes, name: str, rows: Sequence[SetScores], methods: Sequence[str]) -> None:
+    """Draw the scores of all methods over the groups of a property."""
+    of_property = [[group for group in row.breakdown if group.property == name] for row in rows]
+    groups = list(dict.fromkeys(g.group for of_row in of_property for g in of_row))
+    for row, of_row in zip(rows, of_property, strict=True):
+        index = methods.index(row.method)
+        shift = 0.5 * ((index + 0.5) / len(methods) - 0.5)  # side by side, within a group
+        for group in of_row:
+            _draw_group(axes, row.method, index, groups.index(group.group) + shift, group)
+    axes.set_xticks(range(len(groups)), [TICKS.get(group, group) for group in groups])
+    axes.set_xlim(-0.5, len(groups) - 0.5)
+    axes.grid(visible=True, axis="y")
+
+
+def _draw_group(axes: Axes, method: str, index: int, x: float, group: GroupScores) -> None:
+    """Draw the score of method number `index` in a group, with its interval if it has one."""
+    low, high = group.intervals[BROKEN_DOWN]
+    mark, colour = MARKS[index % len(MARKS)], _colour(index)
+    axes.plot([x], [group.figures[BROKEN_DOWN]], mark, gid=method, color=colour)
+    if math.isfinite(low):
+        axes.vlines(x, low, high, color=colour, linewidth=0.8)
+
+
+def draw_sheet(headings: Sequence[str], rows: Sequence[Pictures]) -> Figure:
+    """Draw rows of pictures under headings, as wide as a page; rows are numbered from 1.
 
     Args:
-      path: the PNG file, written atomically.
-      scores: of methods on sets.
-      map_sets: for each of the scores, the maps that were measured.
-
-    Raises:
-      UserError: the sheet cannot be written, or a mask or map cannot be read any more.
+      headings: of the columns.
+      rows: pictures of one size; None leaves a cell empty. The second one is never None.
     """
-    strips = [_draw_text({_column(i): word for i, word in enumerate(("image", "mask", "map"))})]
-    for row, maps in zip(scores, map_sets, strict=True):
-        set_title = shorten(get_title(row.set_name), EXAMPLE_SET_LENGTH)
-        method = shorten(row.method, EXAMPLE_NAME_LENGTH)
-        strips.append(_draw_text({GAP: f"{set_title}: {method} ({row.protocol})"}))
-        by_name = {task.name: task for task in maps.tasks}
-        for name, label in pick_examples(row.per_image).items():
-            mae = row.per_image[name]["MAE"]
-            text = f"{label}: MAE {mae:.4f}, {shorten(name, EXAMPLE_NAME_LENGTH)}"
-            strips.append(_draw_text({GAP: text}))
-            strips.append(draw_montage([_read_example(by_name[name], maps.highest)], cell=CELL))
-    with atomic_write(path) as partial:
-        Image.fromarray(np.concatenate(strips)).save(partial, format="PNG")
+    width = (PAGE - MARGIN) / len(headings) - GAP
+    heights = [width * row[1].shape[0] / row[1].shape[1] for row in rows if row[1] is not None]
+    total = HEADING + sum(heights) + GAP * len(rows)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(PAGE, total))
+        FigureCanvasAgg(figure)
+        lefts = [MARGIN + (width + GAP) * column for column in range(len(headings))]
+        for left, heading in zip(lefts, headings, strict=True):
+            text = shorten(heading, max(6, int(width * LETTERS)))
+            x, y = (left + width / 2) / PAGE, 1 - HEADING / 2 / total
+            figure.text(x, y, text, ha="center", va="center")
+        bottom = total - HEADING
+        for number, (row, height) in enumerate(zip(rows, heights, strict=True), start=1):
+            bottom -= height
+            y = (bottom + height / 2) / total
+            figure.text(MARGIN / 2 / PAGE, y, str(number), ha="center", va="center")
+            for left, picture in zip(lefts, row, strict=True):
+                if picture is not None:
+                    box = left / PAGE, bottom / total, width / PAGE, height / total
+                    _place(figure.add_axes(box), picture, round(width * DPI))
+            bottom -= GAP
+    return figure
 
 
-def _read_example(task: Task, highest: int | None) -> Row:
-    """Read the image if there is one, the mask and the map."""
-    try:
-        image = task.image() if task.image else None
-    except UserError:
-        image = None  # scores do not need it
-    return image, task.mask().levels, load_map(task.map, highest=highest).levels
-
-
-def _column(index: int) -> int:
-    """Return the left edge of a column of the montage, pixels."""
-    return GAP + index * (CELL + GAP)
-
-
-def _draw_text(words: Mapping[int, str]) -> np.ndarray:
-    """Draw words at the given left edges, uint8 [STRIP, width of a montage, 3]."""
-    strip = Image.new("RGB", (_column(3), STRIP), (PAPER,) * 3)
-    draw = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(size=STRIP * 0.65)
-    for left, word in words.items():
-        draw.text((left, STRIP // 2), word, fill=(INK,) * 3, font=font, anchor="lm")
-    return np.asarray(strip)
+def _place(axes: Axes, picture: np.ndarray, width: int) -> None:
+    """Show a picture in axes that are `width` pixels wide."""
+    axes.set_axis_off()
+    height = max(1, round(width * picture.shape[0] / picture.shape[1]))
+    method = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_LINEAR
+    resized = cv2.resize(picture, (width, height), interpolation=method)
+    axes.imshow(resized, cmap="gray", vmin=0, vmax=255, aspect="auto")

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -15,7 +16,9 @@ from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import break_down
 from class_jax.evaluation.comparison import compare_methods
-from class_jax.evaluation.figures import write_curves, write_examples
+from class_jax.evaluation.examples import write_examples
+from class_jax.evaluation.figures import write_breakdown, write_curves
+from class_jax.evaluation.gallery import check_names, choose_images, write_gallery
 from class_jax.evaluation.pairing import (
     MethodMaps,
     build_map_set,
@@ -68,7 +71,10 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         ]
         _print_all(check_masks(masks.set_name, readers))
     map_sets = [build_map_set(maps, salient=salient, highest=flags.map_max) for maps in methods]
-    return score_maps(output, flags.protocol, map_sets, metrics=flags.metrics)
+    check_names(flags.gallery or (), map_sets)
+    return score_maps(
+        output, flags.protocol, map_sets, metrics=flags.metrics, gallery=flags.gallery
+    )
 
 
 def score_maps(
@@ -78,6 +84,7 @@ def score_maps(
     problems: Sequence[str] = (),
     *,
     metrics: str = PUBLISHED,
+    gallery: Sequence[str] | None = None,
 ) -> int:
     """Score maps, write all tables and figures, and name what could not be done.
 
@@ -87,6 +94,7 @@ def score_maps(
       map_sets: the maps of methods on sets.
       problems: what could not be done before, a sentence each.
       metrics: "published" or "all".
+      gallery: names of images for a sheet; none: they are picked. None: no sheet.
 
     Returns:
       The exit status: 0, or 1 if there are problems.
@@ -94,33 +102,49 @@ def score_maps(
     Raises:
       UserError: nothing could be scored.
     """
-    problems = list(problems)
-    scores: list[list[SetScores]] = []  # for each map set, by protocol
-    scored: list[MapSet] = []
-    protocols = PROTOCOLS if protocol == "both" else (protocol,)
-    with Scorer(protocols, metrics=metrics) as scorer:
-        for maps in map_sets:
-            try:
-                scores.append([_analyse(row) for row in scorer.score(maps)])
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            scored.append(maps)
-            problems += scores[-1][0].failed.values()
-    if not scores:
+    measured = _measure_all(PROTOCOLS if protocol == "both" else (protocol,), metrics, map_sets)
+    problems = [*problems, *measured.problems]
+    if not measured.scores:
         raise UserError(
             problems[0] if len(problems) == 1 else f"nothing could be scored:{list_lines(problems)}"
         )
-    firsts = [of_set[0] for of_set in scores]
-    rows = [row for of_set in scores for row in of_set]
+    firsts = [of_set[0] for of_set in measured.scores]
+    rows = [row for of_set in measured.scores for row in of_set]
     write_tables(folder, rows, compare_methods(rows))
     write_curves(folder, rows)
-    write_examples(folder / "examples.png", firsts, scored)
+    write_breakdown(folder / "breakdown.png", rows)
+    write_examples(folder / "examples.png", firsts, measured.map_sets)
+    if gallery is not None:
+        write_gallery(folder, choose_images(firsts, gallery), measured.map_sets)
     _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
     print(format_table(rows))
     print(f"tables and figures are in {folder}", file=sys.stderr)
     _print_all(f"error: {problem}" for problem in problems)
     return 1 if problems else 0
+
+
+class Measured(NamedTuple):
+    """The scores of map sets, and what could not be done."""
+
+    scores: list[list[SetScores]]  # for each map set that could be scored, by protocol
+    map_sets: list[MapSet]
+    problems: list[str]
+
+
+def _measure_all(protocols: Sequence[str], metrics: str, map_sets: Sequence[MapSet]) -> Measured:
+    """Score map sets, one after another."""
+    measured = Measured([], [], [])
+    with Scorer(protocols, metrics=metrics) as scorer:
+        for maps in map_sets:
+            try:
+                scores = [_analyse(row) for row in scorer.score(maps)]
+            except UserError as error:
+                measured.problems.append(str(error))
+                continue
+            measured.scores.append(scores)
+            measured.map_sets.append(maps)
+            measured.problems.extend(scores[0].failed.values())
+    return measured
 
 
 def _analyse(row: SetScores) -> SetScores:

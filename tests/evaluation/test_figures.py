@@ -1,5 +1,6 @@
 """The curves, looked at as pixels and as lines, and the sheet of examples."""
 
+import dataclasses
 import functools
 from collections import Counter
 
@@ -11,13 +12,17 @@ from PIL import Image
 from class_jax.data.images import write_map
 from class_jax.data.montage import draw_montage
 from class_jax.errors import UserError
+from class_jax.evaluation.breakdowns import GroupScores
+from class_jax.evaluation.examples import draw_errors, pick_examples, write_examples
 from class_jax.evaluation.figures import (
+    COLUMN,
     DPI,
-    WIDTH,
+    PAGE,
+    draw_breakdown,
     draw_curves,
-    pick_examples,
+    write_breakdown,
     write_curves,
-    write_examples,
+    write_sheet,
 )
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
@@ -79,7 +84,7 @@ def test_both_figures_are_written_as_wide_as_a_column(tmp_path):
     write_curves(tmp_path, [scores("$x_{$", "m\udcff"), scores()])
     assert {path.name for path in tmp_path.iterdir()} == {"pr_curves.png", "f_curves.png"}
     for path in tmp_path.iterdir():
-        assert cv2.imread(str(path)).shape[1] == round(WIDTH * DPI)
+        assert cv2.imread(str(path)).shape[1] == round(COLUMN * DPI)
 
 
 @pytest.mark.parametrize("kind", ["pr", "f"])
@@ -103,6 +108,89 @@ def test_lines_are_the_curves():
     np.testing.assert_array_equal(precision_recall.get_xdata(), row.total.curves()["recall"])
     at_200 = f_measure.get_ydata()[list(f_measure.get_xdata()).index(200)]
     assert at_200 == row.total.curves()["F"][55]  # the first is that of the threshold 255
+
+
+def total_of(precision, recall):
+    """Sums over one image that has these curves, F = 1.3·P·R / (0.3·P + R)."""
+    f = 1.3 * precision * recall / (0.3 * precision + recall)
+    total = MEASUREMENTS["pysod"].zero()
+    return dataclasses.replace(
+        total, images=1, f_curve=f, precision_curve=precision, recall_curve=recall
+    )
+
+
+def test_curves_fill_the_panel_where_good_methods_differ_little():
+    recall = np.linspace(0.01, 1, 256)
+    rows = []
+    for method, level in (("A", 0.95), ("B", 0.94)):
+        total = total_of(level - 0.4 * recall**30, recall)
+        rows.append(SetScores("toys", method, "pysod", total, {}, {}, True, Counter()))
+    for kind in ("pr", "f"):
+        (axes,) = drawn(rows, kind).axes
+        (low, high), best = axes.get_ylim(), rows[0].total.figures()["maxF"]
+        assert high - low < 0.5
+        assert low < best < high
+        first, second = (line.get_ydata() for line in axes.get_lines())
+        apart = np.abs(first - second)[100:200].mean() / (high - low)
+        assert apart * axes.bbox.height > 2  # pixels
+
+
+def broken_down(method="A", set_name="toys", *, images=20):
+    """Scores of a single group of each property, and of two of objects."""
+    groups = [
+        GroupScores(name, group, 1, 1, images, {"adpF": value}, {"adpF": interval})
+        for name, group, value, interval in (
+            ("area", "lowest third", 0.5, (0.4, 0.7)),
+            ("objects", "1", 0.8, (0.7, 0.9)),
+            ("objects", "3 or more", 0.3, (np.nan, np.nan)),
+        )
+    ]
+    return dataclasses.replace(scores(set_name, method), breakdown=groups)
+
+
+def test_a_panel_for_each_property_and_a_mark_for_each_method():
+    figure = draw_breakdown([broken_down("A"), broken_down("_B"), broken_down("A", "ecssd")])
+    figure.canvas.draw()
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["area", "objects", "", ""]
+    objects = figure.axes[1]
+    assert [label.get_text() for label in objects.get_xticklabels()] == ["1", "≥3"]
+    marks = {(line.get_gid(), line.get_ydata()[0]) for line in objects.get_lines()}
+    assert marks == {("A", 0.8), ("A", 0.3), ("_B", 0.8), ("_B", 0.3)}
+    (legend,) = figure.legends
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["A", "_B"]
+    assert legend.get_window_extent().y1 <= min(axes.bbox.y0 for axes in figure.axes)
+
+
+def test_a_breakdown_is_as_wide_as_a_page(tmp_path):
+    write_breakdown(tmp_path / "b.png", [broken_down()])
+    assert cv2.imread(str(tmp_path / "b.png")).shape[1] == round(PAGE * DPI)
+
+
+def test_a_sheet_is_written_as_png_and_pdf(tmp_path):
+    grey, colour = np.full((30, 60), 77, np.uint8), np.full((30, 60, 3), (255, 0, 0), np.uint8)
+    rows = [[colour, grey, None], [None, grey.T, grey.T]]
+    write_sheet(tmp_path / "sheet", ["image", "mask", "m" * 99], rows)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    height, width = sheet.shape[:2]
+    assert width == round(PAGE * DPI)
+    cell = PAGE / 3
+    assert height == pytest.approx(DPI * (cell / 2 + 2 * cell), rel=0.05)
+    assert (sheet[height // 8, width // 6] == (0, 0, 255)).all()  # BGR
+    assert (sheet[height // 8, width // 2] == 77).all()
+    assert (sheet[height // 8, 5 * width // 6] == 255).all()
+    assert (tmp_path / "sheet.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_errors_are_blue_where_the_object_is_missed_and_orange_where_it_is_not():
+    mask = np.array([[255, 255, 0, 0]], np.uint8)
+    levels = np.array([[255, 0, 255, 51]], np.uint8)
+    right, missed, false, partly = draw_errors(levels, mask)[0].astype(int)
+    assert (right == 255).all()
+    assert tuple(missed) == (0, 114, 178)
+    assert tuple(false) == (230, 159, 0)
+    np.testing.assert_allclose(partly, 255 + (false - 255) / 5, atol=0.5)
+    assert abs(missed @ (0.3, 0.6, 0.1) - false @ (0.3, 0.6, 0.1)) > 60  # told apart in grey
 
 
 def per_image(**maes):
@@ -172,7 +260,8 @@ def test_sheet_holds_image_mask_and_map(tmp_path):
     upper, lower = sheet[: len(sheet) // 2 + 24], sheet[len(sheet) // 2 :]
     ranked = sorted(scores.per_image, key=lambda name: scores.per_image[name]["MAE"])
     for index, name in enumerate(source.names):
-        row = source[index]["image"], source[index]["mask"], saliency_of(source, index)
+        mask, saliency = source[index]["mask"], saliency_of(source, index)
+        row = source[index]["image"], mask, saliency, draw_errors(saliency, mask)
         visible = name != ranked[2]  # four were measured, three are shown
         assert contains(upper, draw_montage([row], cell=240)) == visible
         assert contains(lower, draw_montage([(None, *row[1:])], cell=240)) == visible

@@ -19,7 +19,8 @@ COLUMNS = "set,method,images,protocol,adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 BOUNDS = ",".join(f"{name}_low,{name}_high" for name in COLUMNS.split(",")[4:])
 FILES = {
     "results.csv", "results.md", "results.tex", "per_image.csv", "comparison.csv", "comparison.md",
-    "breakdown.csv", "curves.csv", "pr_curves.png", "f_curves.png", "examples.png",
+    "breakdown.csv", "curves.csv", "breakdown.png",
+    "pr_curves.png", "f_curves.png", "examples.png",
 }  # fmt: skip
 
 
@@ -176,6 +177,21 @@ def test_all_metrics_come_after_the_published_ones(score, folders):
     assert names[19:21] == ["adpF_low", "adpF_high"]
     assert {name: row[name] for name in published} == published
     assert all(len(line) < 120 for line in out.splitlines())
+
+
+def test_a_gallery_of_images_that_are_picked_or_named(score, folders):
+    flags = (*TOYS, "--predictions", "A", "--predictions", "B", "--gallery")
+    assert score(*flags)[0] == 0
+    sheet = {"gallery.png", "gallery.pdf", "gallery.csv"}
+    assert {path.name for path in (folders / "out").iterdir()} == FILES | sheet
+    assert score(*flags, "2", "0")[0] == 0
+    named = rows_of(folders / "out" / "gallery.csv")
+    assert [(row["row"], row["image"]) for row in named] == [("1", "2"), ("2", "0")]
+    shutil.rmtree(folders / "out")
+    status, _, err = score(*flags, "7")
+    assert status == 2
+    assert "no image is called 7: there are 0, 1, 2, 3" in err
+    assert not (folders / "out").exists()
 
 
 def test_intervals_verdicts_breakdown_and_curves_are_written(score, folders):

@@ -36,8 +36,10 @@ TRIES = 5  # to read what a running training may replace
 VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
 
 
-def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result]) -> Result:
-    """Return `use(checkpoints)`; try again if a running training replaced one meanwhile.
+def read_checkpoints(
+    folder: epath.Path, use: Callable[["Checkpoints"], Result], *, step_is_chosen: bool = False
+) -> Result:
+    """Return `use(checkpoints)`; try again if a running training replaced a step that it chose.
 
     Raises:
       UserError: what `use` raises, or the checkpoints cannot be read.
@@ -48,13 +50,13 @@ def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result])
         try:
             with _silence_orbax(), Checkpoints(folder, writable=False) as checkpoints:
                 return use(checkpoints)
-        except VanishedError as vanished:
-            error = vanished
-        except UserError:
-            raise
+        except UserError as failure:
+            if step_is_chosen or not isinstance(failure, VanishedError):
+                raise
+            error = failure
         except Exception as failure:  # orbax and tensorstore do not state what they raise
             error = failure
-    if isinstance(error, VanishedError):
+    if isinstance(error, UserError):
         raise error
     raise UserError(f"{folder} cannot be read ({first_line(error)}).") from error
 

@@ -8,7 +8,6 @@ import contextlib
 import os
 import pickle
 import signal
-import socket
 import sys
 import time
 import uuid
@@ -18,17 +17,19 @@ from typing import Any, NamedTuple, TypeVar
 from etils import epath
 
 from class_jax.errors import UserError, sentence_of
+from class_jax.handshake import Role, meet
+from class_jax.watchdog import Watchdog
 
 T = TypeVar("T")
 
 JOIN_SECONDS = 300  # to wait for the other processes at the start
-RESOLVE_SECONDS = 60  # to resolve the name of process 0's host
 FILE_SECONDS = 90  # network disks show another machine's new files late
 POLL_MS = 500  # of one wait for a key; signals are handled between two of them
 SHUTDOWN_MS = 10_000  # to wait for the other processes at the end
 MESSAGE_BYTES = 2**20  # of one value in the key-value store
 
 _exchanges = 0  # so far: each exchange has keys of its own
+_watchdog: Watchdog | None = None  # of several processes that were given by hand
 
 
 class Failure(NamedTuple):
@@ -48,16 +49,18 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
       process_id: the index of this one, from 0.
 
     Raises:
-      UserError: the others cannot be reached.
+      UserError: the others cannot be reached, or one did not come.
     """
-    if coordinator and num_processes:
-        _check_address(coordinator, first=process_id == 0)
+    global _watchdog  # noqa: PLW0603 - a process joins the others once
+    if coordinator and num_processes and process_id is not None:
         if num_processes > 1:
             print(
                 f"process {process_id} of {num_processes} waits for the others at {coordinator}, "
                 f"for {JOIN_SECONDS // 60} minutes at most",
                 file=sys.stderr,
             )
+        links = meet(coordinator, Role(process_id, num_processes), seconds=JOIN_SECONDS)
+        _watchdog = Watchdog(process_id, links) if links else None
     import jax  # noqa: PLC0415 - a single process may need none of it
 
     # Signals are answered at the end of a step, by all processes at the same one.
@@ -79,43 +82,6 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
         ) from error
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _check_address(coordinator: str, *, first: bool) -> None:
-    """Raise UserError if the processes cannot meet there: JAX would abort."""
-    host, _, port = coordinator.rpartition(":")
-    try:
-        if first:
-            _try_port(int(port))
-        else:
-            _wait_for_server(host.strip("[]"), int(port))
-    except OSError as error:
-        wanted = "a port that is free" if first else "an address of process 0"
-        raise UserError(
-            f"{coordinator} cannot be used ({error.strerror or error}): give {wanted}, and start "
-            f"all processes within {JOIN_SECONDS // 60} minutes."
-        ) from error
-
-
-def _try_port(port: int) -> None:
-    """Raise OSError if the port is taken."""
-    if socket.has_dualstack_ipv6():
-        socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True).close()
-    else:
-        socket.create_server(("", port)).close()
-
-
-def _wait_for_server(host: str, port: int) -> None:
-    """Block until process 0 answers; raise OSError if it does not in time."""
-    start = time.monotonic()
-    while True:
-        try:
-            return socket.create_connection((host, port), timeout=10).close()
-        except OSError as error:
-            limit = RESOLVE_SECONDS if isinstance(error, socket.gaierror) else JOIN_SECONDS
-            if time.monotonic() - start > limit:
-                raise
-        time.sleep(0.2)
 
 
 def process_count() -> int:
@@ -236,12 +202,20 @@ def _wait_for_file(file: epath.Path, content: str) -> None:
         time.sleep(0.5)
 
 
+def await_watchdog() -> None:
+    """Wait until the loss of another process has ended this one, if its error comes of that."""
+    if _watchdog:
+        _watchdog.wait()
+
+
 def shutdown(status: int) -> int:
     """Shut down: return the exit status, or leave without clean-up if this process failed.
 
     A failed process waits for the others briefly. Python's own exit would wait for ever: they may
     wait for this one in a computation, and are ended by the loss of the connection.
     """
+    if _watchdog:
+        _watchdog.say_farewell(status)
     client = _joined("client")
     if client is None or not status:
         return status

@@ -19,7 +19,9 @@ PRODUCT = [
 ALLOWED = {
     "losses": set(),
     "sharding": set(),
-    "parallel": set(),
+    "handshake": set(),
+    "watchdog": {"handshake"},
+    "parallel": {"handshake", "watchdog"},
     "files": set(),
     "workdir": {"files"},
     "limits": {"models"},
@@ -124,6 +126,7 @@ Read Record Refine Release Remember Remove Rename Render Replace Report Reshape 
 Resume Return Run Sample Save Say Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start
 Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample
 Use Validate Verify Wait Write Yield
+Connect Tell Watch
 """
 
 

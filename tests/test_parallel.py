@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from class_jax import Predictor, parallel
+from class_jax import Predictor, handshake, parallel
 from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from tests.program import ROOT, call, pairs, use_devices
@@ -30,7 +30,7 @@ TIMEOUT = 180  # seconds
 
 def test_an_address_that_cannot_serve(monkeypatch):
     monkeypatch.setattr(parallel, "JOIN_SECONDS", 0)
-    monkeypatch.setattr(parallel, "RESOLVE_SECONDS", 0)
+    monkeypatch.setattr(handshake, "RESOLVE_SECONDS", 0)
     taken = socket.create_server(("", 0))
     port = taken.getsockname()[1]
     with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
@@ -67,7 +67,7 @@ def test_alone_a_process_is_all():
 AGREEMENT = """
 import sys
 from etils import epath
-from class_jax import parallel
+from class_jax import handshake, parallel
 from class_jax.errors import UserError
 
 def attempt(work):
@@ -155,7 +155,7 @@ def test_processes_agree_on_values_and_on_failures(tmp_path):
 
 WAITING = """
 import sys, time
-from class_jax import parallel
+from class_jax import handshake, parallel
 
 parallel.start(sys.argv[1], 2, int(sys.argv[2]))
 parallel.all_gather("both are there")

@@ -10,6 +10,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -410,6 +411,65 @@ def test_predicting_and_evaluating_beside_a_training_that_saves_all_the_time(rec
     finally:
         training.kill()
         training.communicate()
+
+
+# Several processes.
+
+
+def two(*arguments):
+    """The program in two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        at = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = ("--coordinator", at, "--num_processes", 2, "--process_id")
+    return [program(*arguments, *flags, process) for process in (0, 1)]
+
+
+LONG = (
+    "--config.train.total_steps=100000",
+    "--config.train.validate_every=0",
+    "--config.train.checkpoint_every=100000",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_process_that_is_lost_ends_the_other_with_a_sentence(recipe, tmp_path, lost):
+    pair = two("--config", recipe, "--workdir", tmp_path / "w", *LONG)
+    try:
+        wait_for_step(tmp_path / "w", 2, pair[0])
+        pair[lost].kill()
+        _, err = pair[1 - lost].communicate(timeout=TIMEOUT)
+    finally:
+        for process in pair:
+            process.kill()
+            process.communicate()
+    assert pair[1 - lost].returncode == 1, err
+    assert f"error: process {lost} was lost" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_picture_that_is_lost_stops_all_processes_at_one_step_after_saving(recipe, tmp_path):
+    folder, workdir = pairs(tmp_path / "mine"), tmp_path / "w"
+    data = (
+        *("--config.data.train=folder", f"--config.data.root={folder}"),
+        f"--config.data.val_root={pairs(tmp_path / 'others', count=2)}",
+    )
+    pair = two("--config", recipe, "--workdir", workdir, *LONG, *data)
+    try:
+        wait_for_step(workdir, 2, pair[0])
+        (folder / "images" / "03.jpg").unlink()
+        errors = [process.communicate(timeout=TIMEOUT)[1] for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    assert [process.returncode for process in pair] == [2, 2], errors
+    assert all("03.jpg does not exist" in error for error in errors)
+    assert not any("Traceback" in error for error in errors)
+    last = lines_of(workdir)[-1]["step"]
+    assert last >= 2
+    assert (workdir / "checkpoints" / str(last) / "manifest.sha256").exists()
 
 
 def test_a_home_and_a_folder_for_temporary_files_that_are_not_there(workdir, tmp_path):

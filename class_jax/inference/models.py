@@ -3,15 +3,16 @@
 import functools
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from etils import epath
 from ml_collections import ConfigDict
 
 from class_jax.data.folders import file_fingerprint
-from class_jax.errors import HOW_TO_GET_ONE, UserError
+from class_jax.errors import HOW_TO_GET_ONE, UserError, VanishedError
 from class_jax.files import absolute
 from class_jax.inference.engines import Engine
 from class_jax.workdir import Workdir
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from class_jax.checkpoints import Checkpoints
     from class_jax.models.network import Network, Variables
 
+Result = TypeVar("Result")
+
 # JAX is imported only where it computes: an `.onnx` file needs none of it.
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # of an exported folder
 BEST = "best"
+PATIENCE_SECONDS = 60  # with a training that removes each checkpoint before it is read
 HUB = "hf://"
 MANY = 2**20  # images at once: as many as the engine likes
 
@@ -104,6 +108,21 @@ def find_network(
     return _find_run(Workdir(model), config, checkpoint)
 
 
+def keep_trying(load: Callable[[], Result]) -> Result:
+    """Return `load()`, which finds a checkpoint; again if a running training has removed it.
+
+    Raises:
+      VanishedError: that happened for a minute.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return load()
+        except VanishedError:
+            if time.monotonic() > deadline:
+                raise
+
+
 def _find_onnx(path: Path, config: ConfigDict) -> FoundNetwork:
     from class_jax.inference.onnx_engine import OnnxEngine  # noqa: PLC0415
 
@@ -153,7 +172,9 @@ def _restore(
     from class_jax.checkpoints import read_checkpoints  # noqa: PLC0415
 
     return read_checkpoints(
-        folder, lambda checkpoints: checkpoints.restore_variables(step, network.shapes, sharding)
+        folder,
+        lambda checkpoints: checkpoints.restore_variables(step, network.shapes, sharding),
+        step_is_chosen=True,
     )
 
 

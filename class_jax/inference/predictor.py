@@ -12,7 +12,7 @@ from class_jax.data.decode import MOST_PIXELS, Source
 from class_jax.data.images import Picture, load_image
 from class_jax.data.resize import resize, resize_bilinear
 from class_jax.inference.engines import Engine
-from class_jax.inference.models import BEST, fetch_model, find_network, load_settings
+from class_jax.inference.models import BEST, fetch_model, find_network, keep_trying, load_settings
 
 AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
 
@@ -57,8 +57,8 @@ class Predictor:
         """
         place = fetch_model(model)
         config = load_settings(place)
-        found = find_network(place, config, checkpoint)
-        return cls(found.load(), keep_aspect=config.eval.get("keep_aspect", False))
+        engine = keep_trying(lambda: find_network(place, config, checkpoint).load())
+        return cls(engine, keep_aspect=config.eval.get("keep_aspect", False))
 
     @overload
     def predict(self, images: AnyImage) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str

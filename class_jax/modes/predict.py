@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.errors import UserError, VanishedError
+from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.inference.maps import (
     MapJob,
@@ -21,12 +21,10 @@ from class_jax.inference.maps import (
     plan_image_maps,
     sort_jobs,
 )
-from class_jax.inference.models import find_network, is_there
+from class_jax.inference.models import find_network, is_there, keep_trying
 from class_jax.inference.predictor import Predictor
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
-
-TRIES = 5  # to load what a running training may replace
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -91,23 +89,20 @@ def open_network(
       UserError: no such network or checkpoint, or it is damaged.
     """
     parallel.check_same(is_there(model), "whether they see checkpoints")
-    for attempt in range(TRIES):
+
+    def attempt() -> OpenedNetwork:
         found = find_network(model, config, checkpoint)
-        sorted_jobs = parallel.run_on_first(lambda: sort(found.fingerprint))  # noqa: B023
+        sorted_jobs = parallel.run_on_first(lambda: sort(found.fingerprint))
         parallel.log(f"checkpoint: {found.description}")
         if not any(jobs.todo for jobs in sorted_jobs):
             return OpenedNetwork(found.fingerprint, sorted_jobs, None)
-        try:
-            engine = parallel.run_on_all(found.load)
-        except VanishedError:
-            # A running training replaced it; several processes would not agree on another one.
-            if attempt == TRIES - 1 or parallel.process_count() > 1:
-                raise
-            continue
+        engine = parallel.run_on_all(found.load)
         engine.expect(max(map(count_jobs, sorted_jobs)))
         predictor = Predictor(engine, keep_aspect=config.eval.keep_aspect)
         return OpenedNetwork(found.fingerprint, sorted_jobs, predictor)
-    raise AssertionError  # the last attempt returns or raises
+
+    # Several processes would not agree on another checkpoint.
+    return attempt() if parallel.process_count() > 1 else keep_trying(attempt)
 
 
 def make_shared_maps(jobs: Sequence[MapJob], network: OpenedNetwork, *, title: str) -> MapResults:

@@ -1,8 +1,8 @@
 """The training loop: batches in, checkpoints and metrics out; resumes exactly."""
 
-import functools
 import math
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -15,13 +15,14 @@ from class_jax.checkpoints import BEST_BY, Checkpoints
 from class_jax.errors import UserError
 from class_jax.models.network import Variables
 from class_jax.sharding import put_batch
-from class_jax.training.interrupts import Interrupted, StopRequest
+from class_jax.training.interrupts import NO_BATCH, Interrupted, StopRequest
 from class_jax.training.progress import NonFiniteError, Progress
 from class_jax.training.state import TrainState, save_state
 from class_jax.training.step import TrainStep
 from class_jax.training.summaries import Summaries
 
 MAX_STEPS = 2**31 - 1  # the step is an int32
+AHEAD = 2  # steps that several processes need to agree to stop, and batches that each holds
 
 Batch = Mapping[str, np.ndarray]
 Scores = dict[str, float]
@@ -76,17 +77,18 @@ def train_network(
       UserError: a file of the data set can no longer be read; the state was saved.
     """
     start, total_steps, stopping = int(state.step), train.total_steps, None
+    upcoming = _Upcoming(batches, total_steps - start)
     with Progress(summaries, train, start=start) as progress, StopRequest(mesh) as stop:
         for step in range(start + 1, total_steps + 1):
-            save = functools.partial(_save, state, progress, checkpoints, summaries)
-            batch = _next_batch(batches, stop, save)
+            batch = upcoming.take()
             if batch is None:
-                stopping = stop.signal_number
+                _save(state, progress, checkpoints, summaries)
+                stopping = stop.signal_number or NO_BATCH  # a signal ends workers, too
                 break
             # The transfer to the devices overlaps the previous step.
             state, metrics = train_step(state, put_batch(batch, mesh))
             progress.record(step, metrics)
-            stopping, scores = stop.poll(), None
+            stopping, scores = stop.poll(failed=upcoming.error is not None), None
             if validate and _is_due(step, train.validate_every, total_steps):
                 progress.flush()
                 scores = _run_validation(validate, state, step, summaries)
@@ -96,29 +98,50 @@ def train_network(
             if stopping:
                 break
         checkpoints.wait()
+    if stopping == NO_BATCH:
+        parallel.run_on_all(upcoming.raise_error)
     if stopping and (done := int(state.step)) < total_steps:
         raise Interrupted(done, total_steps=total_steps, signal_number=stopping)
     return state
 
 
+class _Upcoming:
+    """The next batches. Several processes hold some: they then know of one that cannot be made
+    early enough to stop at the same step, saved.
+    """
+
+    def __init__(self, batches: Iterator[Batch], count: int) -> None:
+        """Take the first of `count` batches; raise in all processes if one has none."""
+        self._batches, self._left = batches, count
+        self._held: deque[Batch] = deque()
+        self.error: Exception | None = None  # that ended the batches
+        if parallel.process_count() > 1:
+            for _ in range(AHEAD):
+                self._fetch()
+            parallel.run_on_all(self.raise_error)
+
+    def take(self) -> Batch | None:
+        """Return the next batch, or None if it cannot be made."""
+        self._fetch()
+        return self._held.popleft() if self._held else None
+
+    def raise_error(self) -> None:
+        """Raise the error that ended the batches, if one did."""
+        if self.error:
+            raise self.error
+
+    def _fetch(self) -> None:
+        if self._left and not self.error:
+            self._left -= 1
+            try:
+                self._held.append(next(self._batches))
+            except Exception as error:
+                self.error = error
+
+
 def _is_due(step: int, every: int, total_steps: int) -> bool:
     """Return whether `step` is a multiple of `every` (0: never) or the last."""
     return every > 0 and (step % every == 0 or step == total_steps)
-
-
-def _next_batch(
-    batches: Iterator[Batch], stop: StopRequest, save: Callable[[], None]
-) -> Batch | None:
-    """Return the next batch; if there is none, save, and return None if a signal is the cause."""
-    try:
-        return next(batches)
-    except Exception:
-        if parallel.process_count() > 1:
-            raise  # the others are in the next step, and cannot save together with this one
-        save()
-        if stop.signal_number is None:
-            raise
-        return None  # the signal ended a worker before it could ignore it
 
 
 def _save(

@@ -40,6 +40,12 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Put a tree of arrays, equal in all processes, on every device."""
+    # From NumPy: of its own arrays JAX 0.10.2 makes broken ones in processes of one device each.
+    return jax.device_put(jax.tree.map(np.array, tree), replicated_sharding(mesh))
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Return the sharding that divides the first dimension over the devices."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))

@@ -19,11 +19,6 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"...{text[3 - length :]}"
 
 
-def first_line(error: BaseException | None) -> str:
-    """Return the first line of what an error of a library says, as those say much."""
-    return shorten(next(iter(str(error).strip().splitlines()), type(error).__name__), 200)
-
-
 def list_names(names: Iterable[object]) -> str:
     """Return up to ten names in a line: "a, b, c and 4 more"."""
     words = [printable(str(name)) for name in names]

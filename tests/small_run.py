@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from class_jax.losses import class_loss
 from class_jax.models.classnet import DecoderSettings
 from class_jax.models.network import Network
-from class_jax.sharding import make_mesh, replicated_sharding
+from class_jax.sharding import make_mesh, replicate
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, init_state
 from class_jax.training.step import TrainStep, make_train_step
@@ -54,7 +54,7 @@ class SmallRun:
         """Return step 0, on the mesh."""
         variables = self.network.initialize(0)
         state = init_state(variables, self.optimizer, ema=self.train.ema_decay > 0)
-        return jax.device_put(state, replicated_sharding(self.mesh))
+        return replicate(state, self.mesh)
 
 
 def small_run(network: Network, mesh: Mesh, **leaves: Any) -> SmallRun:

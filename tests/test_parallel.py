@@ -21,10 +21,6 @@ from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from tests.program import ROOT, call, pairs, use_devices
 
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": str(ROOT),
-    "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("count=8", "count=2"),
-}
 TIMEOUT = 180  # seconds
 
 
@@ -67,8 +63,10 @@ def test_alone_a_process_is_all():
 AGREEMENT = """
 import sys
 from etils import epath
-from class_jax import handshake, parallel
+import jax
+from class_jax import parallel
 from class_jax.errors import UserError
+from class_jax.sharding import make_mesh, replicate
 
 def attempt(work):
     try:
@@ -107,6 +105,8 @@ own.mkdir()
 refused = attempt(lambda: parallel.check_shared(own))
 assert "shared/1 is not the folder that process 0 writes to" in refused, refused
 assert me or not (own / ".seen-by-all").exists()
+(shard,) = replicate({"x": jax.numpy.arange(3)}, make_mesh())["x"].addressable_shards
+assert shard.data.tolist() == [0, 1, 2]
 parallel.log("logged once")
 sys.exit(parallel.shutdown(3))
 """
@@ -129,12 +129,13 @@ def finished(processes):
     return [process.returncode for process in processes], printed
 
 
-def started(*commands, folder=None):
-    """Processes that run these commands."""
+def started(*commands, folder=None, devices=2):
+    """Processes that run these commands, on so many devices each."""
+    flags = os.environ["XLA_FLAGS"].replace("count=8", f"count={devices}")
     return [
         subprocess.Popen(
             [sys.executable, *map(str, command)],
-            env=ENVIRONMENT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": flags},
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -148,7 +149,8 @@ def test_processes_agree_on_values_and_on_failures(tmp_path):
     script, meeting, shared = tmp_path / "agreement.py", address(), tmp_path / "shared"
     script.write_text(AGREEMENT)
     shared.mkdir()
-    statuses, printed = finished(started(*((script, meeting, i, shared) for i in (0, 1))))
+    commands = [(script, meeting, i, shared) for i in (0, 1)]
+    statuses, printed = finished(started(*commands, devices=1))
     assert statuses == [3, 3], printed
     assert ["logged once" in text for text in printed] == [True, False]
 

@@ -23,7 +23,13 @@ from class_jax.losses import class_loss
 from class_jax.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
 from class_jax.models.network import Network, Variables, build_network
 from class_jax.modes.eval import evaluate
-from class_jax.sharding import check_divisible, make_mesh, process_rows, replicated_sharding
+from class_jax.sharding import (
+    check_divisible,
+    make_mesh,
+    process_rows,
+    replicate,
+    replicated_sharding,
+)
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import count_steps, train_network
 from class_jax.training.optimizer import make_optimizer
@@ -181,7 +187,7 @@ def _start_state(
     """Return step 0 and where its values are from: a trained network, or the encoder's weights."""
     variables, weights = parallel.run_on_all(lambda: _start_variables(config, network))
     state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
-    return jax.device_put(state, replicated_sharding(mesh)), weights
+    return replicate(state, mesh), weights
 
 
 def _start_variables(config: ConfigDict, network: Network) -> tuple[Variables, str]:

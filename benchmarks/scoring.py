@@ -1,8 +1,8 @@
-"""Scoring 2,000 maps: our processes against a plain loop over PySODMetrics, and peak memory.
+"""Scoring 2,000 maps: our processes against a plain loop over PySODMetrics; intervals; memory.
 
     python -m benchmarks.scoring
 
-Takes about two minutes on two cores. Fails if the figures of the two differ by 1e-12.
+Takes about five minutes on two cores. Fails if the figures of the two differ by 1e-12.
 """
 
 import functools
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import py_sod_metrics
 
-from benchmarks.record import Row, cpu, record
+from benchmarks.record import Row, against_peer, cpu, record
 from class_jax.data.images import load_mask
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
@@ -27,6 +27,7 @@ from class_jax.evaluation.scoring import MapSet, Scorer
 IMAGES, HEIGHT, WIDTH = 2000, 300, 400
 DIFFERENT = 200  # pairs that are drawn; the others are the same ones again
 FEW, MANY = 500, 5000  # images whose peak memory is compared
+ROUNDS = 3  # of scoring with and without intervals, in turns
 TOLERANCE = 1e-12
 
 
@@ -48,8 +49,8 @@ def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
-    """Score as `--mode score` does."""
+def ours(pairs: list[tuple[Path, Path]], images: int, *, intervals: bool = True) -> Figures:
+    """Score as `--mode score` does, with the intervals and the breakdown or without."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
         Task(str(index), map_path, functools.partial(load_mask, mask_path))
@@ -58,6 +59,8 @@ def ours(pairs: list[tuple[Path, Path]], images: int) -> Figures:
     with Scorer(["pysod"]) as scorer:
         (scores,) = scorer.score(MapSet("drawn", "drawn", tasks))
     assert scores.total.images == images
+    if intervals:
+        scores.analyze()
     return scores.total.figures()
 
 
@@ -89,6 +92,13 @@ def peer(pairs: list[tuple[Path, Path]], images: int) -> Figures:
     }
 
 
+def _time(pairs: list[tuple[Path, Path]], *, intervals: bool) -> float:
+    """Return the seconds of scoring half of the images."""
+    start = time.perf_counter()
+    ours(pairs, IMAGES // 2, intervals=intervals)
+    return time.perf_counter() - start
+
+
 def peak_memory(pairs: list[tuple[Path, Path]], images: int) -> float:
     """Return the peak MiB of a process that scores and of the largest of its workers."""
     context = multiprocessing.get_context("spawn")
@@ -115,12 +125,14 @@ def main() -> None:
         between = time.perf_counter()
         figures = ours(pairs, IMAGES)
         seconds = (time.perf_counter() - between, between - start)
+        turns = [[_time(pairs, intervals=flag) for flag in (True, False)] for _ in range(ROUNDS)]
         difference = max(abs(figures[name] - plain[name]) for name in figures)
         few, many = (peak_memory(pairs, images) for images in (FEW, MANY))
     speed, plain_speed = (IMAGES / time for time in seconds)
     title = f"scoring, {IMAGES} maps of {WIDTH}x{HEIGHT}, start included"
     rows = [
         Row(title, cpu(), "images/s", speed, plain_speed, speed / plain_speed),
+        against_peer("scoring with intervals (peer: without)", IMAGES // 2, turns),
         Row("scoring, largest difference of a figure", cpu(), "1", difference),
         Row(f"scoring, peak at {MANY} images (peer: {FEW})", cpu(), "MiB", many, few, few / many),
     ]

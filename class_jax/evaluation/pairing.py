@@ -60,7 +60,8 @@ def find_masks(folders: Sequence[Path]) -> list[Masks]:
 def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps]:
     """Return the maps of each method for each set; a method is named by its folder.
 
-    The maps of a set lie in a sub-folder of its name, or, for a single set, in the folder itself.
+    The maps of a set lie in a sub-folder of its name, or, for a single set, in the folder itself;
+    in either, they may lie in a sub-folder `maps`. What mode eval wrote is named by its run.
 
     Raises:
       UserError: no such folder, one that is given twice, or one without a map for any mask.
@@ -68,9 +69,11 @@ def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps
     for folder in folders:
         _check_folder(folder, "maps")
     _check_different(folders)
-    names = shorten_paths([absolute(folder) for folder in folders])
+    runs = [_find_run(absolute(folder)) for folder in folders]
+    different = len(set(runs)) == len(runs)
+    names = shorten_paths(runs if different else [absolute(folder) for folder in folders])
     return [
-        _pair_maps(_folder_of_set(folder, masks.set_name, num_sets=len(sets)), name, masks)
+        _pair_maps(_find_map_folder(folder, masks.set_name, num_sets=len(sets)), name, masks)
         for masks in sets
         for folder, name in zip(folders, names, strict=True)
     ]
@@ -160,6 +163,20 @@ def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
         [path for name, path in found.items() if name not in used],
         tuple(f"{method} on {masks.set_name}: {line}" for line in left_out),
     )
+
+
+def _find_run(folder: Path) -> Path:
+    """Return the run in whose evaluation a folder lies; if in none, the folder."""
+    for path in (folder, *folder.parents[:2]):
+        if path.name == "eval" and (path.parent / "config.json").is_file():
+            return path.parent
+    return folder
+
+
+def _find_map_folder(folder: Path, set_name: str, *, num_sets: int) -> Path:
+    """Return the folder of a method's maps of a set."""
+    found = _folder_of_set(folder, set_name, num_sets=num_sets)
+    return found / "maps" if (found / "maps").is_dir() else found
 
 
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:

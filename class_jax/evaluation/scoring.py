@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from class_jax.data.memory import keep_freed_memory
 from class_jax.errors import UserError
-from class_jax.evaluation.breakdowns import GroupScores
+from class_jax.evaluation.breakdowns import GroupScores, break_down
 from class_jax.evaluation.measuring import Outcome, Request, Task, measure_task
 from class_jax.evaluation.protocols import (
     MEASUREMENTS,
@@ -26,7 +26,7 @@ from class_jax.evaluation.protocols import (
     Figures,
     Measurement,
 )
-from class_jax.evaluation.statistics import Sample, Statistics
+from class_jax.evaluation.statistics import Sample, Statistics, summarize
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
@@ -60,6 +60,12 @@ class SetScores:
     sample: Sample | None = None  # in the order of `per_image`; large, and dropped once summarised
     statistics: Statistics | None = None
     breakdown: Sequence[GroupScores] = ()
+
+    def analyze(self) -> Self:
+        """Return the scores with their uncertainty and breakdown, and without the sample."""
+        assert self.sample is not None
+        statistics, breakdown = summarize(self.sample), break_down(self.sample)
+        return dataclasses.replace(self, sample=None, statistics=statistics, breakdown=breakdown)
 
 
 @dataclasses.dataclass

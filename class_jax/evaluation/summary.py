@@ -110,7 +110,7 @@ def _build_intervals(scores: Sequence[SetScores]) -> Iterator[Table]:
             rows.append([get_title(row.set_name), row.method, str(row.total.images), *cells])
         columns = ["set", "method", "images", *names]
         title = f"{_format_title(scores[0].protocol)}: 95 % intervals"
-        note = "By resampling the images of a set; methods are compared in comparison.md, not here."
+        note = "By resampling the images of a set. Intervals that overlap may differ all the same."
         yield Table(title, note, [("", len(columns))], columns, rows, set())
 
 

@@ -1,7 +1,6 @@
 """Mode score: measure any method's maps, and write the tables and figures of score and eval."""
 
 import argparse
-import dataclasses
 import functools
 import math
 import sys
@@ -14,7 +13,6 @@ from ml_collections import ConfigDict
 from class_jax.data.check import check_masks
 from class_jax.data.images import load_mask
 from class_jax.errors import UserError
-from class_jax.evaluation.breakdowns import break_down
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.examples import write_examples
 from class_jax.evaluation.figures import write_breakdown, write_curves
@@ -29,7 +27,6 @@ from class_jax.evaluation.pairing import (
 )
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
-from class_jax.evaluation.statistics import summarize
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.inference.maps import check_output
@@ -110,7 +107,8 @@ def score_maps(
         )
     firsts = [of_set[0] for of_set in measured.scores]
     rows = [row for of_set in measured.scores for row in of_set]
-    write_tables(folder, rows, compare_methods(rows))
+    comparisons = compare_methods(rows)
+    write_tables(folder, rows, comparisons)
     write_curves(folder, rows)
     write_breakdown(folder / "breakdown.png", rows)
     write_examples(folder / "examples.png", firsts, measured.map_sets)
@@ -118,7 +116,8 @@ def score_maps(
         write_gallery(folder, choose_images(firsts, gallery), measured.map_sets)
     _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
     print(format_table(rows))
-    print(f"tables and figures are in {folder}", file=sys.stderr)
+    hint = "; comparison.md says which differences are more than noise" if comparisons else ""
+    print(f"tables and figures are in {folder}{hint}", file=sys.stderr)
     _print_all(f"error: {problem}" for problem in problems)
     return 1 if problems else 0
 
@@ -137,7 +136,7 @@ def _measure_all(protocols: Sequence[str], metrics: str, map_sets: Sequence[MapS
     with Scorer(protocols, metrics=metrics) as scorer:
         for maps in map_sets:
             try:
-                scores = [_analyse(row) for row in scorer.score(maps)]
+                scores = [row.analyze() for row in scorer.score(maps)]
             except UserError as error:
                 measured.problems.append(str(error))
                 continue
@@ -145,13 +144,6 @@ def _measure_all(protocols: Sequence[str], metrics: str, map_sets: Sequence[MapS
             measured.map_sets.append(maps)
             measured.problems.extend(scores[0].failed.values())
     return measured
-
-
-def _analyse(row: SetScores) -> SetScores:
-    """Add the uncertainty and the breakdown of scores, and drop the large arrays they need."""
-    assert row.sample is not None
-    statistics, breakdown = summarize(row.sample), break_down(row.sample)
-    return dataclasses.replace(row, sample=None, statistics=statistics, breakdown=breakdown)
 
 
 def _print_all(lines: Iterable[str]) -> None:

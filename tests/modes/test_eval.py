@@ -114,6 +114,24 @@ def test_alpha_masks_are_evaluated_as_the_masks_they_are(run, trained, tmp_path)
     assert list(rows[0].values())[1:] == list(rows[1].values())[1:]
 
 
+def test_a_run_is_compared_with_another_run(run, trained, tmp_path):
+    folder = pairs(tmp_path / "mine", count=4)
+    for name in ("first", "second"):
+        copied = shutil.copytree(trained, tmp_path / name, ignore=shutil.ignore_patterns("eval"))
+        assert run("--mode", "eval", "--workdir", copied, "--input", folder)[0] == 0
+    for place in ("eval", "eval/mine", "eval/mine/maps"):
+        found = [f"--predictions={tmp_path / name / place}" for name in ("first", "second")]
+        status, _, err = run("--mode=score", f"--masks={folder}", "--output=out", *found)
+        assert status == 0, err
+        rows = rows_of(tmp_path / "out" / "results.csv")
+        assert [(row["method"], row["images"]) for row in rows] == [("first", "4"), ("second", "4")]
+        compared = rows_of(tmp_path / "out" / "comparison.csv")
+        assert {(row["difference"], row["verdict"]) for row in compared} == {
+            ("0.0", "not distinguishable")
+        }
+        assert "have no mask" not in err  # the figures of eval are no maps
+
+
 def test_masks_are_never_replaced_by_maps(run, trained, tmp_path):
     folder = pairs(tmp_path / "x", count=2)
     (folder / "masks").rename(folder / "maps")

@@ -147,3 +147,32 @@ def test_how_maps_were_read_and_whether_any_mask_is_salient_is_kept(tasks, tmp_p
         half = tasks[0]._replace(map=tmp_path / "half.png")
         (scaled,) = scorer.score(MapSet("s", "m", [half], highest=127))
     assert scaled.total.figures()["MAE"] == pytest.approx(plain.total.figures()["MAE"], abs=0.01)
+
+
+def test_samples_hold_each_image_and_each_mask_is_described_once(tasks, tmp_path):
+    seen = []
+
+    def image():
+        seen.append(1)
+        return np.zeros((30, 40, 3), np.uint8)
+
+    first = [tasks[0]._replace(image=image), tasks[3], tasks[5]]  # the map of the second is broken
+    levels = tasks[0].map
+    second = [task._replace(map=levels, image=image) for task in (tasks[0], tasks[3], tasks[5])]
+    with Scorer(PROTOCOLS) as scorer:
+        one, two = (scorer.score(MapSet("s", m, t)) for m, t in (("a", first), ("b", second)))
+        assert len(seen) == 2  # of the first mask and of the one that was not described before
+    for rows, made in ((one, [tasks[0], tasks[5]]), (two, second)):
+        for row in rows:
+            assert row.sample.curves.dtype == np.float32
+            for index, task in enumerate(made):
+                mask = task.mask().levels
+                single = measure(cv2.imread(str(task.map), 0), mask, row.protocol)
+                kept = [getattr(single, name) for name in single.CURVES]
+                np.testing.assert_allclose(row.sample.curves[index], kept, rtol=0, atol=1e-7)
+                assert row.sample.figures["wF"][index] == single.figures()["wF"]
+                assert row.sample.properties[index, 0] == np.mean(mask > 128)
+            analyzed = row.analyze()
+            assert analyzed.sample is None
+            assert {group.property for group in analyzed.breakdown} >= {"area", "holes"}
+            assert set(analyzed.statistics.replicates) == set(row.total.figures())

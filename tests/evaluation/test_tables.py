@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from class_jax.errors import UserError
+from class_jax.evaluation.comparison import Comparison
 from class_jax.evaluation.protocols import FIGURES, Measurement
 from class_jax.evaluation.published import TEST_SETS, find_test_set
 from class_jax.evaluation.scoring import SetScores
+from class_jax.evaluation.statistics import Statistics
 from class_jax.evaluation.tables import format_table, write_tables
 
 HEADING = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
@@ -230,3 +232,66 @@ def test_methods_on_different_images_have_no_best(tmp_path):
     text = (tmp_path / "results.md").read_text()
     assert "**" not in text
     assert "the methods were measured on different images" in text
+
+
+def compared(measure, method, other, verdict, set_name="toys"):
+    label = set_name, "pysod", measure, method, other, 1000
+    return Comparison(*label, 0.01, (-0.01, 0.0321), 0.2, 0.4, verdict)
+
+
+def test_methods_that_are_not_distinguishable_from_the_best_are_bold_with_it(tmp_path):
+    values = {"A": 0.9, "B": 0.8, "C": 0.7}
+    rows = [scores("toys", method, value=v, mae=1 - v) for method, v in values.items()]
+    comparisons = [
+        compared("S", "A", "B", "not distinguishable"),
+        compared("S", "A", "C", "better"),
+        compared("S", "B", "C", "not distinguishable"),
+        *(compared("wF", *pair, "better") for pair in ("AB", "AC", "BC")),
+    ]
+    write_tables(tmp_path, rows, comparisons)
+    (table,) = markdown_tables(tmp_path).values()
+    bold = {
+        name: [row[1] for row in table[1:] if row[table[0].index(name)].startswith("**")]
+        for name in FIGURES
+    }
+    assert bold == {name: ["A", "B"] if name == "S" else ["A"] for name in FIGURES}
+
+
+def test_comparisons_are_written_in_words_and_numbers(tmp_path):
+    comparisons = [compared("S", "A", "B", "better"), compared("MAE", "A", "B", "worse")]
+    write_tables(tmp_path, [scores("toys", m, value=0.5, mae=0.1) for m in "AB"], comparisons)
+    rows = rows_of(tmp_path / "comparison.csv")
+    assert rows[0] == {
+        "set": "toys", "protocol": "pysod", "measure": "S", "method": "A", "against": "B",
+        "images": "1000", "difference": "0.01", "low": "-0.01", "high": "0.0321", "p": "0.2",
+        "p_holm": "0.4", "verdict": "better",
+    }  # fmt: skip
+    text = (tmp_path / "comparison.md").read_text()
+    assert "| A | B | better | worse |" in text
+    assert "| S | A | B | +0.0100 | -0.0100 to +0.0321 | 0.400 | better |" in text
+    write_tables(tmp_path, ROWS[:1])
+    assert rows_of(tmp_path / "comparison.csv") == []
+    assert "There are no two methods" in (tmp_path / "comparison.md").read_text()
+
+
+def test_intervals_in_csv_and_in_print(tmp_path):
+    replicates = {name: np.linspace(0, 1, 2000) for name in FIGURES}
+    replicates["S"] = np.full(2000, np.nan)
+    row = dataclasses.replace(ROWS[1], statistics=Statistics(replicates, {}))
+    write_tables(tmp_path, [row])
+    (found,) = rows_of(tmp_path / "results.csv")
+    assert (float(found["wF_low"]), float(found["wF_high"])) == pytest.approx((0.025, 0.975))
+    assert (found["S_low"], found["S_high"]) == ("", "")
+    _, intervals, _ = markdown_tables(tmp_path).values()
+    assert intervals[1][3:8] == [".0250–.9750"] * 4 + ["–"]
+    assert ".0250--.9750" in (tmp_path / "results.tex").read_text()
+    write_tables(tmp_path, ROWS[1:])  # without statistics
+    assert rows_of(tmp_path / "results.csv")[0]["wF_low"] == ""
+
+
+def test_curves_from_the_lowest_threshold(tmp_path):
+    write_tables(tmp_path, ROWS[:1])
+    rows = rows_of(tmp_path / "curves.csv")
+    assert [row["threshold"] for row in rows] == list(map(str, range(256)))
+    assert float(rows[0]["F"]) == ROWS[0].total.curves()["F"][-1]
+    assert float(rows[255]["precision"]) == ROWS[0].total.curves()["precision"][0]

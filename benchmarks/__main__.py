@@ -6,7 +6,7 @@ import sys
 # Those that need an accelerator come first.
 NAMES = (
     *("training", "inference", "feed", "loss", "profile", "attention", "growth"),
-    *("checkpoints", "startup", "scoring", "roofline"),
+    *("checkpoints", "startup", "scoring", "endurance", "roofline"),
 )
 
 

@@ -5,7 +5,6 @@
 import argparse
 import contextlib
 import importlib
-import io
 import logging as python_logging
 import os
 import platform
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
 from class_jax.files import absolute
+from class_jax.streams import is_output_lost, protect_streams
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -85,11 +85,11 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str]) -> int:
     """Run the program and return its exit status; a user's mistake is one sentence and status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may hold any letter
+    protect_streams()
     try:
         status = dispatch(arguments)
+        if status == 0 and is_output_lost():
+            status = 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         status = 130

@@ -63,10 +63,12 @@ def load_config(
         the one that `train.start_from` names, or None for the authors' checkpoint.
 
     Raises:
-      UserError: no such file, no such leaf, a value of the wrong type or out of its limits, or
-        another network than the one to start from.
+      UserError: no such file, no such leaf, a value of the wrong type or out of its limits,
+        another network than the one to start from, or a run that has lost its configuration.
     """
     saved = None if recipe else load_saved(workdir)
+    if has_network and not recipe and saved is None:
+        workdir.check_unused()
     config = saved or load_recipe(recipe or DEFAULT_RECIPE)
     changes = _split_overrides(overrides)
     _override_all(config, changes, recipe or DEFAULT_RECIPE)

@@ -6,7 +6,10 @@ import os
 HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 DISK_FULL = "the disk is full: free some space and run the same command again."
 # Refusals of the operating system that a user can do something about.
-_FIXABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR}
+_FIXABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ESTALE),
+}
 
 
 class UserError(Exception):
@@ -44,6 +47,7 @@ def sentence_of(error: BaseException) -> str | None:
             if seen.errno in (errno.ENOSPC, errno.EDQUOT):
                 return DISK_FULL
             if seen.errno in _FIXABLE:
-                return f"{seen.filename}: {os.strerror(seen.errno)}."
+                place = f"{seen.filename}: " if seen.filename else ""
+                return f"{place}{os.strerror(seen.errno)}."
         seen = seen.__cause__
     return None

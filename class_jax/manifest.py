@@ -66,7 +66,8 @@ def list_steps(folder: epath.Path) -> list[int]:
     """Return the steps of the checkpoints in a folder, ascending."""
     if not folder.exists():
         return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    names = {path.name for path in folder.iterdir()}
+    return sorted(int(name) for name in names if name.isdecimal() and str(int(name)) == name)
 
 
 def set_damaged_aside(folder: epath.Path) -> list[str]:

@@ -143,6 +143,14 @@ class Workdir:
                 "were found now): restore them, or choose another workdir."
             )
 
+    def check_unused(self) -> None:
+        """Raise UserError if a run has begun here: it would go on with another configuration."""
+        if self.has_begun():
+            raise UserError(
+                f"{self.path} holds a run, and no {self.config_file.name}: restore it from a copy, "
+                "or name the run's recipe."
+            )
+
     def load_config(self) -> ConfigDict | None:
         """Return the saved configuration, or None if there is none.
 

@@ -23,7 +23,7 @@ def test_a_fault_has_no_sentence():
     assert sentence_of(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EISDIR, errno.ENAMETOOLONG])
 def test_a_refusal_of_the_system_names_the_path(number):
     sentence = sentence_of(OSError(number, "words in any language", "/a/b"))
     assert sentence.startswith("/a/b: ")

@@ -20,6 +20,7 @@ ALLOWED = {
     "losses": set(),
     "sharding": set(),
     "handshake": set(),
+    "streams": set(),
     "watchdog": {"handshake"},
     "parallel": {"handshake", "watchdog"},
     "files": set(),
@@ -31,7 +32,9 @@ ALLOWED = {
     "weights": {"models", "files"},
     "manifest": set(),
     "checkpoints": {"models", "parallel", "sharding", "files", "manifest"},
-    "training": {"models", "losses", "data", "sharding", "checkpoints", "parallel", "files"},
+    "training": {
+        "models", "losses", "data", "sharding", "checkpoints", "parallel", "files", "manifest",
+    },
     "evaluation": {"data", "files"},
     "inference": {
         "models", "data", "sharding", "checkpoints", "manifest", "workdir", "files", "weights",
@@ -42,7 +45,7 @@ ALLOWED = {
         "training", "evaluation", "inference", "losses", "weights", "manifest",
         "export",
     },
-    "cli": {"parallel", "files", "config", "workdir", "modes", "inference"},
+    "cli": {"streams", "parallel", "files", "config", "workdir", "modes", "inference"},
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 
@@ -126,7 +129,7 @@ Read Record Refine Release Remember Remove Rename Render Replace Report Reshape 
 Resume Return Run Sample Save Say Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start
 Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample
 Use Validate Verify Wait Write Yield
-Connect Tell Watch
+Connect Protect Tell Watch
 """
 
 

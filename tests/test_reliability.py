@@ -125,7 +125,30 @@ def test_a_checkpoint_of_before_manifests_is_used_and_said(run, workdir):
     assert "starting at step 2 of 4" in err
 
 
+def test_a_folder_that_somebody_copied_or_named_as_a_checkpoint_is_not_taken_for_one(
+    run, workdir, trained
+):
+    folder = workdir / "checkpoints"
+    shutil.copytree(folder / "4", folder / "12")
+    for name in ("4 (copy)", "007", "5"):
+        (folder / name).mkdir()
+    status, _, err = run("--workdir", workdir, "--config.train.total_steps=6")
+    assert status == 0, err
+    assert "the checkpoint of step 12 is damaged (it is that of step 4)" in err
+    assert "the checkpoint of step 5 is damaged" in err
+    assert "starting at step 4 of 6" in err
+    assert lines_of(workdir)[: len(lines_of(trained))] == lines_of(trained)
+
+
 # The other files of a workdir.
+
+
+def test_a_run_that_lost_its_configuration_does_not_go_on_with_another(workdir):
+    (workdir / "config.json").unlink()
+    with pytest.raises(UserError, match=r"holds a run, and no config\.json"):
+        load_config(None, Workdir(workdir), [])
+    recipe = ROOT / "configs" / "quickstart.py"
+    assert load_config(str(recipe), Workdir(workdir), []).train.total_steps > 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\0", b'{"count": 20'])

@@ -146,11 +146,12 @@ def _read_ahead(batches: grain.MapDataset, num_workers: int) -> grain.IterDatase
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Leave signals to the main process: a terminal's Ctrl-C reaches all processes."""
+    """Leave signals to the main process: those of a terminal reach all processes."""
     del index, count
     keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Grain ends its workers by SIGKILL
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Grain ends its workers by SIGKILL
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def eval_batches(

@@ -1,4 +1,4 @@
-"""Stop a run politely: the first Ctrl-C or SIGTERM saves and stops, the second ends it at once."""
+"""Stop a run politely: the first signal to end saves and stops, the second ends it at once."""
 
 import signal
 from types import FrameType
@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from class_jax import parallel
 from class_jax.sharding import batch_sharding, replicated_sharding
 
+HANGUP = getattr(signal, "SIGHUP", None)  # a terminal was closed; not on Windows
 NO_BATCH = 1000  # in place of a signal's number: a process cannot make its next batches
 
 
@@ -28,7 +29,7 @@ class Interrupted(Exception):  # noqa: N818 - it is an event, not an error
 
 
 class StopRequest:
-    """A context that remembers the first SIGINT or SIGTERM in `signal_number`."""
+    """A context that remembers the first signal to end in `signal_number`."""
 
     def __init__(self, mesh: Mesh) -> None:
         """Prepare to poll all processes, whose devices are those of `mesh`."""
@@ -38,15 +39,15 @@ class StopRequest:
         self._max = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
 
     def __enter__(self) -> Self:
-        """Take over both signals."""
-        self._previous = {
-            number: signal.signal(number, self._remember)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        """Take over the signals; a hangup only if `nohup` has not switched it off."""
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if HANGUP and signal.getsignal(HANGUP) is not signal.SIG_IGN:
+            numbers.append(HANGUP)
+        self._previous = {number: signal.signal(number, self._remember) for number in numbers}
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Restore the handlers of both signals."""
+        """Restore the handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

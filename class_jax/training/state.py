@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Sharding
 
 from class_jax.checkpoints import Checkpoints
+from class_jax.manifest import DamagedError
 from class_jax.models.network import Network, Tree, Variables
 
 
@@ -64,11 +65,14 @@ def restore_latest(
 
     Raises:
       UserError: it is of another network.
-      DamagedError: it cannot be read.
+      DamagedError: it cannot be read, or is that of another step.
     """
     shapes = jax.eval_shape(lambda values: init_state(values, optimizer, ema=ema), network.shapes)
-    parts = checkpoints.restore(checkpoints.steps()[-1], _split(shapes), sharding)
+    latest = checkpoints.steps()[-1]
+    parts = checkpoints.restore(latest, _split(shapes), sharding)
     variables, training = Variables(**parts["variables"]), parts["training"]
+    if (step := int(training["step"])) != latest:  # a folder that somebody renamed or copied
+        raise DamagedError(latest, f"it is that of step {step}")
     average = variables.params if ema else None
     if ema:
         variables = variables._replace(params=training["params"])

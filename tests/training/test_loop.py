@@ -166,7 +166,7 @@ def losses_of(run, count):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_stops(run_on_one, tmp_path, number):
     def signalling():
         for step, batch in enumerate(batches(), start=1):

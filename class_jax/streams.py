@@ -1,0 +1,54 @@
+"""Standard output and error that outlive their reader: a run goes on when its terminal is closed.
+
+Otherwise a closed terminal, a `| head` that has read enough or a full disk behind `> log` would end
+a training in the middle of a step, with all steps since the last checkpoint.
+"""
+
+import io
+import os
+import sys
+from typing import Any
+
+
+class _Outlasting(io.FileIO):
+    """A file whose failing writes are dropped, and remembered."""
+
+    has_failed = False
+
+    def write(self, data: Any) -> int:
+        """Write bytes if that is possible, and return their number."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            self.has_failed = True
+            return memoryview(data).nbytes
+
+
+def protect_streams() -> None:
+    """Let standard output and error drop what nobody can read, and take names of any letters."""
+    # A file that is opened later would get the number of a stream that was closed, and with it
+    # what libraries print.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is not None and stream is not getattr(sys, f"__{name}__"):
+            continue  # replaced by who called
+        raw = _Outlasting(number, "w", closefd=False)
+        protected = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=getattr(stream, "encoding", None) or "utf-8",
+            errors="backslashreplace",  # file names may hold any letter
+            line_buffering=name == "stderr" or raw.isatty(),
+        )
+        setattr(sys, name, protected)
+
+
+def is_output_lost() -> bool:
+    """Return whether something could not be written to standard output."""
+    if sys.stdout is None:
+        return False
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, _Outlasting) and raw.has_failed

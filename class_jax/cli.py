@@ -31,8 +31,7 @@ TRACEBACK = "CLASS_JAX_TRACEBACK"
 FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
 DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
 images with masks), predict (maps of images), score (any method's maps), convert (the authors'
-checkpoint), prepare (download and check data), export (for other programs). README.md has
-examples."""
+checkpoint), prepare (get and check data), export (for other programs). See README.md."""
 
 
 class Flag(NamedTuple):
@@ -53,6 +52,10 @@ FLAGS = (
     Flag("model", USE_NETWORK, "a workdir, an export or hf://owner/name, not --workdir"),
     Flag("format", ("predict", "export"), "predict: map (default), cutout, overlay or attention; "
          "export: safetensors (default), onnx, stablehlo or torch"),
+    Flag("background", ("predict",), "of cut-outs: a colour, a picture, or blur"),
+    Flag("threshold", ("predict",), "a hard mask at this level, 0 to 1", None, {"type": float}),
+    Flag("crop", ("predict",), "to the object, with a margin of 5 %%", False, SWITCH),
+    Flag("point", ("predict",), "X,Y: of attention (default: the most salient pixel)"),
     Flag("checkpoint", USE_NETWORK, "best (default), latest or a step", "best"),
     Flag(
         "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",

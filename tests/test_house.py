@@ -38,6 +38,7 @@ ALLOWED = {
     "evaluation": {"data", "files"},
     "inference": {
         "models", "data", "sharding", "checkpoints", "manifest", "workdir", "files", "weights",
+        "parallel",
     },
     "export": {"models", "data", "weights", "inference"},
     "modes": {
@@ -120,16 +121,16 @@ def test_functions_and_files_stay_short():
 
 # The verbs that docstrings of functions begin with; a new one is added here.
 VERBS = """
-Add Append Apply Ask Assign Average Blend Block Build Call Check Choose Close Compare Compute
-Continue Convert Copy Count Create Crop Decode Delete Describe Divide Download Draw Drop Encode
-End Enter Evaluate Export Fetch Fill Find Fit Flush Fold Forward Fuse Gather Get Give Hash Hold
-Ignore Import Initialize Join Keep Leave Let List Load Log Look Make Mark Match Measure Merge Move
-Name Normalize Note Open Pad Paint Pair Parse Pick Place Plan Plot Prepare Print Put Raise Rasterise
-Read Record Refine Release Remember Remove Rename Render Replace Report Reshape Resize Restore
-Resume Return Run Sample Save Say Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start
-Stop Store Stretch Sum Take Test Train Transfer Translate Try Turn Undo Unpack Update Upsample
-Use Validate Verify Wait Write Yield
-Connect Protect Tell Watch
+Add Append Apply Ask Assign Average Blend Block Blur Build Call Check Choose Close Compare
+Compute Connect Continue Convert Copy Count Create Crop Cut Decode Delete Describe Divide
+Download Draw Drop Encode End Enter Estimate Evaluate Export Fetch Fill Find Fit Flush Fold
+Forward Fuse Gather Get Give Hash Hold Ignore Import Initialize Join Keep Leave Let List Load
+Log Look Make Mark Match Measure Merge Move Name Normalize Note Open Pad Paint Pair Parse Pick
+Place Plan Plot Prepare Print Protect Put Raise Rasterise Read Record Refine Release Remember
+Remove Rename Render Replace Report Reshape Resize Restore Resume Return Run Sample Save Say
+Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start Stop Store Stretch Sum Take
+Tell Test Train Transfer Translate Try Turn Undo Unpack Update Upsample Use Validate Verify Wait
+Watch Write Yield
 """
 
 

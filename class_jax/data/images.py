@@ -3,9 +3,10 @@
 `read_…` returns levels alone, `load_…` also how they were read.
 """
 
+import io
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -79,6 +80,30 @@ def load_image(
         image = _reduce(image, 2 * side)
     pixels, guess = _to_rgb(image, str(name_of(source)))
     return Picture(pixels, height, width, (*guesses, *filter(None, [guess])))
+
+
+class Original(NamedTuple):
+    """A picture at its own size, and what its copies should keep."""
+
+    pixels: np.ndarray  # uint8 [H, W, 3], RGB, or [H, W, 4], RGBA, if it is transparent in parts
+    metadata: dict[str, Any]  # colour profile and resolution, as Pillow's `save` takes them
+
+
+def load_original(source: Source) -> Original:
+    """Read a picture for what is made of it: upright, at its own size, transparency kept.
+
+    Raises:
+      UserError: as `read_image`.
+    """
+    image, _, _, orientation, _ = decode(source)
+    kept = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
+    if image.mode not in ("RGB", "RGBA", "P"):
+        kept.pop("icc_profile", None)  # it describes colours of another kind
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    if image.has_transparency_data and not image.mode.startswith(("I", "F")):
+        return Original(np.asarray(image.convert("RGBA")), kept)
+    return Original(_to_rgb(image, str(name_of(source)))[0], kept)
 
 
 def load_mask(source: Source, *, salient: masks.Classes = ()) -> masks.Reading:
@@ -168,21 +193,46 @@ def to_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
     return np.rint(saliency * 255).astype(np.uint8)
 
 
-def write_map(path: Path, levels: np.ndarray, *, fingerprint: str = "") -> None:
-    """Write a map, uint8 [H, W], in the format of the path's suffix, atomically.
+def write_picture(
+    path: Path, pixels: np.ndarray, fingerprint: str = "", *, like: Original | None = None
+) -> None:
+    """Write a picture in the format of the path's suffix, atomically.
 
-    PNG files keep `fingerprint` for `read_fingerprint`. UserError if the file cannot be written.
+    PNG files keep `fingerprint` for `read_fingerprint`.
+
+    Args:
+      path: the file.
+      pixels: uint8 [H, W], [H, W, 3] or [H, W, 4].
+      fingerprint: of what the picture was made from.
+      like: a picture whose colour profile and resolution it keeps.
+
+    Raises:
+      UserError: the file cannot be written.
     """
     kind = Image.registered_extensions()[path.suffix.lower()]
-    text = PngInfo()
-    text.add_text(FINGERPRINT, fingerprint)
     with atomic_write(path) as partial:
-        # A format ignores the options that it does not know.
-        Image.fromarray(levels).save(partial, format=kind, quality=95, pnginfo=text)
+        _save(partial, kind, pixels, fingerprint, like)
+
+
+def encode_png(pixels: np.ndarray, *, like: Original | None = None) -> bytes:
+    """Return the bytes of a PNG file of a picture, as `write_picture` writes it."""
+    buffer = io.BytesIO()
+    _save(buffer, "PNG", pixels, "", like)
+    return buffer.getvalue()
+
+
+def _save(
+    file: Path | io.BytesIO, kind: str, pixels: np.ndarray, text: str, like: Original | None
+) -> None:
+    notes = PngInfo()
+    notes.add_text(FINGERPRINT, text)
+    kept = like.metadata if like else {}
+    # A format ignores the options that it does not know.
+    Image.fromarray(pixels).save(file, format=kind, quality=95, pnginfo=notes, **kept)
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint in a PNG file that `write_map` wrote; None if it holds none."""
+    """Return the fingerprint in a PNG file that `write_picture` wrote; None if it holds none."""
     try:
         with Image.open(path) as image:
             return image.info.get(FINGERPRINT)

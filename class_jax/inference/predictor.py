@@ -8,11 +8,12 @@ from typing import Self, cast, overload
 import numpy as np
 from PIL import Image
 
-from class_jax.data.decode import MOST_PIXELS, Source
-from class_jax.data.images import Picture, load_image
+from class_jax.data.decode import MOST_PIXELS, Source, name_of
+from class_jax.data.images import Picture, load_image, load_original
 from class_jax.data.resize import resize, resize_bilinear
 from class_jax.inference.engines import Engine
 from class_jax.inference.models import BEST, fetch_model, find_network, keep_trying, load_settings
+from class_jax.inference.outputs import CUTOUT, Output, parse_background, render
 
 AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
 
@@ -91,6 +92,40 @@ class Predictor:
             maps += self.maps([self.prepare(image) for image in batch])
         return maps
 
+    def cutout(
+        self,
+        images: AnyImage | Sequence[AnyImage],
+        *,
+        background: str | None = None,
+        threshold: float | None = None,
+        crop: bool = False,
+    ) -> np.ndarray | list[np.ndarray]:
+        """Cut out what is salient; the colours at soft edges are the object's own.
+
+        Args:
+          images: as for `predict`.
+          background: a colour, the path of a picture, or "blur"; None: transparent.
+          threshold: makes alpha hard, at this level in 0–1.
+          crop: to the object, with a margin of 5 %.
+
+        Returns:
+          uint8 RGBA [H, W, 4], with a background RGB [H, W, 3]; a list for a sequence.
+
+        Raises:
+          TypeError, ValueError, UserError: as `predict`; or another background.
+        """
+        output = Output(CUTOUT, parse_background(background), threshold, crop)
+        if _is_one_image(images):
+            return self._cut_out(cast("AnyImage", images), output)
+        return [self._cut_out(image, output) for image in cast("Sequence[AnyImage]", images)]
+
+    def _cut_out(self, image: AnyImage, output: Output) -> np.ndarray:
+        """Cut out what is salient in one image."""
+        if isinstance(image, np.ndarray):
+            return render(output, self.predict(image), image, "the array")
+        original = load_original(image).pixels
+        return render(output, self.predict(image), original, name_of(image))
+
     def prepare(self, image: AnyImage | Picture) -> Picture:
         """Read an image and resize it for the network, which keeps a batch of them small.
 
@@ -103,14 +138,14 @@ class Predictor:
             if not isinstance(image, FILES) and not hasattr(image, "read"):
                 raise TypeError(f"expected {EXPECTED}; got {type(image)}")
             image = load_image(image, side=self.image_size, most=MOST_PIXELS)
-        height, width = self._inner_size(image)
+        height, width = self.inner_size(image)
         pixels = resize(image.pixels, height, width)
         below, beside = self.image_size - height, self.image_size - width
         if below or beside:
             pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
         return image._replace(pixels=pixels)
 
-    def _inner_size(self, image: Picture) -> tuple[int, int]:
+    def inner_size(self, image: Picture) -> tuple[int, int]:
         """Return the height and width that an image has in the network's square."""
         if not self._keep_aspect:
             return self.image_size, self.image_size
@@ -121,7 +156,7 @@ class Predictor:
         """Yield the maps of up to `batch_size` images at their own sizes."""
         logits = self.engine.logits(np.stack([image.pixels for image in batch]))
         for row, image in zip(logits, batch, strict=True):
-            height, width = self._inner_size(image)
+            height, width = self.inner_size(image)
             yield _resize_to_map(row[:height, :width], image.height, image.width)
 
 

@@ -28,9 +28,14 @@ def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> ja
     Returns:
       [B, N_h, C], in the dtype of `value`.
     """
-    energy = jnp.einsum("bid,bjd->bij", query, key, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(energy, axis=-1).astype(value.dtype)
+    weights = position_weights(query, key).astype(value.dtype)
     return jnp.einsum("bij,bjc->bic", weights, value)
+
+
+def position_weights(query: jax.Array, key: jax.Array) -> jax.Array:
+    """Return S(i, j) = softmax_j(f_h^i · f_l^j) (eq. 1), float32 [B, N_h, N_l]."""
+    energy = jnp.einsum("bid,bjd->bij", query, key, preferred_element_type=jnp.float32)
+    return jax.nn.softmax(energy, axis=-1)
 
 
 def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = False) -> jax.Array:
@@ -48,11 +53,16 @@ def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = 
     Returns:
       [B, N, C_l], in the dtype of `high`.
     """
+    weights = channel_weights(low, high, prefer_unlike=prefer_unlike).astype(high.dtype)
+    return jnp.einsum("bij,bnj->bni", weights, high)
+
+
+def channel_weights(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = False) -> jax.Array:
+    """Return Z(i, j) = softmax_j(f_L^i · f_H^j) (eq. 4), float32 [B, C_l, C_h]."""
     energy = jnp.einsum("bni,bnj->bij", low, high, preferred_element_type=jnp.float32)
     if prefer_unlike:
         energy = energy.max(axis=-1, keepdims=True) - energy
-    weights = jax.nn.softmax(energy, axis=-1).astype(high.dtype)
-    return jnp.einsum("bij,bnj->bni", weights, high)
+    return jax.nn.softmax(energy, axis=-1)
 
 
 def flatten_positions(x: jax.Array) -> jax.Array:
@@ -90,13 +100,18 @@ class PositionAttention(nnx.Module):
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
         """Return F_h_out = α·f'_h + F_h (eq. 3), of the shape of `high`, [B, H_h, W_h, C]."""
         with jax.named_scope("position_attention"):
-            gathered = position_attention(
-                flatten_positions(self.query(high)),
-                flatten_positions(self.key(low)),
-                flatten_positions(self.value(low)),
-            )
+            query, key = self._project(high, low)
+            gathered = position_attention(query, key, flatten_positions(self.value(low)))
             gathered = misread(gathered) if self.misread_output else gathered
             return self.alpha[...].astype(high.dtype) * gathered.reshape(high.shape) + high
+
+    def weights(self, high: jax.Array, low: jax.Array) -> jax.Array:
+        """Return S of two levels, float32 [B, H_h·W_h, H_l·W_l]."""
+        return position_weights(*self._project(high, low))
+
+    def _project(self, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return queries of the high level and keys of the low one, [B, N, D]."""
+        return flatten_positions(self.query(high)), flatten_positions(self.key(low))
 
 
 class ChannelAttention(nnx.Module):
@@ -110,10 +125,15 @@ class ChannelAttention(nnx.Module):
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
         """Return F_l_out = β·f'_L + F_l (eq. 6), of the shape of `low`, [B, H_l, W_l, C]."""
         with jax.named_scope("channel_attention"):
-            resized = upsample(high, low.shape[1], low.shape[2])
-            mixed = channel_attention(
-                flatten_positions(low),
-                flatten_positions(resized),
-                prefer_unlike=self.prefer_unlike,
-            )
+            mixed = channel_attention(*_align(high, low), prefer_unlike=self.prefer_unlike)
             return self.beta[...].astype(low.dtype) * mixed.reshape(low.shape) + low
+
+    def weights(self, high: jax.Array, low: jax.Array) -> jax.Array:
+        """Return Z of two levels, float32 [B, C, C]."""
+        return channel_weights(*_align(high, low), prefer_unlike=self.prefer_unlike)
+
+
+def _align(high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the low level and the high one at its positions, [B, N, C]."""
+    resized = upsample(high, low.shape[1], low.shape[2])
+    return flatten_positions(low), flatten_positions(resized)

@@ -1,6 +1,7 @@
 """The CLASS network (paper §3.1, Fig. 2): backbone, bridges, cross-level attention, decoder."""
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,16 @@ class DecoderSettings:
     fusion: str = "paper"  # "paper", "released" or "sum"
 
 
+class Attention(NamedTuple):
+    """The attention weights of a stage; None where it has no such attention."""
+
+    position: jax.Array | None  # S, float32 [B, H_h·W_h, H_l·W_l]
+    alpha: jax.Array | None  # the scale of what position attention gathers
+    channel: jax.Array | None  # Z, float32 [B, C, C]
+    high: jax.Array  # level 5 as the attentions see it, [B, H_h, W_h, C]
+    low_shape: tuple[int, ...]  # H_l, W_l
+
+
 class Bridge(nnx.Module):
     """Compresses a level to C channels (1×1), then transfers it to the task (3×3)."""
 
@@ -65,13 +76,28 @@ class Stage(nnx.Module):
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:
         """Compute D_l, of the shape of level l, from level 5, level l and D_{l+1}, [B, H, W, C]."""
-        high = high if self.transfer_high is None else self.transfer_high(high)
-        low = low if self.transfer_low is None else self.transfer_low(low)
+        high, low = self._transfer(high, low)
         high_out = high if self.position is None else self.position(high, low)
         low_out = low if self.channel is None else self.channel(high, low)
         size = low.shape[1:3]
         with jax.named_scope("fusion"):
             return self.fusion(low_out, upsample(high_out, *size), upsample(previous, *size))
+
+    def _transfer(self, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return both levels as the attentions see them."""
+        high = high if self.transfer_high is None else self.transfer_high(high)
+        return high, low if self.transfer_low is None else self.transfer_low(low)
+
+    def attend(self, high: jax.Array, low: jax.Array) -> Attention:
+        """Return the weights of both attentions."""
+        high, low = self._transfer(high, low)
+        return Attention(
+            None if self.position is None else self.position.weights(high, low),
+            None if self.position is None else self.position.alpha[...],
+            None if self.channel is None else self.channel.weights(high, low),
+            high,
+            low.shape[1:3],
+        )
 
 
 def make_position_attention(settings: DecoderSettings) -> PositionAttention:
@@ -117,14 +143,23 @@ class ClassNet(nnx.Module):
           float32 [4, B, H, W]: logits of D_2, D_3, D_4, D_5 at the size of the images. The
           prediction is the sigmoid of entry 0.
         """
+        levels = self.extract(images)
+        return self.supervise(self.decode(levels), images.shape[1], images.shape[2])
+
+    def extract(self, images: jax.Array) -> list[jax.Array]:
+        """Return levels 2–5 behind their bridges, [B, H_l, W_l, C], of normalised images."""
         with jax.named_scope("encoder"):
             levels = self.encoder(images)
         with jax.named_scope("bridges"):
             if self.global_context:
                 average = levels[-1].mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
                 levels[-1] = levels[-1] + average.astype(levels[-1].dtype)
-            levels = [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]
-        return self.supervise(self.decode(levels), images.shape[1], images.shape[2])
+            return [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]
+
+    def attend(self, images: jax.Array) -> list[Attention]:
+        """Return the attention weights of the stages of levels 2, 3, 4, of normalised images."""
+        *low_levels, high = self.extract(images)
+        return [stage.attend(high, low) for stage, low in zip(self.stages, low_levels, strict=True)]
 
     def decode(self, levels: list[jax.Array]) -> list[jax.Array]:
         """Return decoder stages D_2–D_5 of levels 2–5, both [B, H_l, W_l, C]."""

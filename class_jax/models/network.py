@@ -13,7 +13,7 @@ from flax import nnx
 
 from class_jax.errors import UserError
 from class_jax.models.backbones import BACKBONES, Backbone
-from class_jax.models.classnet import ClassNet, DecoderSettings
+from class_jax.models.classnet import Attention, ClassNet, DecoderSettings
 
 # Mean and standard deviation of RGB on the 0-255 scale that the authors train with.
 RGB_MEAN = (124.55, 118.90, 102.94)
@@ -111,6 +111,12 @@ class Network:
         module = self._merge(variables)
         module.eval()
         return module(normalize(images).astype(self.dtype))
+
+    def attend(self, variables: Variables, images: jax.Array) -> list[Attention]:
+        """Return the attention weights at levels 2, 3, 4 of images as `apply` takes them."""
+        module = self._merge(variables)
+        module.eval()
+        return module.attend(normalize(images).astype(self.dtype))
 
     def _merge(self, variables: Variables) -> ClassNet:
         # A copy: batch norm writes to its statistics, and NNX forbids writing to variables that

@@ -16,8 +16,8 @@ from class_jax.export.formats import FORMATS, Format, Trained, compute_maps
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
 from class_jax.inference.jax_engine import JaxEngine
-from class_jax.inference.maps import check_output
 from class_jax.inference.models import HUB, find_network, is_onnx
+from class_jax.inference.plan import check_output
 from class_jax.models.network import build_network
 from class_jax.workdir import Workdir
 

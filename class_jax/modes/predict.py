@@ -1,61 +1,93 @@
-"""Mode predict: a saliency map for every image of the given files and folders."""
+"""Mode predict: saliency maps, cut-outs and more, of files, folders and standard input."""
 
 import argparse
-import os
+import contextlib
+import functools
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from class_jax import parallel
+from class_jax.data.folders import file_fingerprint
+from class_jax.data.images import encode_png, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.inference.maps import (
+from class_jax.inference.maps import draw
+from class_jax.inference.models import is_onnx
+from class_jax.inference.outputs import (
+    ATTENTION,
+    BLUR,
+    CUTOUT,
+    KINDS,
+    MAP,
+    OVERLAY,
+    Output,
+    parse_background,
+)
+from class_jax.inference.plan import (
     MapJob,
-    MapResults,
     Sorted,
-    count_jobs,
-    make_maps,
+    check_target,
+    is_image_name,
+    load_for_network,
     plan_image_maps,
     sort_jobs,
 )
-from class_jax.inference.models import find_network, is_there, keep_trying
-from class_jax.inference.predictor import Predictor
+from class_jax.inference.processes import make_shared_maps, open_network
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
+STANDARD = "-"  # standard input or output
+# The formats that a flag is for.
+FLAG_KINDS = {
+    "background": (CUTOUT,),
+    "threshold": (MAP, CUTOUT, OVERLAY),
+    "crop": (MAP, CUTOUT, OVERLAY),
+    "point": (ATTENTION,),
+}
+
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Write a map for each image; return the exit status, 1 if some images were left out.
+    """Make an output of each image; return the exit status, 1 if some images were left out.
 
-    Maps that the same network made of the same images are kept, so that an interrupted run goes on.
+    Outputs that the same network made of the same images are kept, so that an interrupted run
+    goes on.
 
     Raises:
       UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
     if not flags.input:
         raise UserError("--mode predict needs --input=PATH, images or folders of images.")
+    output = _parse_output(flags)
+    model = flags.model or workdir.path
+    if output.kind == ATTENTION and is_onnx(model):
+        raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
+    if STANDARD in (*flags.input, flags.output):
+        return _pipe(flags, output, config, workdir)
     paths = [absolute(path) for path in flags.input]
-    output = absolute(flags.output) if flags.output else workdir.predictions
-    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, output))
-    is_named_file = [job.target for job in jobs] == [output]
+    folder = absolute(flags.output) if flags.output else workdir.predictions
+    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, folder))
+    is_named_file = [job.target for job in jobs] == [folder]
+    if is_named_file:
+        check_target(folder, has_alpha=output.has_alpha)
     network = open_network(
-        flags.model or workdir.path, config, flags.checkpoint,
+        model, config, flags.checkpoint,
         lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=is_named_file)],
+        output=output,
     )  # fmt: skip
     (sorted_jobs,) = network.sorted_jobs
     if sorted_jobs.kept:
-        parallel.log(f"{len(sorted_jobs.kept)} maps are there already")
+        parallel.log(f"{len(sorted_jobs.kept)} {output.noun} are there already")
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
-    results = make_shared_maps(sorted_jobs.todo, network, title="maps")
+    results = make_shared_maps(sorted_jobs.todo, network, title=output.noun, output=output)
     problems = [*results.failed.values(), *problems]
     if len(results.failed) == len(jobs):
-        raise UserError(f"no map could be made:{list_lines(problems)}")
-    parallel.log(f"{results.written} maps written to {output}")
+        raise UserError(f"nothing could be made:{list_lines(problems)}")
+    parallel.log(f"{results.written} {output.noun} written to {folder}")
     for guess, count in results.guesses.items():
         parallel.log(f"note: {count} of {results.written}: {guess}")
     for problem in problems:
@@ -63,64 +95,82 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     return 1 if problems else 0
 
 
-class OpenedNetwork(NamedTuple):
-    """A network, loaded only if there is something to do, and the maps to make with it."""
-
-    fingerprint: str
-    sorted_jobs: list[Sorted]
-    predictor: Predictor | None
-
-
-def open_network(
-    model: str | os.PathLike[str],
-    config: ConfigDict,
-    checkpoint: str,
-    sort: Callable[[str], list[Sorted]],
-) -> OpenedNetwork:
-    """Find a network that all processes see, tell the user which, and load it if needed.
-
-    Args:
-      model: a workdir, an exported folder or an `.onnx` file.
-      config: the configuration in force.
-      checkpoint: of a workdir: "best", "latest" or a step.
-      sort: sorts the planned maps, given the network's fingerprint.
-
-    Raises:
-      UserError: no such network or checkpoint, or it is damaged.
-    """
-    parallel.check_same(is_there(model), "whether they see checkpoints")
-
-    def attempt() -> OpenedNetwork:
-        found = find_network(model, config, checkpoint)
-        sorted_jobs = parallel.run_on_first(lambda: sort(found.fingerprint))
-        parallel.log(f"checkpoint: {found.description}")
-        if not any(jobs.todo for jobs in sorted_jobs):
-            return OpenedNetwork(found.fingerprint, sorted_jobs, None)
-        engine = parallel.run_on_all(found.load)
-        engine.expect(max(map(count_jobs, sorted_jobs)))
-        predictor = Predictor(engine, keep_aspect=config.eval.keep_aspect)
-        return OpenedNetwork(found.fingerprint, sorted_jobs, predictor)
-
-    # Several processes would not agree on another checkpoint.
-    return attempt() if parallel.process_count() > 1 else keep_trying(attempt)
+def _parse_output(flags: argparse.Namespace) -> Output:
+    """Return what the flags ask for; UserError if they contradict each other."""
+    kind = flags.format or MAP
+    if kind not in KINDS:
+        raise UserError(f"--format={kind}: expected one of {', '.join(KINDS)} for --mode predict.")
+    for name, kinds in FLAG_KINDS.items():
+        if getattr(flags, name) and kind not in kinds:
+            raise UserError(f"--{name} is for --format {' or '.join(kinds)}, not for {kind}.")
+    if flags.threshold is not None and not 0 < flags.threshold <= 1:
+        raise UserError(f"--threshold={flags.threshold}: expected a level above 0, up to 1.")
+    background = flags.background
+    if background and background != BLUR and absolute(background).is_file():
+        background = file_fingerprint(absolute(background))
+    settings = (kind, background, flags.threshold, flags.crop, flags.point)
+    return Output(
+        kind,
+        parse_background(flags.background),
+        flags.threshold,
+        flags.crop,
+        _parse_point(flags.point),
+        "" if settings == (MAP, None, None, False, None) else repr(settings),
+    )
 
 
-def make_shared_maps(jobs: Sequence[MapJob], network: OpenedNetwork, *, title: str) -> MapResults:
-    """Make maps, a share in each process; return the results of all."""
-    if not jobs:
-        return MapResults(0, {}, Counter())
+def _parse_point(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UserError(f"--point={text}: expected X,Y in pixels, as in 120,80.")
+    return int(parts[0]), int(parts[1])
+
+
+def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir: Workdir) -> int:
+    """Make the output of one image that comes from, or goes to, a standard stream."""
+    source = _read_source(flags.input)
+    if parallel.process_count() > 1:
+        raise UserError("standard streams serve one process: leave out the flags for several.")
+    target = absolute(flags.output) if flags.output not in (None, STANDARD) else None
+    if target and not (is_image_name(target) and check_target(target, output.has_alpha)):
+        raise UserError(f"--output={target}: name an image file, or - for standard output.")
+    read = functools.partial(load_for_network, source)
+    job = MapJob(target or Path("standard output"), read, "", source)
+    network = open_network(
+        flags.model or workdir.path, config, flags.checkpoint,
+        lambda _: [Sorted([job], [], [])], output=output,
+    )  # fmt: skip
     predictor = network.predictor
     assert predictor is not None
-    own = [jobs[index] for index in parallel.local_indices(len(jobs))]
-    parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
-    results = parallel.run_on_all(
-        lambda: make_maps(own, predictor, network=network.fingerprint, title=title)
-    )
-    if parallel.process_count() > 1:
-        print(f"process {parallel.process_index()}: {results.written} {title}", file=sys.stderr)
-    shares = parallel.all_gather(results)
-    return MapResults(
-        written=sum(share.written for share in shares),
-        failed={path: why for share in shares for path, why in share.failed.items()},
-        guesses=sum((share.guesses for share in shares), Counter()),
-    )
+    (saliency,) = predictor.maps([predictor.prepare(job.read(predictor.image_size))])
+    pixels, original = draw(job, saliency, output, predictor)
+    if target:
+        write_picture(target, pixels, like=original)
+        return 0
+    with _explain_closed_output():
+        sys.stdout.buffer.write(encode_png(pixels, like=original))
+        sys.stdout.buffer.flush()
+    return 0
+
+
+def _read_source(inputs: Sequence[str]) -> bytes | Path:
+    """Return the one image to read: the bytes of standard input, or a file."""
+    if len(inputs) > 1:
+        raise UserError("a standard stream takes one picture: give a single --input.")
+    if inputs[0] != STANDARD:
+        return absolute(inputs[0])
+    if sys.stdin.isatty():
+        raise UserError("--input=- reads a picture from standard input, as in: … < photo.jpg")
+    return sys.stdin.buffer.read()
+
+
+@contextlib.contextmanager
+def _explain_closed_output() -> Iterator[None]:
+    """Convert what a reader that has gone away leads to."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        sys.stdout = None  # Python would try to flush it once more
+        raise UserError("standard output was closed before the picture was written.") from error

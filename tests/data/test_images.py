@@ -17,7 +17,7 @@ from class_jax.data.images import (
     read_fingerprint,
     read_highest,
     read_image,
-    write_map,
+    write_picture,
 )
 from class_jax.errors import UserError
 
@@ -255,11 +255,11 @@ def test_bad_files_are_named(tmp_path):
 
 
 def test_maps_are_written_whole_or_not_at_all(tmp_path):
-    write_map(tmp_path / "map.png", GREY)
+    write_picture(tmp_path / "map.png", GREY)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "map.png")), GREY)
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(UserError, match=r"taken\.png cannot be written"):
-        write_map(tmp_path / "taken.png", GREY)
+        write_picture(tmp_path / "taken.png", GREY)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "taken.png"]
 
 
@@ -267,7 +267,7 @@ def test_maps_are_written_whole_or_not_at_all(tmp_path):
 def test_maps_are_written_in_the_format_of_their_name(tmp_path, suffix):
     levels = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (32, 1))
     path = tmp_path / "new" / f"map.{suffix}"
-    write_map(path, levels, fingerprint="here")
+    write_picture(path, levels, "here")
     kind = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix.lower(), suffix.upper())
     with Image.open(path) as saved:
         assert saved.format == kind

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import write_map
+from class_jax.data.images import write_picture
 from class_jax.data.montage import draw_montage
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import GroupScores
@@ -229,7 +229,7 @@ def tasks_of(source, folder):
     tasks = []
     for index, name in enumerate(source.names):
         path = folder / f"{index}.png"
-        write_map(path, saliency_of(source, index))
+        write_picture(path, saliency_of(source, index))
         readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
         tasks.append(Task(name, path, *readers))
     return tasks

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from class_jax.data.images import write_map
+from class_jax.data.images import write_picture
 from class_jax.errors import UserError
 from class_jax.evaluation.gallery import Choice, check_names, choose_images, write_gallery
 from class_jax.evaluation.measuring import Task
@@ -77,7 +77,7 @@ def test_columns_are_image_mask_and_methods(tmp_path):
         tasks = []
         for index, name in enumerate(source.names[: 2 if method == "A" else 1]):
             path = tmp_path / method / f"{name}.png"
-            write_map(path, np.full((5, 5), level, np.uint8))
+            write_picture(path, np.full((5, 5), level, np.uint8))
             tasks.append(Task(name, path, source.mask_reader(index), source.image_reader(index)))
         map_sets.append(MapSet("toys", method, tasks))
     choices = [Choice("toys", "two", "named"), Choice("toys", "one", "named")]

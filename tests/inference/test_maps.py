@@ -7,13 +7,8 @@ from PIL import Image
 
 from class_jax.data.decode import FIRST_FRAME
 from class_jax.errors import UserError
-from class_jax.inference.maps import (
-    is_image_name,
-    make_maps,
-    plan_image_maps,
-    plan_source_maps,
-    sort_jobs,
-)
+from class_jax.inference.maps import make_maps
+from class_jax.inference.plan import is_image_name, plan_image_maps, plan_source_maps, sort_jobs
 from tests.array_source import ArraySource
 from tests.inference.stand_in import RedPredictor
 

@@ -1,0 +1,231 @@
+"""Plan outputs: which images, into which files, and which of them are there already."""
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from class_jax.data.decode import MOST_PIXELS, Source
+from class_jax.data.folders import (
+    NOT_IMAGES,
+    describe_left_out,
+    file_fingerprint,
+    find_images,
+    readable_suffixes,
+)
+from class_jax.data.images import Picture, load_image, read_fingerprint
+from class_jax.data.sources import Source as DataSource
+from class_jax.errors import UserError
+from class_jax.inference.predictor import map_fingerprint
+from class_jax.text import list_lines, list_names
+
+# Formats that keep 8-bit grey of any size; icons, for example, do not.
+MAP_FORMATS = {
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "PPM",
+    "GIF",
+    "JPEG2000",
+    "TGA",
+    "HEIF",
+}
+ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "TGA"}
+ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
+
+
+class MapJob(NamedTuple):
+    """A map to make."""
+
+    target: Path  # the file of the map
+    read: Callable[[int | None], Picture]  # reads the image for a network of this side
+    fingerprint: str  # of the image
+    source: Source | None = None  # the image's file, or what is in it
+
+
+class Plan(NamedTuple):
+    """The maps to make, and what is left out: a line for each kind of file or each folder."""
+
+    jobs: list[MapJob]
+    problems: list[str]
+
+
+class Sorted(NamedTuple):
+    """Planned maps, sorted by what is on the disk already."""
+
+    todo: list[MapJob]
+    kept: list[MapJob]  # maps of the same network and image
+    foreign: list[MapJob]  # files that were not made here
+
+
+def count_jobs(jobs: Sorted) -> int:
+    """Return the number of maps that were planned, whatever is on the disk of them."""
+    return sum(map(len, jobs))
+
+
+def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
+    """Plan the maps of image files and of all images below folders.
+
+    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`. If two
+    images would get the same map, theirs are `b.jpg.png` and `b.png.png`. The map of a single file
+    is `output` itself if that ends as an image does.
+
+    Args:
+      paths: images and folders; absolute.
+      output: an image file or a folder; absolute.
+
+    Raises:
+      UserError: nothing there, a file that is no image by its name, no images at all, an output
+        that cannot be written, a map that would replace one of the images, or two images with the
+        same map.
+    """
+    images: dict[Path, Path] = {}  # → its path below the output, with its own suffix
+    left_out: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder.")
+        if path.is_dir():
+            found = find_images(path)
+            images |= {image: image.relative_to(path) for image in found.images}
+            left_out += found.left_out
+            problems += found.problems
+        elif not path.is_file():
+            raise UserError(f"{path} is neither a file nor a folder.")
+        elif path.suffix.lower() in readable_suffixes():
+            images[path] = Path(path.name)
+        else:
+            raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
+    problems += describe_left_out(left_out)
+    if is_image_name(output) and not output.is_dir():
+        if len(paths) > 1 or paths[0].is_dir():
+            raise UserError(f"several images need a folder for the output, not {output}.")
+        check_output(output.parent)
+        targets = {output: paths[0]}
+    else:
+        check_output(output)
+        targets = _plan_targets(images, output)
+    if not targets:
+        names = list_names(paths)
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
+    _check_images_survive(targets)
+    jobs = [
+        MapJob(target, functools.partial(load_for_network, image), file_fingerprint(image), image)
+        for target, image in targets.items()
+    ]
+    return Plan(jobs, problems)
+
+
+def load_for_network(source: Source, side: int | None) -> Picture:
+    """Read an image for a network of this side; very large ones, too."""
+    return load_image(source, side=side, most=MOST_PIXELS)
+
+
+def _explain(path: Path) -> str:
+    if path.suffix.lower() in NOT_IMAGES:
+        return describe_left_out([path])[0].partition(": ")[2]
+    return ACCEPTED
+
+
+def plan_source_maps(source: DataSource, folder: Path) -> list[MapJob]:
+    """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
+    return [
+        MapJob(
+            folder / f"{name}.png",
+            functools.partial(source.load_image, index),
+            source.fingerprint(index),
+        )
+        for index, name in enumerate(source.names)
+    ]
+
+
+def sort_jobs(jobs: Sequence[MapJob], network: str, *, overwrite: bool) -> Sorted:
+    """Sort planned maps by what is on the disk.
+
+    Args:
+      jobs: the maps.
+      network: fingerprint of the network.
+      overwrite: replace files that were not made here, too.
+    """
+    found = Sorted([], [], [])
+    for job in jobs:
+        stored = read_fingerprint(job.target) if job.target.is_file() else ""
+        if stored is None and not overwrite:
+            found.foreign.append(job)
+        elif stored == map_fingerprint(network, job.fingerprint):
+            found.kept.append(job)
+        else:
+            found.todo.append(job)
+    return found
+
+
+def check_output(folder: Path) -> None:
+    """Raise UserError if the folder is a file, in a file, or not writable."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"{existing} is a file, and a folder is needed for the output.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{folder} cannot be written to: choose another folder for the output.")
+
+
+def check_target(path: Path, has_alpha: bool) -> bool:
+    """Return True; UserError if a transparent picture is to go into a format without alpha."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if has_alpha and kind not in ALPHA_FORMATS:
+        raise UserError(
+            f"{path}: {path.suffix} files cannot be transparent; name a .png or .webp, or give a "
+            "background."
+        )
+    return True
+
+
+def is_image_name(path: Path) -> bool:
+    """Return whether a path ends as an image does; UserError if that format cannot be written."""
+    suffix = path.suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
+    if kind in MAP_FORMATS and kind in Image.SAVE and suffix in readable_suffixes():
+        return True
+    if suffix in readable_suffixes() | NOT_IMAGES:
+        raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")
+    return False
+
+
+def _plan_targets(images: dict[Path, Path], output: Path) -> dict[Path, Path]:
+    """Return target → image; UserError if two images have the same target."""
+    # A map of an earlier run is no image, if the output lies in the input.
+    inside = {
+        image: name
+        for image, name in images.items()
+        if not (image.is_relative_to(output) and read_fingerprint(image) is not None)
+    }
+    counts = Counter(name.with_suffix(".png") for name in inside.values())
+    targets: dict[Path, Path] = {}
+    for image, name in inside.items():
+        target = output / name.with_suffix(".png")
+        if counts[name.with_suffix(".png")] > 1:
+            target = output / f"{name}.png"
+        if target in targets:
+            raise UserError(
+                f"{targets[target]} and {image} would both write {target}: give them one by one."
+            )
+        targets[target] = image
+    return targets
+
+
+def _check_images_survive(targets: dict[Path, Path]) -> None:
+    """Raise UserError if a map would replace one of the images, by any link."""
+    images = {os.path.realpath(image) for image in targets.values()}
+    for target, image in targets.items():
+        if os.path.realpath(target) in images:
+            raise UserError(
+                f"the map of {image} would replace the image {target}: choose another output."
+            )

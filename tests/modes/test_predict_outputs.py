@@ -1,0 +1,105 @@
+"""Formats of predict beside maps, standard streams, attention sheets."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from class_jax import Predictor
+from class_jax.data.synthetic import SyntheticSource
+from tests.program import ROOT
+
+
+@pytest.fixture
+def scene(tmp_path):
+    image = SyntheticSource(1, seed=4, image_size=(90, 120))[0]["image"]
+    (tmp_path / "in").mkdir()
+    Image.fromarray(image).save(tmp_path / "in" / "scene.png", dpi=(72, 72))
+    return tmp_path / "in" / "scene.png"
+
+
+@pytest.fixture
+def predict(run, trained):
+    return lambda *arguments: run("--mode", "predict", "--workdir", trained, *arguments)
+
+
+def test_each_format_is_made_and_told_from_the_others(predict, scene, tmp_path):
+    modes = {"map": "L", "cutout": "RGBA", "overlay": "RGB", "attention": "RGB"}
+    for kind, mode in modes.items():
+        status, _, err = predict("--input", scene, "--output", "out/", "--format", kind)
+        assert status == 0, err
+        with Image.open(tmp_path / "out" / "scene.png") as image:
+            assert image.mode == mode
+            assert image.size == (120, 90) or kind == "attention"
+    _, _, err = predict("--input", scene, "--output", "out/", "--format", "attention")
+    assert "1 sheets are there already" in err
+    _, _, err = predict("--input", scene, "--output", "out/", "--format", "attention",
+                        "--point", "3,4")  # fmt: skip
+    assert "1 sheets written" in err
+
+
+def test_a_cut_out_on_a_background_is_opaque(predict, scene, tmp_path):
+    status, _, err = predict("--input", scene, "--output", "a.jpg", "--format", "cutout",
+                             "--background", "white", "--crop", "--threshold", "0.01")  # fmt: skip
+    assert status == 0, err
+    assert Image.open(tmp_path / "a.jpg").mode == "RGB"
+
+
+def test_python_gives_the_same_cut_out(predict, scene, trained, tmp_path):
+    predict("--input", scene, "--output", "a.png", "--format", "cutout")
+    cutout = Predictor.load(trained).cutout(scene)
+    assert cutout.shape == (90, 120, 4)
+    np.testing.assert_array_equal(cutout, np.asarray(Image.open(tmp_path / "a.png")))
+    (first, _) = Predictor.load(trained).cutout([scene, str(scene)], background="blur")
+    assert first.shape == (90, 120, 3)
+
+
+def pipe(trained, *arguments, data=b""):
+    return subprocess.run(
+        [sys.executable, ROOT / "main.py", "--mode", "predict", "--workdir", trained, *arguments],
+        input=data, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_picture_goes_through_a_pipe(trained, scene):
+    done = pipe(trained, "--input", "-", "--format", "cutout", data=scene.read_bytes())
+    assert done.returncode == 0, done.stderr
+    image = Image.open(io.BytesIO(done.stdout))
+    assert (image.mode, image.size, image.format) == ("RGBA", (120, 90), "PNG")
+
+
+def test_no_picture_in_a_pipe_is_one_sentence(trained):
+    done = pipe(trained, "--input", "-", data=b"no picture")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.splitlines()[-1] == b"error: the image is not an image that can be read."
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (["--format", "cut"], "--format=cut: expected one of map, cutout, overlay, attention"),
+    (["--background", "red"], "--background is for --format cutout, not for map."),
+    (["--format", "overlay", "--background", "red"], "--background is for --format cutout"),
+    (["--format", "cutout", "--background", "redd"], "redd is no background"),
+    (["--threshold", "1.5"], "--threshold=1.5: expected a level above 0, up to 1."),
+    (["--threshold", "0"], "--threshold=0.0: expected a level above 0"),
+    (["--threshold", "nan"], "--threshold=nan"),
+    (["--threshold", "high"], "invalid float"),
+    (["--point", "3,4"], "--point is for --format attention"),
+    (["--format", "attention", "--point", "3"], "--point=3: expected X,Y in pixels"),
+    (["--format", "attention", "--point", "500,4"], "the point 500,4 lies outside"),
+    (["--format", "attention", "--crop"], "--crop is for"),
+    (["--format", "cutout", "--output", "a.jpg"], "cannot be transparent; name a .png or .webp"),
+    (["--output", "-", "--input", "in", "in"], "takes one picture"),
+    (["--output", "-", "--input", "nothing.png"], "nothing.png does not exist"),
+])  # fmt: skip
+def test_mistakes_are_one_sentence(predict, scene, arguments, sentence):
+    given = arguments if "--input" in arguments else ["--input", scene, *arguments]
+    if "--output" not in arguments:
+        given = [*given, "--output", "out/"]
+    status, _, err = predict(*given)
+    assert status == 2, err
+    assert sentence in err.splitlines()[-1] or sentence in err
+    assert not (scene.parents[1] / "out").exists()

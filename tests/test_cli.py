@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from class_jax import cli
 from class_jax.config import load_config, load_recipe
 from class_jax.errors import BrokenFilesError, UserError
+from class_jax.flags import parse_flags
 from class_jax.training.loop import count_steps
 from datasets.inputs import training_sources
 from tests.program import ROOT, call, pairs, use_one_device
@@ -178,12 +179,12 @@ def test_flags_are_answered_before_jax_is_loaded():
 )  # fmt: skip
 def test_flags_that_contradict_each_other_or_the_mode(flags, sentence):
     with pytest.raises(UserError) as error:
-        cli.parse_flags(flags)
+        parse_flags(flags)
     assert sentence in str(error.value)
 
 
 def test_flags_have_their_defaults_in_every_mode():
-    flags, overrides = cli.parse_flags(["--mode", "eval", "--config.seed=3"])
+    flags, overrides = parse_flags(["--mode", "eval", "--config.seed=3"])
     assert (flags.workdir, flags.checkpoint, flags.protocol) == ("runs/", "best", "pysod")
     assert (flags.input, flags.allow_missing) == (None, False)
     assert overrides == ["--config.seed=3"]

@@ -11,6 +11,7 @@ class Engine(Protocol):
     image_size: int  # side of its square images, pixels
     batch_size: int  # the most images at once
     device: str  # for users
+    is_on_cpu: bool
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""

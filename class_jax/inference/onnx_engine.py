@@ -47,6 +47,7 @@ class OnnxEngine:
             raise _refuse(path)
         self._input = entry.name
         self.batch_size = min(batch_size, MAX_BATCH)
+        self.is_on_cpu = True
         self.device = f"{os.cpu_count()} CPU cores, by ONNX Runtime"
 
     def logits(self, images: np.ndarray) -> np.ndarray:

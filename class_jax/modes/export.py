@@ -45,6 +45,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     trained = _load(model, config, flags.checkpoint)
     images = gather_images(trained.side, photographs)
     ours = compute_maps(trained.network, trained.variables)
+    is_new = not target.parent.exists()
     partial = target.with_name(f".{target.name}.partial{target.suffix}")
     try:
         _remove(partial)
@@ -62,6 +63,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         partial.rename(target)
     finally:
         _remove(partial)
+        if is_new and not any(target.parent.iterdir()):
+            target.parent.rmdir()
     print(
         f"{target}: equal to the network within {difference:.1e} on {len(images)} images, one by "
         f"one and in threes ({_measure(target) / 1e6:.0f} MB)",

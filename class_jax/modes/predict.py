@@ -35,10 +35,12 @@ from class_jax.inference.plan import (
     plan_image_maps,
     sort_jobs,
 )
+from class_jax.inference.predictor import Predictor
 from class_jax.inference.processes import make_shared_maps, open_network
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
+MANY = 20  # images, from which on an export is worth its minute
 STANDARD = "-"  # standard input or output
 # The formats that a flag is for.
 FLAG_KINDS = {
@@ -83,6 +85,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
+    if len(sorted_jobs.todo) >= MANY and network.predictor:
+        _advise_export(network.predictor, Path(model), workdir)
     results = make_shared_maps(sorted_jobs.todo, network, title=output.noun, output=output)
     problems = [*results.failed.values(), *problems]
     if len(results.failed) == len(jobs):
@@ -93,6 +97,16 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     for problem in problems:
         parallel.log(f"error: {problem}")
     return 1 if problems else 0
+
+
+def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
+    """Say that an export would be faster, on a CPU and where there is none yet."""
+    export = workdir.local / "export" / "model.onnx"
+    if predictor.engine.is_on_cpu and not is_onnx(model) and not export.exists():
+        parallel.log(
+            "note: on a CPU an exported network is faster: python main.py --mode export "
+            f"--format onnx --model {model} --output {export}, then predict with --model {export}"
+        )
 
 
 def _parse_output(flags: argparse.Namespace) -> Output:

@@ -279,3 +279,25 @@ def test_what_an_onnx_file_fixes_cannot_be_overridden(run, tmp_path):
                          "--config.eval.image_size=96")  # fmt: skip
     assert status == 2
     assert "--config.eval.image_size=96 cannot change what a.onnx computes" in err
+
+
+@pytest.mark.parametrize(("missing", "arguments"), [
+    ("onnx", ["--mode", "export", "--format", "onnx"]),
+    ("onnxruntime", ["--mode", "export", "--format", "onnx"]),
+    ("onnxruntime", ["--mode", "predict", "--model", "a.onnx", "--input", "a.png"]),
+])  # fmt: skip
+def test_a_missing_extra_is_one_sentence_with_the_command(
+    run, trained, tmp_path, picture, monkeypatch, missing, arguments
+):
+    (tmp_path / "a.onnx").write_bytes(b"")
+    (tmp_path / "a.png").write_bytes(picture.read_bytes())
+    for name in [name for name in sys.modules if name.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("class_jax.export.")]:
+        if missing == "onnx" and name.rpartition(".")[2] in ("graph", "operators", "lowering"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    status, _, err = run(*arguments, "--workdir", trained)
+    assert status == 2, err
+    assert err.splitlines()[-1].endswith("pip install -r requirements-onnx.txt.")
+    assert not (trained / "export").exists()

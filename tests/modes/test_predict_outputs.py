@@ -57,6 +57,16 @@ def test_python_gives_the_same_cut_out(predict, scene, trained, tmp_path):
     assert first.shape == (90, 120, 3)
 
 
+def test_many_pictures_on_a_cpu_are_told_of_the_faster_engine(predict, scene, tmp_path):
+    for number in range(20):
+        (scene.parent / f"{number}.png").write_bytes(scene.read_bytes())
+    status, _, err = predict("--input", scene.parent, "--output", "out/")
+    assert status == 0, err
+    assert err.count("on a CPU an exported network is faster: python main.py --mode export") == 1
+    _, _, err = predict("--input", scene, "--output", "other/")
+    assert "exported" not in err
+
+
 def pipe(trained, *arguments, data=b""):
     return subprocess.run(
         [sys.executable, ROOT / "main.py", "--mode", "predict", "--workdir", trained, *arguments],

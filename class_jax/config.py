@@ -115,6 +115,8 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
                 "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
             )
         settings = load_recipe(DEFAULT_RECIPE)
+    if not isinstance(settings.get("model"), ConfigDict):
+        raise UserError("the saved configuration has no section model: restore config.json.")
     found = flatten(load_recipe(DEFAULT_RECIPE)) | flatten(settings)
     with config.ignore_type():  # values of a file from elsewhere: checked afterwards
         config.model.update({**settings.model, "pretrained": ""})
@@ -124,9 +126,9 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
 
 def list_unlike_released(config: ConfigDict) -> list[str]:
     """Return the leaves in which the network differs from the authors' released one."""
-    released, free = load_recipe(RELEASED_RECIPE).model, ("dtype", "pretrained")
-    differing = [name for name in released if config.model[name] != released[name]]
-    return [f"config.model.{name}" for name in differing if name not in free]
+    released = load_recipe(RELEASED_RECIPE).model
+    differing = [f"model.{name}" for name in released if config.model[name] != released[name]]
+    return [f"config.{name}" for name in differing if name not in FREE_AT_START]
 
 
 def _check_start(config: ConfigDict, start: ConfigDict) -> None:

@@ -187,3 +187,11 @@ def test_evaluating_by_the_recipe_finds_the_run_s_network(run, tune, mine, train
     status, out, err = run("--mode", "eval", "--config", FINETUNE, data, "--workdir", "tuned")
     assert status == 0, err
     assert "held_out" in out
+
+
+def test_a_workdir_whose_configuration_is_no_configuration_is_said(tune, trained, tmp_path):
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "config.json").write_text('{"train": {"start_from": ""}}')
+    status, _, err = tune(source=trained)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "has no section model: restore config.json" in err

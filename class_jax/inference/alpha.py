@@ -10,7 +10,8 @@ RADIUS = 0.045  # of the longer side: how far the network's edge may be off
 EPSILON = 1e-4  # variance of colours, in 0–1, below which the picture has no edge to follow
 CONTRAST = 3.0  # undoes the blur of the filter
 FOREGROUND_RADII = (1 / 12, 1 / 48, 1 / 120)  # of the longer side, in successive passes
-STRIP = 512  # rows that are computed at once
+COARSE_SIDE = 1024  # pixels: the first pass is computed on a copy of this size
+STRIP = 512  # rows that the others compute at once
 
 
 def refine_alpha(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
@@ -72,31 +73,58 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Returns:
       F, uint8 [H, W, 3]; equal to the image where alpha is 1.
     """
-    radii = [max(1, round(share * max(alpha.shape))) for share in FOREGROUND_RADII]
+    side = max(alpha.shape)
+    radii = [max(1, round(share * side)) for share in FOREGROUND_RADII[1:]]
     box = _soft_box(alpha, sum(radii))
     result = image.copy()
     if box is not None:
+        fore, back = _fuse_coarsely(image, alpha)
         rows, columns = box
         for top in range(rows.start, rows.stop, STRIP):
             strip = slice(top, min(top + STRIP, rows.stop))
-            result[strip, columns] = _estimate_strip(
-                image[:, columns], alpha[:, columns], strip, radii
+            result[strip, columns] = _fuse_strip(
+                image[:, columns],
+                (fore[:, columns], back[:, columns]),
+                alpha[:, columns],
+                strip,
+                radii,
             )
     return result
 
 
-def _estimate_strip(
-    image: np.ndarray, alpha: np.ndarray, rows: slice, radii: Sequence[int]
+def _fuse_coarsely(image: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both grounds' colours by the first pass, on a smaller copy, uint8 [H, W, 3]."""
+    height, width = alpha.shape
+    scale = min(1.0, COARSE_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    thin = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    radius = max(1, round(FOREGROUND_RADII[0] * max(size)))
+    fore, back = (
+        cv2.resize(_to_bytes(ground), (width, height), interpolation=cv2.INTER_LINEAR)
+        for ground in _fuse(small, small, small, thin, radius)
+    )
+    return fore, back
+
+
+def _fuse_strip(
+    image: np.ndarray,
+    grounds: tuple[np.ndarray, np.ndarray],
+    alpha: np.ndarray,
+    rows: slice,
+    radii: Sequence[int],
 ) -> np.ndarray:
-    """Return the foreground's colours in some rows of an image, uint8; saves memory."""
+    """Return the foreground's colours in some rows, uint8; a strip saves memory."""
     above = max(0, rows.start - sum(radii))
     wide = slice(above, rows.stop + sum(radii))
-    colours, alpha = image[wide].astype(np.float32), alpha[wide]
-    foreground = background = colours
+    colours, fore, back = (x[wide].astype(np.float32) for x in (image, *grounds))
     for radius in radii:
-        foreground, background = _fuse(colours, foreground, background, alpha, radius)
-    foreground = foreground[rows.start - above : rows.stop - above]
-    return np.rint(np.clip(foreground, 0, 255)).astype(np.uint8)
+        fore, back = _fuse(colours, fore, back, alpha[wide], radius)
+    return _to_bytes(fore[rows.start - above : rows.stop - above])
+
+
+def _to_bytes(colours: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
 
 
 def _fuse(
@@ -144,4 +172,4 @@ def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     )
     blurred = total / np.maximum(weights[..., None] if weights.ndim == 2 else weights, 1e-4)
     full = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.rint(np.clip(full, 0, 255)).astype(np.uint8)
+    return _to_bytes(full)

@@ -39,9 +39,10 @@ def break_down(sample: Sample) -> list[GroupScores]:
     """Return the scores of each group of a sample, with their intervals."""
     scores = []
     for group in find_groups(sample.properties):
-        part = sample.take(group.rows)
-        intervals = {name: find_interval(values) for name, values in resample(part).items()}
-        scores.append(GroupScores(*group[:4], len(group.rows), average(part), intervals))
+        replicates = resample(sample, group.rows)
+        intervals = {name: find_interval(values) for name, values in replicates.items()}
+        figures = average(sample, group.rows)
+        scores.append(GroupScores(*group[:4], len(group.rows), figures, intervals))
     return scores
 
 

@@ -5,7 +5,7 @@ replicates is a paired bootstrap.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +15,7 @@ from class_jax.evaluation.protocols import MEASUREMENTS, NUM_THRESHOLDS, Figures
 RESAMPLES = 2000
 SEED = 0
 TAILS = (0.025, 0.975)  # what a 95 % interval leaves out
-BLOCK = 2**20  # draws at a time, and
-CHUNK = 1024  # images at a time: memory does not grow with their number
+CHUNK = 256  # images at a time: no array but the sample grows with their number
 
 Interval = tuple[float, float]  # NaN, NaN if there is none
 
@@ -28,11 +27,6 @@ class Sample(NamedTuple):
     figures: dict[str, np.ndarray]  # float64 [N] for each name
     curves: np.ndarray  # float32 [N, C, 256], in the order of the protocol's CURVES
     properties: np.ndarray  # float64 [N, P], of the masks
-
-    def take(self, rows: np.ndarray) -> "Sample":
-        """Return the sample of some images, given by their numbers."""
-        figures = {name: values[rows] for name, values in self.figures.items()}
-        return Sample(self.protocol, figures, self.curves[rows], self.properties[rows])
 
 
 class Statistics(NamedTuple):
@@ -61,25 +55,28 @@ def summarize(sample: Sample) -> Statistics:
         "maxE": by_name["e_curve"][:, best_e],
     }
     return Statistics(
-        resample(sample), {name: values.astype(np.float64) for name, values in at_best.items()}
+        resample(sample, np.arange(len(sample.curves))),
+        {name: values.astype(np.float64) for name, values in at_best.items()},
     )
 
 
-def average(sample: Sample) -> Figures:
-    """Return the figures over all images of a sample (at least one)."""
-    values, curves = _flatten(sample)
-    means = values.mean(axis=0), curves.mean(axis=0, dtype=np.float64)
+def average(sample: Sample, rows: np.ndarray) -> Figures:
+    """Return the figures over some images of a sample, given by their numbers (at least one)."""
+    means = [_average_rows(array, rows) for array in _flatten(sample)]
     return {name: float(value) for name, value in _combine(sample, *means).items()}
 
 
-def resample(sample: Sample) -> dict[str, np.ndarray]:
-    """Return each figure over RESAMPLES draws of N images with replacement: float64 [RESAMPLES].
+def resample(sample: Sample, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return each figure over RESAMPLES draws of images with replacement: float64 [RESAMPLES].
 
-    The draws depend on N alone. A single image has no spread to draw from: NaN.
+    Args:
+      sample: of a method on a set.
+      rows: the numbers of the images to draw from, N of them; N are drawn, and the draws depend on
+        N alone. A single image has no spread: NaN.
     """
-    if len(sample.curves) < 2:
+    if len(rows) < 2:
         return {name: np.full(RESAMPLES, np.nan) for name in sample.figures}
-    return _combine(sample, *average_resamples(*_flatten(sample)))
+    return _combine(sample, *average_resamples(_flatten(sample), rows))
 
 
 def find_interval(replicates: np.ndarray) -> Interval:
@@ -90,36 +87,47 @@ def find_interval(replicates: np.ndarray) -> Interval:
     return (float(low), float(high))
 
 
-def average_resamples(*arrays: np.ndarray) -> list[np.ndarray]:
-    """Return the means of arrays [N, K] over resamples of the N rows: float64 [RESAMPLES, K].
+def average_resamples(arrays: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+    """Return the means of arrays [M, K] over resamples of N rows: float64 [RESAMPLES, K].
 
     Products are of float32, and of deviations from the mean: constants stay exact.
     """
-    images = len(arrays[0])
-    centres = [array.mean(axis=0, dtype=np.float64).astype(array.dtype) for array in arrays]
+    centres = [_average_rows(array, rows).astype(array.dtype) for array in arrays]
     means = [np.tile(centre.astype(np.float64), (RESAMPLES, 1)) for centre in centres]
-    done = 0
-    for counts in _draw_counts(images):
-        block = slice(done, done + len(counts))
-        weights = counts.astype(np.float32) / np.float32(images)
+    for chunk, counts in _draw_counts(len(rows)):
+        weights = counts.astype(np.float32) / np.float32(len(rows))
         for array, centre, mean in zip(arrays, centres, means, strict=True):
-            for start in range(0, images, CHUNK):
-                rows = slice(start, start + CHUNK)
-                deviations = (array[rows] - centre).astype(np.float32, copy=False)
-                mean[block] += weights[:, rows] @ deviations
-        done += len(counts)
+            deviations = (array[rows[chunk]] - centre).astype(np.float32, copy=False)
+            np.add(mean, weights @ deviations, out=mean)
     return means
 
 
-def _draw_counts(images: int) -> Iterator[np.ndarray]:
-    """Yield how often each image is drawn, in blocks of resamples: int [b, images]."""
+def _draw_counts(images: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield how often each of some images is drawn, for one chunk of them after another.
+
+    The counts of a resample are multinomial: first how many draws fall into each chunk, then which
+    of its images they are.
+
+    Yields:
+      The chunk, and int [RESAMPLES, images of the chunk].
+    """
     rng = np.random.default_rng(SEED)
-    at_once = max(1, BLOCK // images)
-    for start in range(0, RESAMPLES, at_once):
-        block = min(at_once, RESAMPLES - start)
-        drawn = rng.integers(images, size=(block, images), dtype=np.int32)
-        drawn += images * np.arange(block, dtype=np.int32)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=block * images).reshape(block, images)
+    starts = range(0, images, CHUNK)
+    sizes = [min(CHUNK, images - start) for start in starts]
+    totals = rng.multinomial(images, np.array(sizes) / images, size=RESAMPLES)
+    for start, size, draws in zip(starts, sizes, totals.T, strict=True):
+        drawn = rng.integers(size, size=draws.sum())
+        drawn += np.repeat(np.arange(RESAMPLES) * size, draws)
+        counts = np.bincount(drawn, minlength=RESAMPLES * size)
+        yield slice(start, start + size), counts.reshape(RESAMPLES, size)
+
+
+def _average_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the mean of some rows of an array [M, K], float64 [K], without a copy of them all."""
+    total = np.zeros(array.shape[1])
+    for start in range(0, len(rows), CHUNK):
+        total += array[rows[start : start + CHUNK]].sum(axis=0, dtype=np.float64)
+    return total / len(rows)
 
 
 def _flatten(sample: Sample) -> tuple[np.ndarray, np.ndarray]:

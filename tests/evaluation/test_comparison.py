@@ -90,7 +90,7 @@ def test_a_few_large_gains_against_many_small_losses_are_no_verdict():
     # The mean and the ranks disagree, so neither method is called better.
     loss, gain = np.full(60, -0.01), np.full(8, 0.4)
     differences = np.concatenate([loss, gain])
-    (means,) = average_resamples(differences[:, None])
+    (means,) = average_resamples([differences[:, None]], np.arange(68))
     assert find_interval(means[:, 0])[0] > 0
     test = run_paired_test(differences, 0 * differences)
     assert test.p < 0.05
@@ -120,7 +120,7 @@ def test_under_the_null_tests_reject_in_5_percent_of_2000_trials_and_verdicts_in
     differences = rng.normal(0, 1, (60, 2000)) * rng.gamma(2, 0.01, (60, 1))
     tests = [run_paired_test(column, 0 * column) for column in differences.T]
     rejected = np.array([test.p < 0.05 for test in tests])
-    (means,) = average_resamples(differences)
+    (means,) = average_resamples([differences], np.arange(60))
     intervals = np.array([find_interval(column) for column in means.T])
     excluded = (intervals[:, 0] > 0) | (intervals[:, 1] < 0)
     assert rejected.mean() == pytest.approx(0.05, abs=0.015)  # three deviations of 2,000 trials

@@ -5,7 +5,7 @@ import sys
 
 # Those that need an accelerator come first.
 NAMES = (
-    *("training", "inference", "feed", "loss", "profile", "attention", "growth"),
+    *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
     *("checkpoints", "startup", "scoring", "endurance", "roofline"),
 )
 

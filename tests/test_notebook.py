@@ -28,6 +28,7 @@ SETTINGS = {
     "STEPS": STEPS,
     "BATCH_SIZE": 8,
     "IMAGE_SIZE": 64,
+    "TUNING_STEPS": 2,
     "EXTRA": [
         # What compiles fastest.
         "--config.model.backbone=vgg",
@@ -141,6 +142,16 @@ def test_the_evaluation_is_written_and_shown(executed):
     assert tables == [(results / "results.md").read_text()]
     (sheet,) = pictures_of(cells["evaluate"])
     np.testing.assert_array_equal(sheet, cv2.imread(str(results / "examples.png")))
+
+
+def test_the_network_is_exported_and_fine_tuned(executed):
+    cells, folder = executed
+    assert "equal to the network within" in text_of(cells["export"])
+    names = {path.name for path in (folder / "a run" / "exported").iterdir()}
+    assert names == {"config.json", "model.safetensors", "README.md"}
+    rows = (folder / "a run-tuned" / "metrics.jsonl").read_text().splitlines()
+    assert max(json.loads(row)["step"] for row in rows) == 2
+    assert (folder / "a run-tuned" / "eval" / "results.csv").exists()
 
 
 def test_the_map_shown_is_that_of_the_evaluation(executed):

@@ -39,7 +39,8 @@ def atomic_write(path: AnyPath) -> Iterator[AnyPath]:
     Raises:
       UserError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    # Two commands may write one file: each has a name of its own. Names may be as long as they can.
+    partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial

@@ -189,6 +189,11 @@ def fill(path):
     path.symlink_to("/dev/full")
 
 
+def partial(path):
+    """The name that this process writes a file under, before it has its own."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
@@ -196,7 +201,7 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /d
 def test_a_disk_that_is_full_for_metrics_is_said_and_the_run_can_go_on(run, workdir, trained):
     kept = (workdir / "metrics.jsonl").read_bytes()
     flip_bits(workdir / "checkpoints" / "4")
-    fill(workdir / ".metrics.jsonl.partial")
+    fill(partial(workdir / "metrics.jsonl"))
     status, _, err = run("--workdir", workdir)
     assert status == 2
     assert "metrics.jsonl cannot be written (No space left on device)" in err
@@ -209,7 +214,7 @@ def test_a_disk_that_is_full_for_metrics_is_said_and_the_run_can_go_on(run, work
 @needs_full
 def test_a_disk_that_is_full_for_a_map_costs_that_map_alone(run, workdir, tmp_path):
     images = pairs(tmp_path / "mine", count=3) / "images"
-    fill(tmp_path / "out" / ".01.png.partial")
+    fill(partial(tmp_path / "out" / "01.png"))
     command = ("--mode", "predict", "--workdir", workdir, "--input", images, "--output", "out")
     status, _, err = run(*command)
     assert status == 1
@@ -222,7 +227,7 @@ def test_a_disk_that_is_full_for_a_map_costs_that_map_alone(run, workdir, tmp_pa
 @needs_full
 @pytest.mark.parametrize("name", ["results.csv", "results.md", "per_image.csv", "pr_curves.png"])
 def test_a_disk_that_is_full_for_a_table_leaves_none_that_is_half(run, workdir, name):
-    fill(workdir / "eval" / f".{name}.partial")
+    fill(partial(workdir / "eval" / name))
     kept = (workdir / "eval" / name).read_bytes()
     status, _, err = run("--mode", "eval", "--workdir", workdir)
     assert status == 2

@@ -180,7 +180,7 @@ def test_a_manifest_lists_the_sha256_of_all_files(folder):
     files = files_of(folder / "1")
     lines = files.pop("manifest.sha256").read_text().splitlines()
     for later in ("_CHECKPOINT_METADATA", "commit_success.txt"):
-        del files[later]
+        files.pop(later, None)  # older versions of orbax write no second one
     expected = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     assert {line[66:]: line[:64] for line in lines} == expected
 

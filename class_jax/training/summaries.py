@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
@@ -32,7 +33,8 @@ class Summaries:
         first = parallel.is_first()
         if first:
             _drop_after(metrics_file, start_step)
-        self._file = (metrics_file if first else Path(os.devnull)).open("a")
+        self._path = metrics_file if first else Path(os.devnull)
+        self._file = self._path.open("a+")
         self._board = SummaryWriter(
             str(metrics_file.parent), purge_step=start_step + 1, write_to_disk=first
         )
@@ -60,10 +62,22 @@ class Summaries:
         self._board.flush()
 
     def publish(self) -> None:
-        """Copy the files beside the checkpoints, if those are elsewhere."""
+        """Write the log again if it was deleted, and copy both to the bucket, if there is one."""
+        if not self._path.exists():
+            self._write_anew()
         if self._publish:
             self._board.flush()
             self._publish()
+
+    def _write_anew(self) -> None:
+        """Write the log again, which somebody has deleted: its lines can still be read here."""
+        self._file.seek(0)
+        lines = self._file.read()
+        self._file.close()
+        with atomic_write(self._path) as partial:
+            partial.write_text(lines)
+        self._file = self._path.open("a+")
+        print(f"warning: {self._path} was deleted: it was written anew", file=sys.stderr)
 
 
 def _drop_after(metrics_file: Path, step: int) -> None:

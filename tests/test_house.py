@@ -63,6 +63,7 @@ BOUNDARIES = {
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
+    "av": {f"class_jax/inference/{name}.py" for name in ("video", "video_writer", "sound")},
     "filelock": {"class_jax/files.py"},
 }
 
@@ -125,7 +126,7 @@ VERBS = """
 Add Append Apply Ask Assign Average Blend Block Blur Build Call Check Choose Close Compare
 Compute Connect Continue Convert Copy Count Create Crop Cut Decode Delete Describe Divide
 Download Draw Drop Encode End Enter Estimate Evaluate Export Fetch Fill Find Fit Flush Fold
-Forward Fuse Gather Get Give Hash Hold Ignore Import Initialize Join Keep Leave Let List Load
+Forget Forward Fuse Gather Get Give Hash Hold Ignore Import Initialize Join Keep Leave Let List Load
 Log Look Make Mark Match Measure Merge Move Name Normalize Note Open Pad Paint Pair Parse Pick
 Place Plan Plot Prepare Print Protect Put Raise Rasterise Read Record Refine Release Remember
 Remove Rename Render Replace Report Reshape Resize Restore Resume Return Run Sample Save Say

@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from class_jax.data.images import UPRIGHT, Original, Picture, load_original, write_picture
 from class_jax.errors import UserError
+from class_jax.inference.films import FilmJob, make_film
 from class_jax.inference.outputs import ATTENTION, MAPS, Output, render
-from class_jax.inference.plan import MapJob
+from class_jax.inference.plan import Job, MapJob
 from class_jax.inference.predictor import Predictor, map_fingerprint
 from class_jax.text import printable
 
@@ -25,7 +26,7 @@ class MapResults(NamedTuple):
 
 
 def make_maps(
-    jobs: Sequence[MapJob],
+    jobs: Sequence[Job],
     predictor: Predictor,
     *,
     network: str,
@@ -35,7 +36,7 @@ def make_maps(
     """Make maps or other outputs; one that fails does not stop the others.
 
     Args:
-      jobs: the outputs to make.
+      jobs: the outputs to make; films come after images.
       predictor: the network.
       network: its fingerprint.
       title: the label of the progress bar.
@@ -43,12 +44,13 @@ def make_maps(
     """
     results = MapResults(0, {}, Counter())
     written = 0
+    images = [job for job in jobs if isinstance(job, MapJob)]
     outcomes = tqdm(
-        _predict(jobs, predictor, results.guesses),
-        total=len(jobs),
+        _predict(images, predictor, results.guesses),
+        total=len(images),
         desc=printable(title),
         unit="image",
-        disable=len(jobs) <= 1,
+        disable=len(images) <= 1,
     )
     for job, saliency in outcomes:
         try:
@@ -61,6 +63,12 @@ def make_maps(
             written += 1
         except UserError as error:
             results.failed[job.target] = str(error)
+    for film in (job for job in jobs if isinstance(job, FilmJob)):
+        try:
+            results.guesses.update(make_film(film, predictor, output, network))
+            written += 1
+        except UserError as error:
+            results.failed[film.target] = str(error)
     return results._replace(written=written)
 
 

@@ -17,9 +17,21 @@ from class_jax.data.folders import (
     find_images,
     readable_suffixes,
 )
-from class_jax.data.images import Picture, load_image, read_fingerprint
+from class_jax.data.images import Picture, load_image
 from class_jax.data.sources import Source as DataSource
 from class_jax.errors import UserError
+from class_jax.inference.animation import is_animated
+from class_jax.inference.films import (
+    FilmJob,
+    can_move,
+    check_name,
+    choose_suffix,
+    explain_refusal,
+    is_film,
+    is_moving_name,
+    read_fingerprint,
+)
+from class_jax.inference.outputs import MAPS, Output
 from class_jax.inference.predictor import map_fingerprint
 from class_jax.text import list_lines, list_names
 
@@ -50,19 +62,22 @@ class MapJob(NamedTuple):
     source: Source | None = None  # the image's file, or what is in it
 
 
+Job = MapJob | FilmJob
+
+
 class Plan(NamedTuple):
     """The maps to make, and what is left out: a line for each kind of file or each folder."""
 
-    jobs: list[MapJob]
+    jobs: list[Job]
     problems: list[str]
 
 
 class Sorted(NamedTuple):
     """Planned maps, sorted by what is on the disk already."""
 
-    todo: list[MapJob]
-    kept: list[MapJob]  # maps of the same network and image
-    foreign: list[MapJob]  # files that were not made here
+    todo: list[Job]
+    kept: list[Job]  # maps of the same network and image
+    foreign: list[Job]  # files that were not made here
 
 
 def count_jobs(jobs: Sorted) -> int:
@@ -70,23 +85,49 @@ def count_jobs(jobs: Sorted) -> int:
     return sum(map(len, jobs))
 
 
-def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
-    """Plan the maps of image files and of all images below folders.
+def plan_image_maps(
+    paths: Sequence[Path], output: Path, *, made: Output = MAPS, animate: bool = False
+) -> Plan:
+    """Plan the outputs of images and films, and of all of them below folders.
 
-    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`. If two
-    images would get the same map, theirs are `b.jpg.png` and `b.png.png`. The map of a single file
-    is `output` itself if that ends as an image does.
+    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a film
+    gives a film, and an animated picture another one if `animate` says so. If two images would get
+    the same map, theirs are `b.jpg.png` and `b.png.png`. The output of a single file is `output`
+    itself if that ends as an image does, or for a film as a film.
 
     Args:
-      paths: images and folders; absolute.
-      output: an image file or a folder; absolute.
+      paths: images, films and folders; absolute.
+      output: a file or a folder; absolute.
+      made: what is made of them.
+      animate: make all frames of animated pictures, where nothing else is asked for by name.
 
     Raises:
       UserError: nothing there, a file that is no image by its name, no images at all, an output
         that cannot be written, a map that would replace one of the images, or two images with the
         same map.
     """
-    images: dict[Path, Path] = {}  # → its path below the output, with its own suffix
+    images, problems = _find_inputs(paths, made)
+    if len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made):
+        check_output(output.parent)
+        moving = {path for path in paths if is_moving_name(output) and _moves(path, made)}
+        targets = {output: paths[0]}
+    else:
+        if is_image_name(output) and not output.is_dir():
+            raise UserError(f"several images need a folder for the output, not {output}.")
+        check_output(output)
+        moving = {path for path in images if is_film(path) or (animate and _moves(path, made))}
+        suffixes = {path: choose_suffix(path, made) for path in moving}
+        targets = _plan_targets(images, output, suffixes)
+    if not targets:
+        names = list_names(paths)
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
+    _check_images_survive(targets)
+    return Plan([_plan_job(*pair, pair[1] in moving) for pair in targets.items()], problems)
+
+
+def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str]]:
+    """Return images and films with their paths below the output, and what is left out."""
+    images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
     for path in paths:
@@ -94,33 +135,46 @@ def plan_image_maps(paths: Sequence[Path], output: Path) -> Plan:
             raise UserError(f"{path}: there is no such file or folder.")
         if path.is_dir():
             found = find_images(path)
-            images |= {image: image.relative_to(path) for image in found.images}
-            left_out += found.left_out
+            films = [file for file in found.left_out if is_film(file)]
+            refusal = explain_refusal(made) if films else None
+            if refusal:
+                problems.append(f"{len(films)} films left out: {refusal}")
+            inputs = sorted([*found.images, *films]) if not refusal else found.images
+            images |= {image: image.relative_to(path) for image in inputs}
+            left_out += [file for file in found.left_out if not is_film(file)]
             problems += found.problems
         elif not path.is_file():
             raise UserError(f"{path} is neither a file nor a folder.")
         elif path.suffix.lower() in readable_suffixes():
             images[path] = Path(path.name)
+        elif is_film(path):
+            if refusal := explain_refusal(made):
+                raise UserError(f"{path} is a film: {refusal}.")
+            images[path] = Path(path.name)
         else:
             raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
-    problems += describe_left_out(left_out)
-    if is_image_name(output) and not output.is_dir():
-        if len(paths) > 1 or paths[0].is_dir():
-            raise UserError(f"several images need a folder for the output, not {output}.")
-        check_output(output.parent)
-        targets = {output: paths[0]}
-    else:
-        check_output(output)
-        targets = _plan_targets(images, output)
-    if not targets:
-        names = list_names(paths)
-        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
-    _check_images_survive(targets)
-    jobs = [
-        MapJob(target, functools.partial(load_for_network, image), file_fingerprint(image), image)
-        for target, image in targets.items()
-    ]
-    return Plan(jobs, problems)
+    return images, [*problems, *describe_left_out(left_out)]
+
+
+def _moves(path: Path, made: Output) -> bool:
+    """Return whether outputs of all frames can be made of a file."""
+    return is_film(path) or (can_move(made) and is_animated(path))
+
+
+def _is_file_name(output: Path, source: Path, made: Output) -> bool:
+    """Return whether a path names the output of a file, not a folder; UserError as for a wrong."""
+    if output.is_dir():
+        return False
+    if is_film(source):
+        return check_name(output, source)
+    return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)
+
+
+def _plan_job(target: Path, source: Path, moves: bool) -> Job:
+    fingerprint = file_fingerprint(source)
+    if moves:
+        return FilmJob(target, source, fingerprint)
+    return MapJob(target, functools.partial(load_for_network, source), fingerprint, source)
 
 
 def load_for_network(source: Source, side: int | None) -> Picture:
@@ -134,7 +188,7 @@ def _explain(path: Path) -> str:
     return ACCEPTED
 
 
-def plan_source_maps(source: DataSource, folder: Path) -> list[MapJob]:
+def plan_source_maps(source: DataSource, folder: Path) -> list[Job]:
     """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
     return [
         MapJob(
@@ -146,7 +200,7 @@ def plan_source_maps(source: DataSource, folder: Path) -> list[MapJob]:
     ]
 
 
-def sort_jobs(jobs: Sequence[MapJob], network: str, *, overwrite: bool) -> Sorted:
+def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:
     """Sort planned maps by what is on the disk.
 
     Args:
@@ -180,9 +234,10 @@ def check_output(folder: Path) -> None:
 def check_target(path: Path, has_alpha: bool) -> bool:
     """Return True; UserError if a transparent picture is to go into a format without alpha."""
     kind = Image.registered_extensions().get(path.suffix.lower())
-    if has_alpha and kind not in ALPHA_FORMATS:
+    if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() != ".webm":
+        other = ".webm" if is_film(path) else ".png or .webp"
         raise UserError(
-            f"{path}: {path.suffix} files cannot be transparent; name a .png or .webp, or give a "
+            f"{path}: {path.suffix} files cannot be transparent; name a {other}, or give a "
             "background."
         )
     return True
@@ -199,20 +254,22 @@ def is_image_name(path: Path) -> bool:
     return False
 
 
-def _plan_targets(images: dict[Path, Path], output: Path) -> dict[Path, Path]:
+def _plan_targets(
+    images: dict[Path, Path], output: Path, suffixes: dict[Path, str]
+) -> dict[Path, Path]:
     """Return target → image; UserError if two images have the same target."""
     # A map of an earlier run is no image, if the output lies in the input.
-    inside = {
-        image: name
+    names = {
+        image: (name, suffixes.get(image, ".png"))
         for image, name in images.items()
         if not (image.is_relative_to(output) and read_fingerprint(image) is not None)
     }
-    counts = Counter(name.with_suffix(".png") for name in inside.values())
+    counts = Counter(name.with_suffix(suffix) for name, suffix in names.values())
     targets: dict[Path, Path] = {}
-    for image, name in inside.items():
-        target = output / name.with_suffix(".png")
-        if counts[name.with_suffix(".png")] > 1:
-            target = output / f"{name}.png"
+    for image, (name, suffix) in names.items():
+        target = output / name.with_suffix(suffix)
+        if counts[name.with_suffix(suffix)] > 1:
+            target = output / f"{name}{suffix}"
         if target in targets:
             raise UserError(
                 f"{targets[target]} and {image} would both write {target}: give them one by one."
@@ -222,10 +279,10 @@ def _plan_targets(images: dict[Path, Path], output: Path) -> dict[Path, Path]:
 
 
 def _check_images_survive(targets: dict[Path, Path]) -> None:
-    """Raise UserError if a map would replace one of the images, by any link."""
+    """Raise UserError if an output would replace one of the images, by any link."""
     images = {os.path.realpath(image) for image in targets.values()}
     for target, image in targets.items():
         if os.path.realpath(target) in images:
             raise UserError(
-                f"the map of {image} would replace the image {target}: choose another output."
+                f"the output of {image} would replace the image {target}: choose another one."
             )

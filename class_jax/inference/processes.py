@@ -12,7 +12,7 @@ from class_jax import parallel
 from class_jax.inference.maps import MapResults, make_maps
 from class_jax.inference.models import find_network, is_there, keep_trying
 from class_jax.inference.outputs import MAPS, Output
-from class_jax.inference.plan import MapJob, Sorted, count_jobs
+from class_jax.inference.plan import Job, Sorted, count_jobs
 from class_jax.inference.predictor import Predictor
 
 
@@ -63,7 +63,7 @@ def open_network(
 
 
 def make_shared_maps(
-    jobs: Sequence[MapJob], network: OpenedNetwork, *, title: str, output: Output = MAPS
+    jobs: Sequence[Job], network: OpenedNetwork, *, title: str, output: Output = MAPS
 ) -> MapResults:
     """Make maps or other outputs, a share in each process; return the results of all."""
     if not jobs:

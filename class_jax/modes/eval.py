@@ -18,7 +18,7 @@ from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute, atomic_write
 from class_jax.inference.models import find_network
-from class_jax.inference.plan import MapJob, Sorted, check_output, plan_source_maps, sort_jobs
+from class_jax.inference.plan import Job, Sorted, check_output, plan_source_maps, sort_jobs
 from class_jax.inference.processes import OpenedNetwork, make_shared_maps, open_network
 from class_jax.modes.score import check_apart, score_maps
 from class_jax.text import list_lines
@@ -112,7 +112,7 @@ def evaluate(
     )
 
 
-def _sort_all(plans: Sequence[Sequence[MapJob]], fingerprint: str) -> list[Sorted]:
+def _sort_all(plans: Sequence[Sequence[Job]], fingerprint: str) -> list[Sorted]:
     """Sort the planned maps of all sets; UserError if files of others are in their place."""
     found = [sort_jobs(jobs, fingerprint, overwrite=False) for jobs in plans]
     foreign = [str(job.target) for jobs in found for job in jobs.foreign]
@@ -163,8 +163,8 @@ def _own_folders(base: Path, origins: Mapping[str, Path]) -> dict[str, Path]:
 def _make_maps(
     set_name: str,
     source: Source,
-    jobs: Sequence[MapJob],
-    todo: Sequence[MapJob],
+    jobs: Sequence[Job],
+    todo: Sequence[Job],
     network: OpenedNetwork,
 ) -> MapSet:
     """Make those maps of a set that are to do, and return all of them to be scored."""

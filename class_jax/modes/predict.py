@@ -70,7 +70,9 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         return _pipe(flags, output, config, workdir)
     paths = [absolute(path) for path in flags.input]
     folder = absolute(flags.output) if flags.output else workdir.predictions
-    jobs, problems = parallel.run_on_first(lambda: plan_image_maps(paths, folder))
+    jobs, problems = parallel.run_on_first(
+        lambda: plan_image_maps(paths, folder, made=output, animate=flags.format is not None)
+    )
     is_named_file = [job.target for job in jobs] == [folder]
     if is_named_file:
         check_target(folder, has_alpha=output.has_alpha)

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
+from tests.inference.test_video import film
+from tests.inference.test_video import read as frames
 from tests.program import use_one_device
 from tests.test_parallel import finished, two
 
@@ -217,19 +219,23 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
 def test_two_processes_share_the_images(predict, trained, tmp_path):
     for name in ("a.png", "b.png", "c.png", "d.png"):
         picture(tmp_path / "in" / name)
+    film(tmp_path / "in" / "e.mp4", frames=4)
     (tmp_path / "in" / "b.png").write_text("no picture")
     assert predict("--input", "in", "--output", "alone")[0] == 1
     paths = ("--input", tmp_path / "in", "--output", tmp_path / "out")
     statuses, printed = finished(two("--mode", "predict", "--workdir", trained, *paths))
     assert statuses == [1, 1], printed
     assert [f"process {index}: " in text for index, text in enumerate(printed)] == [True, True]
-    assert "process 0: 2 maps" in printed[0]
+    assert "process 0: 3 maps" in printed[0]
     assert "process 1: 1 maps" in printed[1]
-    assert "3 maps written" in printed[0]
+    assert "4 maps written" in printed[0]
     # One of them speaks for both.
     assert ["error: " in text and "b.png" in text for text in printed] == [True, False]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.png", "d.png"}
-    for path in (tmp_path / "out").iterdir():
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.png", "c.png", "d.png", "e.mp4",
+    }  # fmt: skip
+    assert len(frames(tmp_path / "out" / "e.mp4")[1]) == 4
+    for path in (tmp_path / "out").glob("*.png"):
         # Maps may differ by a level on other numbers of devices.
         np.testing.assert_allclose(
             grey(path).astype(int), grey(tmp_path / "alone" / path.name).astype(int), atol=1

@@ -138,7 +138,8 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             films = [file for file in found.left_out if is_film(file)]
             refusal = explain_refusal(made) if films else None
             if refusal:
-                problems.append(f"{len(films)} films left out: {refusal}")
+                counts = Counter(film.suffix.lower() for film in films)
+                problems += [f"{n} {suffix} left out: {refusal}" for suffix, n in counts.items()]
             inputs = sorted([*found.images, *films]) if not refusal else found.images
             images |= {image: image.relative_to(path) for image in inputs}
             left_out += [file for file in found.left_out if not is_film(file)]

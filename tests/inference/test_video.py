@@ -369,4 +369,4 @@ def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path
         plan_image_maps([tmp_path / "a.mp4"], tmp_path / "out")
     jobs, problems = plan_image_maps([tmp_path], tmp_path / "out")
     assert [job.target.name for job in jobs] == ["b.png"]
-    assert problems == ["1 films left out: pip install -r requirements-video.txt"]
+    assert problems == ["1 .mp4 left out: pip install -r requirements-video.txt"]

@@ -30,7 +30,7 @@ from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.inference.plan import check_output
-from class_jax.text import list_lines, list_names
+from class_jax.text import list_lines, list_names, printable
 from class_jax.workdir import Workdir
 
 EIGHT_BITS, SIXTEEN_BITS = 255, 65535  # highest levels
@@ -117,7 +117,7 @@ def score_maps(
     _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
     print(format_table(rows))
     hint = "; comparison.md says which differences are more than noise" if comparisons else ""
-    print(f"tables and figures are in {folder}{hint}", file=sys.stderr)
+    print(f"tables and figures are in {printable(str(folder))}{hint}", file=sys.stderr)
     _print_all(f"error: {problem}" for problem in problems)
     return 1 if problems else 0
 

@@ -34,6 +34,8 @@ def protect_streams() -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is not None and stream is not getattr(sys, f"__{name}__"):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
             continue  # replaced by who called
         raw = _Outlasting(number, "w", closefd=False)
         protected = io.TextIOWrapper(

@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         status = dispatch(arguments)
         if status == 0 and is_output_lost():
+            print("error: standard output was closed, or its disk is full.", file=sys.stderr)
             status = 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,10 +1,9 @@
 """Mode predict: saliency maps, cut-outs and more, of files, folders and standard input."""
 
 import argparse
-import contextlib
 import functools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -165,9 +164,7 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
     if target:
         write_picture(target, pixels, like=original)
         return 0
-    with _explain_closed_output():
-        sys.stdout.buffer.write(encode_png(pixels, like=original))
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(encode_png(pixels, like=original))
     return 0
 
 
@@ -180,13 +177,3 @@ def _read_source(inputs: Sequence[str]) -> bytes | Path:
     if sys.stdin.isatty():
         raise UserError("--input=- reads a picture from standard input, as in: … < photo.jpg")
     return sys.stdin.buffer.read()
-
-
-@contextlib.contextmanager
-def _explain_closed_output() -> Iterator[None]:
-    """Convert what a reader that has gone away leads to."""
-    try:
-        yield
-    except BrokenPipeError as error:
-        sys.stdout = None  # Python would try to flush it once more
-        raise UserError("standard output was closed before the picture was written.") from error

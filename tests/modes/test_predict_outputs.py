@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +87,18 @@ def test_no_picture_in_a_pipe_is_one_sentence(trained):
     assert done.returncode == 2
     assert done.stdout == b""
     assert done.stderr.splitlines()[-1] == b"error: the image is not an image that can be read."
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, ROOT / "main.py", "--mode", "predict", "--workdir", trained,
+             "--input", scene, "--output", "-"], stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[-1] == b"error: standard output was closed, or its disk is full."
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [

@@ -3,13 +3,15 @@
 import argparse
 from typing import Any, NamedTuple, NoReturn
 
+import class_jax
 from class_jax.errors import UserError
 
 # Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
-MODES = ("train", "eval", "predict", "score", "convert", "prepare", "export")
+MODES = ("train", "eval", "predict", "score", "convert", "prepare", "export", "serve")
 DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
 images with masks), predict (maps of images), score (any method's maps), convert (the authors'
-checkpoint), prepare (get and check data), export (for other programs). See README.md."""
+checkpoint), prepare (get and check data), export (for other programs), serve (a page in the
+browser). See README.md."""
 
 
 class Flag(NamedTuple):
@@ -22,7 +24,7 @@ class Flag(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
-USE_NETWORK = ("eval", "predict", "export")
+USE_NETWORK = ("eval", "predict", "export", "serve")
 SWITCH = {"action": "store_true"}
 FLAGS = (
     Flag("input", ("eval", "predict", "export"), "images or folders", None, {"nargs": "+"}),
@@ -52,6 +54,8 @@ FLAGS = (
         {"nargs": "*"},
     ),
     Flag("source", ("convert",), "the authors' checkpoint, .safetensors or .pth"),
+    Flag("host", ("serve",), "where to listen (default: 127.0.0.1, this machine)", "127.0.0.1"),
+    Flag("port", ("serve",), "the port (default: 7860)", 7860, {"type": int}),
     Flag("skip_broken", ("train", "prepare"), "leave broken files out", False, SWITCH),
 )  # fmt: skip
 
@@ -88,6 +92,7 @@ def _make_parser() -> Parser:
     """Build the parser for all flags but the overrides, which depend on the configuration."""
     parser = Parser(description=DESCRIPTION, allow_abbrev=False)
     add = parser.add_argument
+    add("--version", action="version", version=f"class-jax {class_jax.__version__}")
     add("--mode", choices=MODES, default="train", help="what to do (default: train)")
     add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
     add("--workdir", default="runs/", help="everything a run writes (default: runs/)")
@@ -107,7 +112,7 @@ def _check_process_flags(flags: argparse.Namespace) -> None:
     by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
     if by_hand == (None, None, None) and not flags.distributed:
         return
-    if flags.mode in ("convert", "export"):
+    if flags.mode in ("convert", "export", "serve"):
         raise UserError(
             f"--mode {flags.mode} runs in one process: leave out --distributed, --coordinator, "
             "--num_processes and --process_id."

@@ -11,6 +11,7 @@ PACKAGE = sorted((ROOT / "class_jax").rglob("*.py"))
 PRODUCT = [
     *PACKAGE,
     ROOT / "main.py",
+    ROOT / "setup.py",
     *(ROOT / "datasets").rglob("*.py"),
     *(ROOT / "configs").glob("*.py"),
 ]
@@ -21,13 +22,14 @@ ALLOWED = {
     "sharding": set(),
     "handshake": set(),
     "flags": set(),
+    "beside": set(),
     "streams": set(),
     "watchdog": {"handshake"},
     "parallel": {"handshake", "watchdog"},
     "files": set(),
     "workdir": {"files"},
     "limits": {"models"},
-    "config": {"workdir", "limits"},
+    "config": {"workdir", "limits", "beside"},
     "data": {"files"},
     "models": set(),
     "weights": {"models", "files"},
@@ -42,12 +44,16 @@ ALLOWED = {
         "parallel",
     },
     "export": {"models", "data", "weights", "inference"},
+    "serving": {"data", "inference"},
     "modes": {
         "models", "data", "sharding", "parallel", "checkpoints", "workdir", "config", "files",
         "training", "evaluation", "inference", "losses", "weights", "manifest",
-        "export",
+        "export", "serving",
     },
-    "cli": {"flags", "streams", "parallel", "files", "config", "workdir", "modes", "inference"},
+    "cli": {
+        "beside", "flags", "streams", "parallel", "files", "config", "workdir", "modes",
+        "inference",
+    },
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 
@@ -65,6 +71,8 @@ BOUNDARIES = {
     "grain": {"class_jax/data/feed.py"},
     "av": {f"class_jax/inference/{name}.py" for name in ("video", "video_writer", "sound")},
     "filelock": {"class_jax/files.py"},
+    "gradio": {"class_jax/serving/page.py"},
+    "uvicorn": {"class_jax/serving/server.py"},
 }
 
 
@@ -123,14 +131,14 @@ def test_functions_and_files_stay_short():
 
 # The verbs that docstrings of functions begin with; a new one is added here.
 VERBS = """
-Add Append Apply Ask Assign Average Blend Block Blur Build Call Check Choose Close Compare
+Add Answer Append Apply Ask Assign Average Blend Block Blur Build Call Check Choose Close Compare
 Compute Connect Continue Convert Copy Count Create Crop Cut Decode Delete Describe Divide
 Download Draw Drop Encode End Enter Estimate Evaluate Export Fetch Fill Find Fit Flush Fold
 Forget Forward Fuse Gather Get Give Hash Hold Ignore Import Initialize Join Keep Leave Let List Load
 Log Look Make Mark Match Measure Merge Move Name Normalize Note Open Pad Paint Pair Parse Pick
 Place Plan Plot Prepare Print Protect Put Raise Rasterise Read Record Refine Release Remember
 Remove Rename Render Replace Report Reshape Resize Restore Resume Return Run Sample Save Say
-Scale Score Send Set Sharpen Shift Show Shut Skip Sort Split Start Stop Store Stretch Sum Take
+Scale Score Send Serve Set Sharpen Shift Show Shut Skip Sort Split Start Stop Store Stretch Sum Take
 Tell Test Train Transfer Translate Try Turn Undo Unpack Update Upsample Use Validate Verify Wait
 Watch Write Yield
 """

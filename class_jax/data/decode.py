@@ -52,16 +52,26 @@ def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -
     """
     with _explain_errors(source), _open(source) as image:
         height, width = image.height, image.width
-        if width * height > most:
-            raise UserError(
-                f"{name_of(source)} has {width}x{height} pixels: at most {most // 1_000_000} "
-                "million can be read."
-            )
+        _check_size(image, name_of(source), most)
         if side is not None and image.format == "JPEG":
             image.draft("", (2 * side, 2 * side))
         is_deep = _is_deep_colour(image)
         image.load()
         return _finish(image, height, width, source if is_deep else None)
+
+
+def check_size(source: Source, *, most: int) -> None:
+    """Raise UserError unless a file's header is an image's, of at most `most` pixels."""
+    with _explain_errors(source), _open(source) as image:
+        _check_size(image, name_of(source), most)
+
+
+def _check_size(image: Image.Image, name: str | os.PathLike[str], most: int) -> None:
+    if image.width * image.height > most:
+        raise UserError(
+            f"{name} has {image.width}x{image.height} pixels: at most {most // 1_000_000} "
+            "million can be read."
+        )
 
 
 @contextlib.contextmanager

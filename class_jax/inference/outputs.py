@@ -60,15 +60,23 @@ def parse_background(text: str | None) -> Background | None:
     """
     if text is None or text == BLUR:
         return text
-    try:
-        return ImageColor.getrgb(text)[:3]
-    except ValueError:
-        if Path(text).expanduser().is_file():
-            return read_image(Path(text).expanduser())
+    if (colour := parse_colour(text)) is not None:
+        return colour
+    if Path(text).expanduser().is_file():
+        return read_image(Path(text).expanduser())
     raise UserError(
         f'{text} is no background: expected a colour such as "white" or "#20a0ff", the path of a '
         f'picture, or "{BLUR}".'
     )
+
+
+def parse_colour(text: str) -> tuple[int, int, int] | None:
+    """Return the red, green and blue of a colour's name or #RRGGBB; None if it is none."""
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        return None
+    return red, green, blue
 
 
 def render(

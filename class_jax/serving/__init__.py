@@ -1,0 +1,1 @@
+"""A trained network as a local page in the browser and as an HTTP API."""

@@ -12,8 +12,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from class_jax.beside import make_importable
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
 from class_jax.files import absolute
 from class_jax.flags import parse_flags
@@ -28,6 +29,11 @@ IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
+
+
+def run_command() -> NoReturn:
+    """Run the command `class-jax`, which is installed with the package."""
+    sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:
@@ -65,6 +71,7 @@ def report(error: Exception) -> int:
 def dispatch(arguments: list[str]) -> int:
     """Run the mode that the arguments name and return its exit status."""
     flags, overrides = parse_flags(arguments)
+    make_importable()
     _start_jax(flags)
     from class_jax import parallel
     from class_jax.config import flatten

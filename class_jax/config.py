@@ -9,12 +9,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from class_jax.beside import find_beside
 from class_jax.errors import UserError
 from class_jax.limits import check_limits, check_model, flatten
 from class_jax.text import list_lines
 from class_jax.workdir import Workdir
 
-ROOT = Path(__file__).parents[1]
 DEFAULT_RECIPE = "configs/r50.py"
 RELEASED_RECIPE = "configs/r50_released.py"  # the network of the authors' checkpoint
 
@@ -159,13 +159,14 @@ def load_saved(workdir: Workdir) -> ConfigDict | None:
 def load_recipe(recipe: str) -> ConfigDict:
     """Run `get_config()` of a recipe, or `get_config("argument")` for `path:argument`.
 
-    A relative path that does not exist here is looked for beside the package, where the recipes
-    that come with it lie.
+    A relative path that does not exist here is looked for among the recipes that come with the
+    package.
     """
     name, _, argument = recipe.partition(":")
-    path = Path(name) if Path(name).is_file() else ROOT / name
+    path = Path(name) if Path(name).is_file() else find_beside() / name
     if not path.is_file():
-        shipped = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("[!_]*.py"))
+        configs = find_beside() / "configs"
+        shipped = sorted(f"configs/{file.name}" for file in configs.glob("[!_]*.py"))
         raise UserError(f"--config={recipe}: no such file; the recipes are {', '.join(shipped)}.")
     try:
         get_config = runpy.run_path(str(path)).get("get_config")

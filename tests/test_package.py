@@ -1,0 +1,95 @@
+"""The package as `pip install .` makes it: in a folder of its own, away from the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import class_jax
+from tests.program import ROOT
+
+pytest.importorskip("setuptools", minversion="70.1")  # builds wheels without further packages
+
+BUILD = """
+import sys
+from setuptools import build_meta
+print(build_meta.build_wheel(sys.argv[1]))
+"""
+PARTS = (
+    "class_jax", "configs", "datasets", "setup.py", "pyproject.toml", "README.md", "LICENSE",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder that holds what an installed wheel holds."""
+    folder = tmp_path_factory.mktemp("package")
+    source, site = folder / "source", folder / "site"
+    for name in (*PARTS, *(path.name for path in ROOT.glob("requirements*.txt"))):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (source / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, source / name)
+    subprocess.run(
+        [sys.executable, "-c", BUILD, folder], cwd=source, check=True, capture_output=True
+    )
+    (wheel,) = folder.glob("class_jax-*.whl")
+    shutil.unpack_archive(wheel, site, "zip")
+    return site
+
+
+def run_installed(installed, folder, *arguments):
+    """Run the command `class-jax` in a folder, with the installed files alone."""
+    code = "from class_jax.cli import run_command; run_command()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+    )  # fmt: skip
+
+
+def test_nothing_is_installed_beside_class_jax(installed):
+    names = {path.name for path in installed.iterdir()}
+    assert names == {"class_jax", f"class_jax-{class_jax.__version__}.dist-info"}
+
+
+def test_every_file_of_the_program_is_installed(installed):
+    for part, place in (
+        ("class_jax", "class_jax"),
+        ("configs", "class_jax/_beside/configs"),
+        ("datasets", "class_jax/_beside/datasets"),
+    ):
+        expected = {path.relative_to(ROOT / part) for path in (ROOT / part).rglob("*.py")}
+        found = {path.relative_to(installed / place) for path in (installed / place).rglob("*.py")}
+        assert {path for path in found if path.parts[0] != "_beside"} == expected
+
+
+def test_the_command_and_the_extras_are_declared(installed):
+    (about,) = installed.glob("*.dist-info")
+    assert "class-jax = class_jax.cli:run_command" in (about / "entry_points.txt").read_text()
+    metadata = (about / "METADATA").read_text()
+    for extra in ("serve", "onnx", "video", "heif", "dev"):
+        assert f"Provides-Extra: {extra}\n" in metadata
+    assert "lowest" not in metadata.partition("\n\n")[0]
+    assert "Requires-Dist: jax>=" in metadata
+
+
+def test_it_knows_its_version(installed, tmp_path):
+    done = run_installed(installed, tmp_path, "--version")
+    assert done.stdout == f"class-jax {class_jax.__version__}\n", done.stderr
+
+
+def test_recipes_and_named_sets_come_with_it(installed, tmp_path):
+    (tmp_path / "datasets").mkdir()  # another package of that name, which must not be taken
+    (tmp_path / "datasets" / "__init__.py").write_text("raise ImportError('another one')")
+    done = run_installed(
+        installed, tmp_path, "--mode", "prepare", "--config", "configs/quickstart.py"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1024 examples to train on are ready" in done.stdout + done.stderr
+    done = run_installed(
+        installed, tmp_path, "--mode", "eval", "--config", "configs/none.py", "--workdir", "w"
+    )
+    assert done.returncode == 2
+    assert "the recipes are configs/ablation.py" in done.stderr

@@ -54,12 +54,17 @@ def can_move(output: Output) -> bool:
 def is_moving_name(path: Path) -> bool:
     """Return whether a path names something that has frames, and that can be written."""
     suffix = path.suffix.lower()
-    return suffix in (*WRITTEN, *animation.NAMED) or NUMBERED.search(path.name) is not None
+    return suffix in (*WRITTEN, *animation.NAMED) or is_numbered(path)
+
+
+def is_numbered(path: Path) -> bool:
+    """Return whether a path is the pattern of numbered pictures."""
+    return NUMBERED.search(path.name) is not None
 
 
 def check_name(path: Path, film: Path) -> bool:
     """Return whether a path names an output of a film; UserError if it names another file."""
-    if path.suffix.lower() in WRITTEN or NUMBERED.search(path.name):
+    if path.suffix.lower() in WRITTEN or is_numbered(path):
         return True
     if path.suffix.lower() in FILMS | animation.SUFFIXES:
         raise UserError(f"{path}: no output of the film {film} is written as that; {NAMES}.")
@@ -123,7 +128,7 @@ def _open_film(path: Path) -> Film:
 def _write(job: FilmJob, film: Film, network: str) -> Iterator[FilmWriter]:
     """Yield a writer, and finish its file once the block has succeeded."""
     text = map_fingerprint(network, job.fingerprint)
-    if NUMBERED.search(job.target.name):
+    if is_numbered(job.target):
         yield animation.NumberedPictures(job.target, text)
         return
     with (

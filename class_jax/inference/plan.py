@@ -29,6 +29,7 @@ from class_jax.inference.films import (
     explain_refusal,
     is_film,
     is_moving_name,
+    is_numbered,
     read_fingerprint,
 )
 from class_jax.inference.outputs import MAPS, Output
@@ -166,6 +167,8 @@ def _is_file_name(output: Path, source: Path, made: Output) -> bool:
     """Return whether a path names the output of a file, not a folder; UserError as for a wrong."""
     if output.is_dir():
         return False
+    if is_numbered(output) and _moves(source, made) and not is_image_name(output):
+        raise UserError(f"{output}: numbered pictures need a suffix, as in frames/%05d.png.")
     if is_film(source):
         return check_name(output, source)
     return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)

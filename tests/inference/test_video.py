@@ -18,8 +18,14 @@ from tests.inference.stand_in import RedPredictor
 
 CUTOUT = Output("cutout", text="cutout")
 UNEVEN = [0, 1000, 4000, 4500, 9000, 9300, 12000, 12100]  # ninths of a millisecond
-CODECS = {".mp4": ("libx264", "aac"), ".mov": ("libx264", "pcm_s16le"), ".mkv": ("libx264", "flac"),
-          ".avi": ("mjpeg", "mp3"), ".webm": ("libvpx-vp9", "libopus")}  # fmt: skip
+CODECS = {
+    ".mp4": ("libx264", "aac"),
+    ".mov": ("libx264", "pcm_s16le"),
+    ".mkv": ("libx264", "flac"),
+    ".avi": ("mjpeg", "mp3"),
+    ".mts": ("libx264", "aac"),
+    ".webm": ("libvpx-vp9", "libopus"),
+}
 
 
 def draw(index, size):
@@ -103,7 +109,7 @@ def length(path):
         return container.duration / 1e6
 
 
-@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".webm"])
 def test_a_film_gives_a_film_of_the_same_times_and_length(tmp_path, suffix):
     source = film(tmp_path / f"a{suffix}")
     assert make(source, tmp_path / "out" / "a.mp4") == {}
@@ -156,6 +162,33 @@ def test_other_sound_is_encoded_and_stays_in_time(tmp_path, name, target):
     moved = np.roll(heard, start - begin, axis=0)[middle]
     assert np.corrcoef(moved[:, 0], expected[middle, 0])[0, 1] > 0.99  # a shift by 0.2 ms fails
     assert abs(len(heard) - len(expected)) < 3000
+
+
+def test_a_broadcast_begins_at_once_and_its_sound_stays_in_time(tmp_path):
+    source = film(tmp_path / "a.mts")
+    make(source, tmp_path / "b.mp4")
+    times, (begin, _) = read(source)[0], samples(source)
+    ours, (start, _) = read(tmp_path / "b.mp4")[0], samples(tmp_path / "b.mp4")
+    assert min(ours[0], start / 48000) == 0 < min(times[0], begin / 48000)
+    np.testing.assert_allclose(np.diff(ours), np.diff(times), atol=1e-5)
+    assert abs((ours[0] - start / 48000) - (times[0] - begin / 48000)) < 1e-3
+
+
+def test_the_cover_of_a_piece_of_music_is_no_film(tmp_path):
+    with av.open(tmp_path / "a.mp4", "w") as container:
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 48000), np.int16), "s16", "mono")
+        frame.sample_rate = 48000
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(draw(0, (64, 48)), "rgb24")))
+        container.mux(sound.encode(frame))
+        container.mux([*cover.encode(None), *sound.encode(None)])
+    with av.open(tmp_path / "a.mp4") as container:
+        assert len(container.streams.video) == 1
+    with pytest.raises(UserError, match="sound only"):
+        make(tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
 def test_a_film_without_sound_stays_without(tmp_path):
@@ -347,6 +380,8 @@ def test_films_of_one_name_and_outputs_in_the_input(tmp_path):
 @pytest.mark.parametrize(("target", "output", "words"), [
     ("x.mov", Output(), "name a .mp4 or .webm"),
     ("x.png", Output(), "name a .mp4 or .webm"),
+    ("%03d.foo", Output(), "numbered pictures need"),
+    ("%03d.mp4", Output(), "cannot be written as .mp4"),
     ("x.gif", Output(), "name a .mp4 or .webm"),
     ("x.mp4", Output(crop=True), "not cropped"),
     ("folder", Output("attention"), "no attention"),

@@ -64,7 +64,7 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24")
         matrix = self._stream.codec_context.colorspace
         picture = self._reformatter.reformat(
-            picture, format=self._stream.pix_fmt, threads=1,
+            picture, self._stream.width, self._stream.height, self._stream.pix_fmt, threads=1,
             dst_colorspace=matrix if matrix in MATRICES else None, dst_color_range=ColorRange.MPEG,
         )  # fmt: skip
         picture.pts, picture.time_base = frame.start, self._film.time_base
@@ -112,6 +112,8 @@ class VideoWriter:
         stream.pix_fmt = "yuva420p" if pixels.shape[2] == 4 else "yuv420p"
         if source := self._film.stream:
             _keep_looks(source, stream)
+            if self._suffix == ".webm":  # PyAV gives it no proportions: pixels become square
+                stream.width = round(stream.width * (stream.codec_context.sample_aspect_ratio or 1))
         self._stream = stream
         for sound in self._film.sounds:
             if carried := carry_sound(self._container, self._suffix, sound):

@@ -276,6 +276,25 @@ def test_colours_of_hd_films_are_kept(tmp_path):
     np.testing.assert_allclose(found[12:20, 8:16].mean((0, 1)), (230, 40, 30), atol=8)
 
 
+@pytest.mark.parametrize("turned", [0, 90])
+def test_the_proportions_of_pixels_are_kept(tmp_path, turned):
+    with av.open(tmp_path / "a.mp4", "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height = 64, 48
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        if turned:
+            stream.set_display_rotation(turned)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(0, (64, 48)), "rgb24")))
+        container.mux(stream.encode(None))
+    for name in ("b.mp4", "b.webm"):
+        make(tmp_path / "a.mp4", tmp_path / name)
+        with av.open(tmp_path / name) as container:
+            stream = container.streams.video[0]
+            shown = stream.width * (stream.sample_aspect_ratio or 1) / stream.height
+        expected = 48 / (64 * 1.5) if turned else 64 * 1.5 / 48
+        assert abs(shown / expected - 1) < 0.02
+
+
 def test_numbered_pictures_hold_the_frames(tmp_path):
     source = film(tmp_path / "a.mp4")
     make_film(FilmJob(tmp_path / "out" / "%03d.png", source, ""), RedPredictor(), Output(), "net")

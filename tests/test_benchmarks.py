@@ -6,9 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import profile, record
+from benchmarks import compiled, profile, record
+from benchmarks.flax_peer import flax_layers
 from benchmarks.record import Row
-from class_jax.models.network import Variables, normalize
+from class_jax.models.network import Variables, build_network, normalize
+from tests.small_run import SMALL_MODEL
 
 
 def test_the_pytorch_network_computes_what_ours_does(small_network):
@@ -95,3 +97,50 @@ def test_operations_are_traced_to_the_parts_of_the_network():
     assert parts["add.2"] == parts["kernel"] == ("layer1", "backward")
     assert parts["sub.3"] == ("update", "")
     assert parts["a"] == ("other", "")
+
+
+def test_the_network_of_flax_layers_computes_what_ours_does(small_network):
+    rng = np.random.default_rng(0)
+
+    def drawn(path, leaf):
+        value = rng.normal(0.2, 0.2, leaf.shape)
+        return np.float32(np.abs(value) + 0.5 if "var" in str(path[-1]) else value)
+
+    shapes = small_network.shapes
+    variables = Variables(*(jax.tree_util.tree_map_with_path(drawn, tree) for tree in shapes))
+    images = rng.integers(0, 256, (2, 64, 96, 3)).astype(np.float32)
+    logits = np.asarray(jax.jit(small_network.apply)(variables, images))
+    with flax_layers("float32"):
+        peer = jax.jit(build_network(SMALL_MODEL, dtype="float32").apply)(variables, images)
+    np.testing.assert_allclose(peer, logits, rtol=0, atol=1e-4 * np.abs(logits).max())
+
+
+COMPILED = """HloModule jit_step
+
+%inside (p: f32[2]) -> f32[2] {
+  %p = f32[2]{0} parameter(0)
+  ROOT %mul.1 = f32[2]{0} transpose(%p), metadata={op_name="jit(step)/jvp(heads)/mul" id=1}
+}
+
+ENTRY %main (a: f32[2], b: f32[2]) -> f32[2] {
+  %a = f32[2]{0:T(128)} parameter(0)
+  %fused = f32[2]{0} fusion(%a), calls=%inside, backend_config={"estimated_cycles":"70"}
+  %sum = (f32[2,3]{1,0}, bf16[5]{0:T(128)(2,1)}) all-reduce(%a, %fused), to_apply=%add
+  ROOT %copy.3 = bf16[4,4]{1,0:T(8,128)S(1)} copy(%sum), backend_config={"estimated_cycles":"5"}
+}
+"""
+
+
+def test_operations_exchanges_and_cycles_are_read_from_a_compiled_program():
+    codes = [operation.code for operation in compiled.operations(COMPILED)]
+    assert codes == ["parameter", "fusion", "all-reduce", "copy"]
+    inside = compiled.operations(COMPILED, inside=True)
+    assert [operation.code for operation in inside][:2] == ["parameter", "transpose"]
+    assert inside[-1].result_bytes == 32
+    cycles = compiled.cycles_by_part(COMPILED)
+    assert (cycles["heads forward"], cycles.total()) == (
+        70 + 5,
+        75,
+    )  # the copy has its operand's name
+    assert compiled.collectives(COMPILED)["all-reduce"] == [2 * 3 * 4 + 5 * 2]
+    assert compiled.collectives(COMPILED)["all-gather"] == []

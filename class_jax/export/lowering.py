@@ -104,10 +104,8 @@ def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequen
         return [broadcast(graph, inputs[0], params["broadcast_dimensions"], shape)]
     if kind in NESTED and (operator := OPERATORS.get(params.get("name", ""))):
         return [operator(graph, params, shape, *inputs)]
-    if kind in NESTED:
-        inner = params.get("jaxpr", params.get("call_jaxpr"))
-        constants = [np.asarray(value) for value in getattr(inner, "consts", ())]
-        return run(graph, getattr(inner, "jaxpr", inner), [*constants, *inputs])
+    if inner := _program_within(kind, params, inputs):
+        return run(graph, *inner)
     if all(isinstance(value, np.ndarray) for value in inputs):
         return _compute(equation, inputs)
     if kind in BINARY:
@@ -117,8 +115,25 @@ def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequen
     raise UserError(f"the network uses {kind}, which cannot be exported to ONNX.")
 
 
+def _program_within(
+    kind: str, params: Any, inputs: Sequence[Value]
+) -> tuple[core.Jaxpr, list[Value]] | None:
+    """Return the program that a step calls, and its values; None if it calls none."""
+    if kind == "cond":
+        index, *values = inputs
+        assert isinstance(index, np.ndarray), "only a platform decides"
+        return params["branches"][index.item()].jaxpr, values
+    if kind in NESTED:
+        inner = params.get("jaxpr", params.get("call_jaxpr"))
+        constants = [np.asarray(value) for value in getattr(inner, "consts", ())]
+        return getattr(inner, "jaxpr", inner), [*constants, *inputs]
+    return None
+
+
 def _compute(equation: Any, inputs: Sequence[Value]) -> list[np.ndarray]:
-    """Compute what depends on constants alone."""
+    """Compute what depends on constants alone; a platform is that of the general branch."""
+    if equation.primitive.name == "platform_index":
+        return [np.array(equation.params["platforms"].index(None))]
     results = equation.primitive.bind(*inputs, **equation.params)
     many = equation.primitive.multiple_results
     return [np.asarray(result) for result in (results if many else [results])]

@@ -204,7 +204,7 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     **{kind: _apply_unary(kind) for kind in UNARY},
     **{kind: _reduce(kind) for kind in REDUCTIONS},
     "relu": _relu,
-    "max_pool": _max_pool,
+    "pool_slices": _max_pool,
     "_resize": _resize,
     "convert_element_type": _convert,
     "conv_general_dilated": _convolve,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import Conv, upsample, zeros
+from class_jax.models.layers import Conv, multiply_pixels, upsample, zeros
 
 
 @jax.checkpoint
@@ -98,10 +98,15 @@ class PositionAttention(nnx.Module):
         self.alpha = nnx.Param(jnp.zeros(()), initializer=zeros)  # starts switched off
 
     def __call__(self, high: jax.Array, low: jax.Array) -> jax.Array:
-        """Return F_h_out = α·f'_h + F_h (eq. 3), of the shape of `high`, [B, H_h, W_h, C]."""
+        """Return F_h_out = α·f'_h + F_h (eq. 3), of the shape of `high`, [B, H_h, W_h, C].
+
+        Values are linear in the low level, and each row of S sums to 1: Σ S (V f_l + v) is computed
+        as V (Σ S f_l) + v, on the few positions of the high level.
+        """
         with jax.named_scope("position_attention"):
-            query, key = self._project(high, low)
-            gathered = position_attention(query, key, flatten_positions(self.value(low)))
+            query, low = self._project(high, low)
+            gathered = position_attention(query, low, low).reshape(high.shape)
+            gathered = flatten_positions(self.value(gathered))
             gathered = misread(gathered) if self.misread_output else gathered
             return self.alpha[...].astype(high.dtype) * gathered.reshape(high.shape) + high
 
@@ -110,8 +115,14 @@ class PositionAttention(nnx.Module):
         return position_weights(*self._project(high, low))
 
     def _project(self, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return queries of the high level and keys of the low one, [B, N, D]."""
-        return flatten_positions(self.query(high)), flatten_positions(self.key(low))
+        """Return queries of the high level, to be compared with the low level itself, [B, N, C].
+
+        Keys are linear in the low level, so their kernel K is applied on the high level, too:
+        q · (K f_l + k) = (Kᵀ q) · f_l + q · k, and q · k drops out of the softmax over f_l.
+        """
+        kernel = self.key.kernel[...][0, 0].astype(high.dtype)
+        query = multiply_pixels(self.query(high), kernel.T)
+        return flatten_positions(query), flatten_positions(low)
 
 
 class ChannelAttention(nnx.Module):

@@ -79,9 +79,8 @@ class Stage(nnx.Module):
         high, low = self._transfer(high, low)
         high_out = high if self.position is None else self.position(high, low)
         low_out = low if self.channel is None else self.channel(high, low)
-        size = low.shape[1:3]
         with jax.named_scope("fusion"):
-            return self.fusion(low_out, upsample(high_out, *size), upsample(previous, *size))
+            return self.fusion(low_out, high_out, previous)
 
     def _transfer(self, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return both levels as the attentions see them."""

@@ -1,10 +1,38 @@
 """Feature fusion: the paper's module (§3.3, Fig. 3), the released one, and a plain sum."""
 
+import functools
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import Conv, ConvBnRelu, ConvPair
+from class_jax.models.layers import Conv, ConvBnRelu, ConvPair, multiply_pixels, upsample
+
+
+def reduce_together(
+    block: ConvBnRelu, maps: Sequence[jax.Array], height: int, width: int
+) -> jax.Array:
+    """Apply a 1×1 block to the concatenation of maps, all resized to one size.
+
+    Computed as a sum of products, each at its map's own size: a 1×1 convolution commutes with
+    resizing, and the concatenation is never stored.
+
+    Args:
+      block: takes as many channels as all maps have together.
+      maps: [B, H_i, W_i, C].
+      height: of the result.
+      width: of the result.
+
+    Returns:
+      [B, height, width, out].
+    """
+    kernels = jnp.split(block.conv.kernel[...][0, 0].astype(maps[0].dtype), len(maps))
+    products = map(multiply_pixels, maps, kernels)
+    total = functools.reduce(jnp.add, [upsample(product, height, width) for product in products])
+    if block.conv.bias is not None:
+        total += block.conv.bias[...].astype(total.dtype)
+    return nnx.relu(block.bn(total))
 
 
 class FeatureFusion(nnx.Module):
@@ -21,8 +49,8 @@ class FeatureFusion(nnx.Module):
         self.weight = Conv(features, 1, 1, use_bias=True)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
-        r = self.reduce(jnp.concatenate([low, high, previous], axis=-1))
+        """Fuse three maps [B, H_i, W_i, C] into D_l, of the shape of `low`."""
+        r = reduce_together(self.reduce, (low, high, previous), *low.shape[1:3])
         x = self.refine(r)
         return nnx.sigmoid(self.weight(x)) * x + r
 
@@ -43,8 +71,8 @@ class ReleasedFusion(nnx.Module):
         self.decode = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
-        r = self.reduce(jnp.concatenate([previous, low, high], axis=-1))
+        """Fuse three maps [B, H_i, W_i, C] into D_l, of the shape of `low`."""
+        r = reduce_together(self.reduce, (previous, low, high), *low.shape[1:3])
         x = self.refine2(self.refine1(r))
         return self.decode(nnx.sigmoid(self.weight(x)) * x + r)
 
@@ -58,5 +86,7 @@ class SumFusion(nnx.Module):
         self.refine = ConvPair(features)
 
     def __call__(self, low: jax.Array, high: jax.Array, previous: jax.Array) -> jax.Array:
-        """Fuse three maps [B, H, W, C] into D_l [B, H, W, C]."""
-        return self.refine(low + previous + high if self.with_high else low + previous)
+        """Fuse three maps [B, H_i, W_i, C] into D_l, of the shape of `low`."""
+        size = low.shape[1:3]
+        total = low + upsample(previous, *size)
+        return self.refine(total + upsample(high, *size) if self.with_high else total)

@@ -3,15 +3,52 @@
 Attributes are named as in torchvision (`conv1`, `bn1`, `layer1`, …).
 """
 
+import functools
 from collections.abc import Sequence
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import BatchNorm, Conv, max_pool
+from class_jax.models.layers import BatchNorm, Conv, convolve, max_pool
 
 EXPANSION = 4  # the output of a bottleneck is four times as wide as its 3×3 convolution
+
+
+class ImageConv(Conv):
+    """The first convolution: 7×7 with stride 2, of images.
+
+    TPUs keep an image's three channels in the place of 128, and move it about for this convolution
+    longer than they compute. There it is computed on blocks of 2×2 pixels.
+    """
+
+    def __init__(self, features: int) -> None:
+        """Create a kernel of `features` outputs."""
+        super().__init__(3, features, 7, stride=2)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the kernel: [B, H, W, 3] → [B, ⌈H/2⌉, ⌈W/2⌉, features]."""
+        plain = functools.partial(convolve, stride=2, pad=(3, 3))
+        kernel = self.kernel[...].astype(x.dtype)
+        return jax.lax.platform_dependent(x, kernel, tpu=convolve_blocks, default=plain)
+
+
+def convolve_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Apply the kernel of `ImageConv` as one of 4×4 on blocks of 2×2 pixels.
+
+    Row 2i + k − 3 of the image, which tap k reads for output i, is row (k + 1) mod 2 of block
+    i + ⌊(k + 1) / 2⌋ − 2.
+    """
+    batch, height, width, channels = x.shape
+    rows, columns = -(-height // 2), -(-width // 2)
+    x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
+    x = x.reshape(batch, rows, 2, columns, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+    kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
+    kernel = kernel.reshape(4, 2, 4, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
+    x = x.reshape(batch, rows, columns, 4 * channels)
+    kernel = kernel.reshape(4, 4, 4 * channels, -1)
+    return convolve(x, kernel, stride=1, pad=(2, 1))
 
 
 class Bottleneck(nnx.Module):
@@ -60,7 +97,7 @@ class ResNet(nnx.Module):
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the four stages, on a stem of `width` channels."""
-        self.conv1, self.bn1 = Conv(3, width, 7, stride=2), BatchNorm(width)
+        self.conv1, self.bn1 = ImageConv(width), BatchNorm(width)
         self.layer1 = make_stage(width, width, stage_sizes[0], stride=1)
         self.layer2 = make_stage(4 * width, 2 * width, stage_sizes[1])
         self.layer3 = make_stage(8 * width, 4 * width, stage_sizes[2])

@@ -37,9 +37,9 @@ def init_state(
     variables = jax.tree.map(jnp.asarray, variables)
     # A copy, because the step writes to the state's buffers, and to each only once.
     average = jax.tree.map(jnp.copy, variables.params) if ema else None
-    return TrainState(
-        jnp.zeros((), jnp.int32), variables, optimizer.init(variables.params), average
-    )
+    # In one program: on its own every shape of a parameter would compile another.
+    opt_state = jax.jit(optimizer.init)(variables.params)
+    return TrainState(jnp.zeros((), jnp.int32), variables, opt_state, average)
 
 
 def save_state(

@@ -1,12 +1,21 @@
 """Batch norm, 1×1 convolutions and pooling against their formulas in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from class_jax.models.layers import BatchNorm, Conv, max_pool
+from class_jax.models.layers import (
+    BatchNorm,
+    Conv,
+    max_pool,
+    pool_slices,
+    pool_windows,
+)
+from class_jax.models.resnet import ImageConv, convolve_blocks
 
 RNG = np.random.default_rng(0)
 MEAN, VAR = np.array([2.03, -0.7, 3.1]), np.array([0.5, 4.0, 2.0])
@@ -112,3 +121,27 @@ def test_equal_values_share_the_gradient_of_pooling():
         jnp.ones((1, 2, 2, 1))
     )
     np.testing.assert_array_equal(gradient, np.full((1, 4, 4, 1), 0.25))
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 10), (7, 9)])
+def test_images_are_convolved_alike_in_blocks_of_pixels(height, width):
+    image, kernel = RNG.standard_normal((2, height, width, 3)), RNG.standard_normal((7, 7, 3, 4))
+    padded = np.pad(image, ((0, 0), (3, 3), (3, 3), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), (1, 2))[:, ::2, ::2]
+    expected = np.einsum("bhwcij,ijcd->bhwd", windows, kernel)
+    module = ImageConv(4)
+    module.kernel[...] = jnp.asarray(kernel)
+    arguments = (jnp.asarray(image, jnp.float32), jnp.asarray(kernel, jnp.float32))
+    for got in (module(arguments[0]), convolve_blocks(*arguments)):
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_pooling_by_windows_equals_pooling_by_slices():
+    x = jnp.asarray(RNG.permutation(np.arange(2 * 7 * 8 * 3.0)).reshape(2, 7, 8, 3))
+    for size in (2, 3):
+        (by_slices, backward), (by_windows, other) = (
+            jax.vjp(functools.partial(pool, size=size), x) for pool in (pool_slices, pool_windows)
+        )
+        np.testing.assert_array_equal(by_windows, by_slices)
+        upstream = jnp.asarray(RNG.standard_normal(by_slices.shape))
+        np.testing.assert_allclose(other(upstream)[0], backward(upstream)[0], atol=1e-5)

@@ -1,0 +1,65 @@
+"""Read the text of a compiled program: operations, exchanges, the compiler's estimates."""
+
+import dataclasses
+import math
+import re
+from collections import Counter
+
+from benchmarks.profile import names_of, part_of
+
+OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$", re.MULTILINE)
+ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\]")
+CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+ENTRY = re.compile(r"^ENTRY .*?^}", re.MULTILINE | re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """An operation of a compiled program."""
+
+    code: str  # "fusion", "all-reduce", …
+    part: str  # of the network, with the direction
+    result_bytes: int
+    cycles: int  # by the compiler's cost model; 0 where it has none
+
+
+def size_of(shape: str) -> int:
+    """Return the bytes of all arrays in the text of a shape, without padding."""
+    return sum(
+        math.prod(map(int, filter(None, dims.split(",")))) * max(int(bits or 8), 8) // 8
+        for _, bits, dims in ARRAY.findall(shape)
+    )
+
+
+def operations(program: str, *, inside: bool = False) -> list[Operation]:
+    """Return the operations that run one after another; `inside`: those inside fusions, too."""
+    names = names_of(program)
+    found = OPERATION.findall(program if inside else ENTRY.search(program)[0])  # type: ignore[index]
+    return [
+        Operation(
+            code,
+            " ".join(filter(None, part_of(names.get(name, "")))),
+            size_of(shape),
+            int(cycles[1]) if (cycles := CYCLES.search(rest)) else 0,
+        )
+        for name, shape, code, rest in found
+    ]
+
+
+def cycles_by_part(program: str) -> Counter[str]:
+    """Return the estimated cycles of the network's parts, forward and backward."""
+    total: Counter[str] = Counter()
+    for operation in operations(program):
+        total[operation.part] += operation.cycles
+    return total
+
+
+def collectives(program: str) -> dict[str, list[int]]:
+    """Return the bytes of every exchange between chips, by its kind."""
+    kinds = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+    found: dict[str, list[int]] = {kind: [] for kind in kinds}
+    for operation in operations(program, inside=True):
+        kind = operation.code.removesuffix("-start")
+        if kind in found:
+            found[kind].append(operation.result_bytes)
+    return found

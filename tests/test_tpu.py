@@ -36,8 +36,8 @@ def check(compiled, network, images):
     assert set(exchanged) == {"all-reduce"}
     parameters = sum(4 * math.prod(leaf.shape) for leaf in jax.tree.leaves(network.shapes.params))
     total, _ = exchanged["all-reduce"]
-    # Gradients in float32 (a few in bfloat16), statistics and their gradients.
-    assert 0.5 * parameters < total < 1.3 * parameters + 1e5
+    # Gradients of kernels in bfloat16, others in float32; statistics and their gradients.
+    assert 0.45 * parameters < total < 1.3 * parameters + 1e5
     memory = compiled.memory_analysis()
     needed = memory.argument_size_in_bytes + memory.output_size_in_bytes
     needed += memory.temp_size_in_bytes - memory.alias_size_in_bytes

@@ -14,7 +14,7 @@ from class_jax import losses
 from class_jax.config import load_recipe
 from class_jax.data import augment
 from class_jax.errors import UserError
-from class_jax.limits import check_limits
+from class_jax.limits import check_model
 from class_jax.models.backbones import BACKBONES
 from class_jax.models.network import Variables, build_network
 from class_jax.training.optimizer import make_optimizer
@@ -107,13 +107,13 @@ def test_the_stem_of_the_backbone_is_frozen_and_nothing_else(network):
 def test_the_configuration_knows_the_backbone_and_its_stages():
     config = load_recipe("configs/r50.py")
     config.model.backbone = "plain"
-    check_limits(config)
+    check_model(config.model)
     config.model.stage_sizes = (1,)
     with pytest.raises(UserError, match="a plain has 4 stages"):
-        check_limits(config)
+        check_model(config.model)
     config.model.backbone = "plane"
     with pytest.raises(UserError, match=r'"plane": expected one of resnet, vgg, plain'):
-        check_limits(config)
+        check_model(config.model)
 
 
 def test_the_loss_is_one_minus_intersection_over_union():

@@ -15,8 +15,7 @@ from benchmarks.compiled import collectives
 from benchmarks.tpu import compile_step, mesh_of
 from class_jax.models.layers import convolve
 from class_jax.models.network import build_network
-from class_jax.sharding import replicated_sharding
-from class_jax.training.step import compiler_options
+from class_jax.sharding import compiler_options, replicated_sharding
 from configs import r50
 from tests.small_run import SMALL_MODEL
 

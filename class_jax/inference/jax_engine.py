@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from class_jax.models.network import Network, Variables, build_network
 from class_jax.sharding import (
     batch_sharding,
+    compiler_options,
     local_mesh,
     put_batch,
     replicated_sharding,
@@ -52,6 +53,7 @@ class JaxEngine:
             lambda variables, images: network.apply(variables, images)[0],
             in_shardings=(replicated, sharded),
             out_shardings=replicated,
+            compiler_options=compiler_options(mesh),
         )
 
     def logits(self, images: np.ndarray) -> np.ndarray:

@@ -9,7 +9,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from class_jax.models.network import Network, Tree, Variables
-from class_jax.sharding import BATCH_AXIS, batch_sharding, replicated_sharding
+from class_jax.sharding import (
+    BATCH_AXIS,
+    batch_sharding,
+    compiler_options,
+    replicated_sharding,
+)
 from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 
@@ -68,27 +73,6 @@ def make_train_step(
         donate_argnums=0,
         compiler_options=compiler_options(mesh),
     )
-
-
-def compiler_options(mesh: Mesh) -> dict[str, bool] | None:
-    """Return options for the compiler of the mesh's devices; None: its own.
-
-    On TPUs XLA would cut fewer than eight images a chip into strips, which it puts together and
-    takes apart again around every convolution: by its own estimate that takes half as long again,
-    and a third more traffic (docs/results.md).
-    """
-    if mesh.devices.flat[0].platform != "tpu":
-        return None
-    names = ("xla_tpu_run_space_to_batch", "xla_tpu_run_space_to_batch_on_new_platforms")
-    options = dict.fromkeys(names, False)
-    trial = jax.jit(
-        lambda: jnp.zeros(()), out_shardings=replicated_sharding(mesh), compiler_options=options
-    )
-    try:
-        trial.lower().compile()
-    except jax.errors.JaxRuntimeError:  # another version of the compiler does not know them
-        return None
-    return options
 
 
 def make_gradient(network: Network, loss: Loss) -> Gradient:

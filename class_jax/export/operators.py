@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from class_jax.export.graph import GraphWriter, Pixels, Stack, Tensor, Value
+from class_jax.export.graph import GraphWriter, Pixels, Stack, Strided, Tensor, Value
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
 
@@ -25,6 +25,8 @@ def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Val
         is_neutral = isinstance(other, np.ndarray) and bool((other == NEUTRAL[kind]).all())
         if is_neutral and (kind in COMMUTATIVE or other is right):
             return one
+    if kind == "div" and isinstance(right, np.ndarray):
+        kind, right = "mul", (1 / right.astype(np.float64)).astype(right.dtype)
     order = max((v.order for v in (left, right) if isinstance(v, Tensor)), key=len)
     names = [graph.arrange(_pad_rank(value, len(order)), order) for value in (left, right)]
     return Tensor(graph.add(BINARY[kind], names), shape, order)
@@ -78,6 +80,10 @@ def _relu(graph: GraphWriter, _: Any, shape: Shape, x: Value) -> Value:
     return Tensor(graph.add("Relu", [x.name]), shape, x.order)
 
 
+def _softmax(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
+    return Tensor(graph.add("Softmax", [graph.plain(x)], axis=-1), shape, tuple(range(len(shape))))
+
+
 def _convert(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(params["new_dtype"]))
     return Tensor(graph.add("Cast", [x.name], to=kind), shape, x.order)
@@ -101,8 +107,12 @@ def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: V
     (contracted, batches) = params["dimension_numbers"]
     if isinstance(left, Pixels) and isinstance(right, np.ndarray):
         image = left.image
-        kernel = graph.hold(right.T[:, :, None, None])
-        name = graph.add("Conv", [graph.arrange(image, CHANNELS_FIRST), kernel])
+        source = image.image if isinstance(image, Strided) else image
+        name = graph.add(
+            "Conv",
+            [graph.arrange(source, CHANNELS_FIRST), graph.hold(right.T[:, :, None, None])],
+            strides=image.steps if isinstance(image, Strided) else (1, 1),
+        )
         return Pixels(Tensor(name, (*image.shape[:3], shape[-1]), CHANNELS_FIRST))
     names = []
     for value, inner, outer, is_right in zip(
@@ -119,9 +129,10 @@ def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
     if isinstance(x, Pixels):
         assert len(shape) == 4
         return x.image
-    assert isinstance(x, Tensor)
+    assert isinstance(x, (Tensor, Strided))
     if len(x.shape) == 4 and len(shape) == 2 and shape[-1] == x.shape[-1]:
         return Pixels(x)
+    assert isinstance(x, Tensor)
     lengths = [length if isinstance(length, int) else -1 for length in shape]
     name: str
     order: tuple[int, ...]
@@ -134,15 +145,14 @@ def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
     return Tensor(graph.add("Reshape", [name, graph.hold(np.array(lengths))]), shape, order)
 
 
-def _slice(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
-    """Translate `x[:, ::step]` along any axes."""
+def _slice(graph: GraphWriter, params: Any, shape: Shape, x: Tensor | Strided) -> Value:
+    """Translate `x[:, ::step]` along height or width of an image; a 1×1 convolution follows."""
     assert not any(params["start_indices"])
     assert params["limit_indices"] == x.shape
-    steps = [params["strides"][axis] for axis in x.order]
-    axes = [axis for axis, step in enumerate(steps) if step > 1]
-    bounds = ([0] * len(axes), [np.iinfo(np.int64).max] * len(axes), axes, [steps[a] for a in axes])
-    inputs = [graph.hold(np.array(values)) for values in bounds]
-    return Tensor(graph.add("Slice", [x.name, *inputs]), shape, x.order)
+    _, down, across, _ = params["strides"]
+    steps = x.steps if isinstance(x, Strided) else (1, 1)
+    image = x.image if isinstance(x, Strided) else x
+    return Strided(image, shape, (steps[0] * down, steps[1] * across))
 
 
 def _transpose(_: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
@@ -204,6 +214,7 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     **{kind: _apply_unary(kind) for kind in UNARY},
     **{kind: _reduce(kind) for kind in REDUCTIONS},
     "relu": _relu,
+    "softmax": _softmax,
     "pool_slices": _max_pool,
     "_resize": _resize,
     "convert_element_type": _convert,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import Conv, multiply_pixels, upsample, zeros
+from class_jax.models.layers import Conv, multiply_pixels, softmax, upsample, zeros
 
 
 @jax.checkpoint
@@ -35,7 +35,7 @@ def position_attention(query: jax.Array, key: jax.Array, value: jax.Array) -> ja
 def position_weights(query: jax.Array, key: jax.Array) -> jax.Array:
     """Return S(i, j) = softmax_j(f_h^i · f_l^j) (eq. 1), float32 [B, N_h, N_l]."""
     energy = jnp.einsum("bid,bjd->bij", query, key, preferred_element_type=jnp.float32)
-    return jax.nn.softmax(energy, axis=-1)
+    return softmax(energy)
 
 
 def channel_attention(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = False) -> jax.Array:
@@ -62,7 +62,7 @@ def channel_weights(low: jax.Array, high: jax.Array, *, prefer_unlike: bool = Fa
     energy = jnp.einsum("bni,bnj->bij", low, high, preferred_element_type=jnp.float32)
     if prefer_unlike:
         energy = energy.max(axis=-1, keepdims=True) - energy
-    return jax.nn.softmax(energy, axis=-1)
+    return softmax(energy)
 
 
 def flatten_positions(x: jax.Array) -> jax.Array:

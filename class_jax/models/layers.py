@@ -187,6 +187,12 @@ def _pad_with_minus_infinity(x: jax.Array, axis: int, low: int, high: int) -> ja
     return jax.lax.pad(x, jnp.asarray(-jnp.inf, x.dtype), widths)
 
 
+@jax.jit  # so that exports know it by its name
+def softmax(x: jax.Array) -> jax.Array:
+    """Return the softmax over the last axis."""
+    return jax.nn.softmax(x, axis=-1)
+
+
 def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
     """Resize [B, h, w, C] bilinearly to [B, height, width, C]: half-pixel centres, no antialias.
 

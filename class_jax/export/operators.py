@@ -26,7 +26,7 @@ def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Val
         if is_neutral and (kind in COMMUTATIVE or other is right):
             return one
     if kind == "div" and isinstance(right, np.ndarray):
-        kind, right = "mul", (1 / right.astype(np.float64)).astype(right.dtype)
+        kind, right = "mul", np.asarray(1 / right.astype(np.float64), right.dtype)
     order = max((v.order for v in (left, right) if isinstance(v, Tensor)), key=len)
     names = [graph.arrange(_pad_rank(value, len(order)), order) for value in (left, right)]
     return Tensor(graph.add(BINARY[kind], names), shape, order)

@@ -67,7 +67,7 @@ def draw_attention(
     marked = _mark(small, x / width, y / height)
     side = predictor.image_size
     first = [Panel(f"the point {x}, {y}", marked)]
-    second = [Panel("saliency map", _heat(small, saliency))]
+    second = [Panel("saliency map", _heat(small, saliency, (0, 1)))]
     for level in LEVELS:
         first.append(_position_panel(stages[level], level, small, place, inner, side))
         second.append(_channel_panel(stages[level], level, small, inner, side))
@@ -95,7 +95,7 @@ def _position_panel(
     weights = np.asarray(stage.position[0, row * wide + column]).reshape(stage.low_shape)
     caption = f"S, level {level}"
     if not stage.alpha:
-        caption += ": off, α = 0"
+        caption += ": off, alpha = 0"
     return Panel(caption, _heat(image, _unfit(weights, inner, side)))
 
 
@@ -118,10 +118,12 @@ def _unfit(values: np.ndarray, inner: tuple[int, int], side: int) -> np.ndarray:
     return square[: inner[0], : inner[1]]
 
 
-def _heat(image: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Paint values, [h, w], from their least to their largest over a grey image."""
+def _heat(
+    image: np.ndarray, values: np.ndarray, limits: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Paint values, [h, w], within `limits`, else from least to largest, over a grey image."""
     values = cv2.resize(values, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    low, high = float(values.min()), float(values.max())
+    low, high = limits or (float(values.min()), float(values.max()))
     levels = ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
     colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]

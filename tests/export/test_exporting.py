@@ -1,6 +1,8 @@
 """Exports compute what the network computes, in programs that know nothing of class_jax."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -301,3 +303,22 @@ def test_a_missing_extra_is_one_sentence_with_the_command(
     assert status == 2, err
     assert err.splitlines()[-1].endswith("pip install -r requirements-onnx.txt.")
     assert not (trained / "export").exists()
+
+
+def test_a_shared_network_is_loaded_from_the_hub_s_cache(export, tmp_path, picture, expected):
+    repository = tmp_path / "hub" / "models--owner--name"
+    folder, status, _, err = export("safetensors")
+    assert status == 0, err
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import numpy as np
+from class_jax import Predictor
+np.save("map.npy", Predictor.load("hf://owner/name").predict({str(picture)!r}))
+"""
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "map.npy"), expected, atol=1e-5)

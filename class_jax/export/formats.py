@@ -70,9 +70,7 @@ def write_onnx(trained: Trained, path: Path) -> None:
     try:
         from class_jax.export.lowering import write_model  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"ONNX files need {error.name}: pip install -r requirements-onnx.txt."
-        ) from error
+        raise UserError(f"ONNX files need {error.name}: pip install onnx onnxruntime.") from error
     folded = fold_batch_norms(trained.variables)
 
     def function(images: jax.Array) -> tuple[jax.Array, jax.Array]:

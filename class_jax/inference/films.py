@@ -23,7 +23,7 @@ from class_jax.text import printable
 WRITTEN = (".mp4", ".webm")  # films; only .webm may be transparent
 NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered pictures: frames/%05d.png
 NAMES = "name a .mp4 or .webm file, numbered pictures such as frames/%05d.png, or a folder"
-HOW_TO_READ = "pip install -r requirements-video.txt"
+HOW_TO_READ = "pip install av"
 
 
 class FilmJob(NamedTuple):

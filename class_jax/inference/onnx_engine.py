@@ -9,7 +9,7 @@ from class_jax.errors import UserError
 
 LOGITS = "class_jax_logits"  # the tensor in an exported file that the map is the sigmoid of
 MAX_BATCH = 8  # larger ones are no faster on CPUs, and take more memory
-INSTALL = "pip install -r requirements-onnx.txt"
+INSTALL = "pip install onnx onnxruntime"
 
 
 class OnnxEngine:

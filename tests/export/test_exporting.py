@@ -301,7 +301,7 @@ def test_a_missing_extra_is_one_sentence_with_the_command(
     monkeypatch.setitem(sys.modules, missing, None)
     status, _, err = run(*arguments, "--workdir", trained)
     assert status == 2, err
-    assert err.splitlines()[-1].endswith("pip install -r requirements-onnx.txt.")
+    assert err.splitlines()[-1].endswith("pip install onnx onnxruntime.")
     assert not (trained / "export").exists()
 
 

@@ -419,8 +419,8 @@ def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path
         monkeypatch.delattr(inference, name, raising=False)
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / "b.png").write_bytes(b"x")
-    with pytest.raises(UserError, match="pip install -r requirements-video"):
+    with pytest.raises(UserError, match="pip install av"):
         plan_image_maps([tmp_path / "a.mp4"], tmp_path / "out")
     jobs, problems = plan_image_maps([tmp_path], tmp_path / "out")
     assert [job.target.name for job in jobs] == ["b.png"]
-    assert problems == ["1 .mp4 left out: pip install -r requirements-video.txt"]
+    assert problems == ["1 .mp4 left out: pip install av"]

@@ -40,6 +40,7 @@ class Format(NamedTuple):
     default: str  # name of its file or folder
     write: Callable[[Trained, Path], None]
     read: Callable[[Trained, Path], Maps]
+    is_named_by_suffix: bool = False  # readers know the format by its suffix alone
 
 
 def compute_maps(network: Network, variables: Variables) -> Maps:
@@ -114,7 +115,7 @@ def read_torch(trained: Trained, path: Path) -> Maps:
 
 FORMATS = {
     "safetensors": Format("safetensors", write_folder, read_folder),
-    "onnx": Format("model.onnx", write_onnx, read_onnx),
+    "onnx": Format("model.onnx", write_onnx, read_onnx, is_named_by_suffix=True),
     "stablehlo": Format("model.stablehlo", write_stablehlo, read_stablehlo),
-    "torch": Format("class.safetensors", write_torch, read_torch),
+    "torch": Format("class.safetensors", write_torch, read_torch, is_named_by_suffix=True),
 }

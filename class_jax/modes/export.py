@@ -77,8 +77,10 @@ def _target(output: str | None, workdir: Workdir, form: Format) -> Path:
     """Return the file or folder to write; UserError if something else lies there."""
     target = absolute(output) if output else workdir.local / "export" / form.default
     suffix = Path(form.default).suffix
-    if suffix and target.suffix.lower() != suffix:
-        target /= form.default  # a folder was named
+    if output and suffix and (target.is_dir() or output.endswith("/") or not target.suffix):
+        target /= form.default
+    elif form.is_named_by_suffix and target.suffix.lower() != suffix:
+        raise UserError(f"--output={output}: expected a {suffix} file or a folder.")
     check_output(target.parent)
     if suffix and target.is_dir():
         raise UserError(f"{target} is a folder, and a file is to be written there.")

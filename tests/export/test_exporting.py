@@ -251,7 +251,8 @@ def test_convert_followed_by_export_gives_the_bytes_that_went_in(run, tmp_path):
     (["--output", "{here}/notes"], "holds other files"),
     (["--input", "{here}/nothing"], "nothing does not exist"),
     (["--model", "{here}/notes"], "holds no trained network"),
-    (["--format", "onnx", "--output", "{here}/notes/a.txt"], "is a file"),
+    (["--format", "onnx", "--output", "{here}/notes/a.txt"], "expected a .onnx file or a folder"),
+    (["--format", "stablehlo", "--output", "{here}/notes/a.txt/b"], "is a file"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(run, trained, tmp_path, arguments, sentence):
     (tmp_path / "notes").mkdir()

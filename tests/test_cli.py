@@ -89,8 +89,10 @@ def test_a_mask_without_s_is_named(run, trained, tmp_path):
 
 def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
     folder = pairs(tmp_path / "mine")
+    (folder / "masks" / "03.png").unlink()  # left out, in the evaluation at the end, too
     arguments = (
-        "--config", ROOT / "configs" / "folder.py", "--workdir", "w",
+        "--config", ROOT / "configs" / "folder.py", "--workdir", "w", "--skip_broken",
+        "--config.eval.after_training=true",
         f"--config.data.root={folder}", "--config.data.workers=0",
         "--config.model.stage_sizes=(1,1,1,1)", "--config.model.width=4",
         "--config.model.features=8", "--config.model.dtype=float32",
@@ -100,6 +102,8 @@ def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
     status, _, err = run(*arguments)
     assert status == 0, err
     assert "to train on" in err
+    assert "error" not in err
+    assert "03.jpg" in err
     status, _, err = run(*arguments, "--config.seed=3")
     assert status == 2
     assert "seed is 0 there and 3 here" in err

@@ -197,7 +197,7 @@ def name_of(source: Source) -> str | os.PathLike[str]:
         return source
     if isinstance(source, Image.Image):
         return "the PIL image"
-    return getattr(source, "name", None) or "the image"
+    return getattr(source, "name", None) or "what was given"
 
 
 def _reason(error: Exception) -> str:

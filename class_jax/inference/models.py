@@ -75,6 +75,8 @@ def load_settings(model: str) -> ConfigDict:
         return ConfigDict({"eval": {"batch_size": MANY}})
     workdir = Workdir(model)
     config = workdir.load_config()
+    if config is None and (inner := workdir.path / "safetensors").is_dir():
+        raise UserError(f"{workdir.path} holds exports: name {inner}, or another one of them.")
     if config is None:
         raise UserError(f"{workdir.path} holds no trained network yet: {HOW_TO_GET_ONE}")
     return config

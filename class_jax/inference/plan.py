@@ -121,7 +121,8 @@ def plan_image_maps(
         targets = _plan_targets(images, output, suffixes)
     if not targets:
         names = list_names(paths)
-        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
+        others = [problem for problem in problems if not problem.endswith(": no images there")]
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(others)}")
     _check_images_survive(targets)
     return Plan([_plan_job(*pair, pair[1] in moving) for pair in targets.items()], problems)
 
@@ -145,6 +146,8 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             images |= {image: image.relative_to(path) for image in inputs}
             left_out += [file for file in found.left_out if not is_film(file)]
             problems += found.problems
+            if not found.images and not found.left_out and not found.problems:
+                problems.append(f"{path}: no images there")
         elif not path.is_file():
             raise UserError(f"{path} is neither a file nor a folder.")
         elif path.suffix.lower() in readable_suffixes():

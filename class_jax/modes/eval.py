@@ -50,7 +50,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     )
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
     config: ConfigDict,
     workdir: Workdir,
     *,
@@ -60,11 +60,11 @@ def evaluate(
     checkpoint: str = "best",
     protocol: str = "pysod",
     metrics: str = "published",
+    skip_broken: bool = False,
 ) -> int:
     """Evaluate a run: make the maps of all sets, then score them.
 
-    Maps that the same network made of the same images are kept. Each of several processes makes a
-    share of the maps; the first one scores them.
+    Maps that the same network made of the same images are kept. Each process makes a share of them.
 
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
@@ -76,6 +76,7 @@ def evaluate(
       checkpoint: "best", "latest" or a step.
       protocol: "pysod", "matlab" or "both".
       metrics: "published" or "all".
+      skip_broken: broken files of the sets were named before, and are no problem.
 
     Returns:
       The exit status: 0, or 1 if a set or an image could not be evaluated (each one is named).
@@ -86,14 +87,13 @@ def evaluate(
     find_network(model or workdir.path, config, checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
-    opened = parallel.run_on_first(lambda: _open_sets(config, paths))
-    base = output or workdir.evaluation
-    folders = {name: base / name for name in opened.sets}
-    tables = base
+    opened = parallel.run_on_first(lambda: _open_sets(config, paths, skip_broken=skip_broken))
+    tables = output or workdir.evaluation
+    folders = {name: tables / name for name in opened.sets}
     if inputs and output is None:
         origins = {name: absolute(paths[name]) for name in opened.sets}
-        folders = parallel.run_on_first(lambda: _own_folders(base, origins))
-        tables = base / "+".join(folder.name for folder in folders.values())
+        folders = parallel.run_on_first(lambda: _own_folders(workdir.evaluation, origins))
+        tables /= "+".join(folder.name for folder in folders.values())
     parallel.run_on_first(lambda: check_output(tables))
     if output:
         check_apart(output, [absolute(path) for path in inputs])
@@ -124,7 +124,7 @@ def _sort_all(plans: Sequence[Sequence[Job]], fingerprint: str) -> list[Sorted]:
     return found
 
 
-def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:
+def _open_sets(config: ConfigDict, paths: Mapping[str, str], *, skip_broken: bool) -> Opened:
     """Open the folders, given by name, or the configured sets."""
     opened = Opened({}, [])
     for name in paths or config.eval.sets:
@@ -137,7 +137,7 @@ def _open_sets(config: ConfigDict, paths: Mapping[str, str]) -> Opened:
             opened.problems.append(str(error))
             continue
         opened.sets[name] = found
-        opened.problems.extend(found.problems)
+        opened.problems.extend(() if skip_broken else found.problems)
         for remark in found.remarks:
             parallel.log(remark)
     if not opened.sets:

@@ -67,7 +67,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             parallel.log(str(stop))
             return 128 + stop.signal_number
     if config.eval.after_training:
-        return evaluate(config, workdir)
+        return evaluate(config, workdir, skip_broken=flags.skip_broken)
     return 0
 
 

@@ -68,6 +68,14 @@ def test_many_pictures_on_a_cpu_are_told_of_the_faster_engine(predict, scene, tm
     assert "exported" not in err
 
 
+def test_an_empty_folder_among_others_is_named(predict, scene, tmp_path):
+    (tmp_path / "empty").mkdir()
+    status, _, err = predict("--input", scene, tmp_path / "empty", "--output", "out/")
+    assert status == 1
+    assert err.splitlines()[-1] == f"error: {tmp_path / 'empty'}: no images there"
+    assert (tmp_path / "out" / "scene.png").exists()
+
+
 def pipe(trained, *arguments, data=b""):
     return subprocess.run(
         [sys.executable, ROOT / "main.py", "--mode", "predict", "--workdir", trained, *arguments],
@@ -86,7 +94,9 @@ def test_no_picture_in_a_pipe_is_one_sentence(trained):
     done = pipe(trained, "--input", "-", data=b"no picture")
     assert done.returncode == 2
     assert done.stdout == b""
-    assert done.stderr.splitlines()[-1] == b"error: the image is not an image that can be read."
+    assert (
+        done.stderr.splitlines()[-1] == b"error: what was given is not an image that can be read."
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")

@@ -15,6 +15,12 @@ from class_jax.inference.alpha import blur_background, estimate_foreground, refi
 
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
 KINDS = {MAP: "maps", CUTOUT: "cut-outs", OVERLAY: "overlays", ATTENTION: "sheets"}
+SETTINGS = {  # that each kind takes
+    MAP: ("threshold", "crop"),
+    CUTOUT: ("threshold", "crop", "background"),
+    OVERLAY: ("threshold", "crop"),
+    ATTENTION: ("point",),
+}
 BLUR = "blur"
 DIMMED = 0.25  # brightness of what is not salient in an overlay
 MARGIN = 0.05  # of the object's sides, around a crop
@@ -77,6 +83,16 @@ def parse_colour(text: str) -> tuple[int, int, int] | None:
     except ValueError:
         return None
     return red, green, blue
+
+
+def parse_point(text: str | None, name: str) -> tuple[int, int] | None:
+    """Return x and y of "X,Y"; UserError, which calls the setting `name`, for other texts."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UserError(f"{name}={text}: expected X,Y in pixels, as in 120,80.")
+    return int(parts[0]), int(parts[1])
 
 
 def render(

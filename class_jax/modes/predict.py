@@ -18,12 +18,12 @@ from class_jax.inference.models import is_onnx
 from class_jax.inference.outputs import (
     ATTENTION,
     BLUR,
-    CUTOUT,
     KINDS,
     MAP,
-    OVERLAY,
+    SETTINGS,
     Output,
     parse_background,
+    parse_point,
 )
 from class_jax.inference.plan import (
     MapJob,
@@ -41,13 +41,6 @@ from class_jax.workdir import Workdir
 
 MANY = 20  # images, from which on an export is worth its minute
 STANDARD = "-"  # standard input or output
-# The formats that a flag is for.
-FLAG_KINDS = {
-    "background": (CUTOUT,),
-    "threshold": (MAP, CUTOUT, OVERLAY),
-    "crop": (MAP, CUTOUT, OVERLAY),
-    "point": (ATTENTION,),
-}
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -115,8 +108,9 @@ def _parse_output(flags: argparse.Namespace) -> Output:
     kind = flags.format or MAP
     if kind not in KINDS:
         raise UserError(f"--format={kind}: expected one of {', '.join(KINDS)} for --mode predict.")
-    for name, kinds in FLAG_KINDS.items():
-        if getattr(flags, name) and kind not in kinds:
+    for name in ("background", "threshold", "crop", "point"):
+        if getattr(flags, name) and name not in SETTINGS[kind]:
+            kinds = [other for other, names in SETTINGS.items() if name in names]
             raise UserError(f"--{name} is for --format {' or '.join(kinds)}, not for {kind}.")
     if flags.threshold is not None and not 0 < flags.threshold <= 1:
         raise UserError(f"--threshold={flags.threshold}: expected a level above 0, up to 1.")
@@ -129,18 +123,9 @@ def _parse_output(flags: argparse.Namespace) -> Output:
         parse_background(flags.background),
         flags.threshold,
         flags.crop,
-        _parse_point(flags.point),
+        parse_point(flags.point, "--point"),
         "" if settings == (MAP, None, None, False, None) else repr(settings),
     )
-
-
-def _parse_point(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise UserError(f"--point={text}: expected X,Y in pixels, as in 120,80.")
-    return int(parts[0]), int(parts[1])
 
 
 def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir: Workdir) -> int:

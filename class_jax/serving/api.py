@@ -7,24 +7,15 @@ from fastapi.responses import JSONResponse
 
 from class_jax.errors import UserError
 from class_jax.inference.outputs import (
-    ATTENTION,
     BLUR,
-    CUTOUT,
     KINDS,
-    MAP,
+    SETTINGS,
     Background,
     Output,
     parse_colour,
+    parse_point,
 )
 from class_jax.serving.service import MOST_BYTES, BusyError, Service
-
-# The settings of each kind, as parameters of the address.
-SETTINGS = {
-    MAP: {"threshold", "crop"},
-    CUTOUT: {"threshold", "crop", "background"},
-    "overlay": {"threshold", "crop"},
-    ATTENTION: {"point"},
-}
 
 
 class TooLargeError(UserError):
@@ -51,7 +42,7 @@ def parse_output(kind: str, settings: dict[str, str]) -> Output:
     """Return the output that an address asks for; UserError if it is none."""
     if kind not in KINDS:
         raise UserError(f"/api/{kind}: expected one of {', '.join(KINDS)}.")
-    if unknown := sorted(settings.keys() - SETTINGS[kind]):
+    if unknown := sorted(settings.keys() - set(SETTINGS[kind])):
         known = ", ".join(sorted(SETTINGS[kind]))
         raise UserError(f"{', '.join(unknown)}: /api/{kind} takes {known}.")
     return Output(
@@ -59,7 +50,7 @@ def parse_output(kind: str, settings: dict[str, str]) -> Output:
         _parse_background(settings.get("background")),
         _parse_threshold(settings.get("threshold")),
         _parse_switch(settings.get("crop", "false")),
-        _parse_point(settings.get("point")),
+        parse_point(settings.get("point"), "point"),
     )
 
 
@@ -91,15 +82,6 @@ def _parse_switch(text: str) -> bool:
     if text not in ("true", "false"):
         raise UserError(f"crop={text}: expected true or false.")
     return text == "true"
-
-
-def _parse_point(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise UserError(f"point={text}: expected X,Y in pixels, as in 120,80.")
-    return int(parts[0]), int(parts[1])
 
 
 async def _read_body(request: Request) -> bytes:

@@ -43,7 +43,7 @@ def load_encoder(source: str, network: Network, variables: Variables) -> Variabl
     """
     names = {
         name: _encoder_name(network, name)
-        for name in _named_leaves(variables)
+        for name in named_leaves(variables)
         if name.split("/")[1] == "encoder"
     }
     return _load(source, names, variables, ignored=CLASSIFIER_HEADS)
@@ -61,13 +61,13 @@ def load_released(source: str, network: Network) -> Variables:
 
 def list_released_names(network: Network) -> dict[str, str]:
     """Return the released network's names by ours: "params/…/kernel" → "….weight"."""
-    return {name: _released_name(network, name) for name in _named_leaves(network.shapes)}
+    return {name: _released_name(network, name) for name in named_leaves(network.shapes)}
 
 
 def to_torch_layout(variables: Variables, names: Mapping[str, str]) -> Weights:
     """Return a network's values in PyTorch's layout, float32, under the given names."""
     weights: Weights = {}
-    for name, leaf in _named_leaves(variables).items():
+    for name, leaf in named_leaves(variables).items():
         value = np.asarray(leaf, np.float32)
         is_kernel = value.ndim == 4
         weights[names[name]] = (
@@ -93,7 +93,7 @@ def _load(
       unused: names and shapes that the file must hold besides.
       ignored: how the names begin that the file may hold besides.
     """
-    weights, leaves = read_weights(source), _named_leaves(variables)
+    weights, leaves = read_weights(source), named_leaves(variables)
     shapes = {theirs: _torch_shape(leaves[ours].shape) for ours, theirs in names.items()}
     if problems := _find_problems(weights, shapes | dict(unused), ignored):
         listed = "".join(f"\n  {printable(problem)}" for problem in problems)
@@ -151,7 +151,7 @@ def _released_name(network: Network, name: str) -> str:
     return f"{released_name(module)}.{LEAVES[leaf]}"
 
 
-def _named_leaves(variables: Variables) -> dict[str, Any]:
+def named_leaves(variables: Variables) -> dict[str, Any]:
     """Return all leaves by name: "params/encoder/layer1/0/conv1/kernel"."""
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
 

@@ -15,13 +15,12 @@ def save_unused(source: str, path: Path) -> None:
     Raises:
       UserError: the source cannot be read.
     """
-    weights = read_weights(source)
-    arrays = {
-        name: value.astype(np.int64) if name.endswith(COUNTER) else value
-        for name, value in weights.items()
+    unused = {
+        name: value
+        for name, value in _read_with_counters(source).items()
         if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED
     }
-    write_safetensors(path, arrays, read_about(source))
+    write_safetensors(path, unused, read_about(source))
 
 
 def save_released(path: Path, network: Network, variables: Variables, unused: Path | None) -> None:
@@ -37,12 +36,16 @@ def save_released(path: Path, network: Network, variables: Variables, unused: Pa
     if unused is None:
         write_safetensors(path, arrays | _fill_unused(), {"format": "pt"})
         return
-    kept = read_weights(str(unused))
-    arrays |= {
-        name: value.astype(np.int64) if name.endswith(COUNTER) else value
-        for name, value in kept.items()
-    }
+    arrays |= _read_with_counters(str(unused))
     write_safetensors(path, arrays, read_about(str(unused)))
+
+
+def _read_with_counters(source: str) -> Weights:
+    """Return the arrays of a file of weights, counters as the integers that they are."""
+    return {
+        name: value.astype(np.int64) if name.endswith(COUNTER) else value
+        for name, value in read_weights(source).items()
+    }
 
 
 def _fill_unused() -> Weights:

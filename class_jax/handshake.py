@@ -113,7 +113,7 @@ def _receive_all(port: int, processes: int, deadline: float) -> dict[int, Link]:
     links: dict[int, Link] = {}
     try:
         with _listen(port) as server:
-            while len(links) < processes - 1:
+            while len(_drop_closed(links)) < processes - 1:
                 server.settimeout(max(deadline - time.monotonic(), 0.01))
                 try:
                     connection, _ = server.accept()
@@ -126,6 +126,13 @@ def _receive_all(port: int, processes: int, deadline: float) -> dict[int, Link]:
         raise
     for link in links.values():  # only now: JAX's server takes over the port
         _try_to_send(link, error=None)
+    return links
+
+
+def _drop_closed(links: dict[int, Link]) -> dict[int, Link]:
+    """Forget processes that were ended while the others were waited for; return what is left."""
+    for process in [process for process, link in links.items() if link.is_closed()]:
+        links.pop(process).close()
     return links
 
 
@@ -157,17 +164,15 @@ def _add(links: dict[int, Link], link: Link, processes: int) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         link.close()  # a port scanner, or a process that was ended meanwhile
         return
-    before, links[process] = links.get(process), link
+    before, links[process] = _drop_closed(links).get(process), link
     if count != processes:
         raise UserError(
             f"process {process} was started as one of {count} processes, and process 0 as one of "
             f"{processes}: all of them need the same number."
         )
-    if before:
-        if not before.is_closed():
-            _try_to_send(before, error=f"another process came as process {process}, too.")
-            raise UserError(f"two processes came as process {process}: each needs its own number.")
-        before.close()  # it was ended, and started again
+    if before:  # it was not ended and started again: it is still there
+        _try_to_send(before, error=f"another process came as process {process}, too.")
+        raise UserError(f"two processes came as process {process}: each needs its own number.")
 
 
 def _try_to_send(link: Link, **message: Any) -> None:

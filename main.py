@@ -1,8 +1,6 @@
 """CLASS salient object detection; README.md says what each --mode does."""
 
-import sys
-
-from class_jax.cli import main
+from class_jax.command import run_command
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command()

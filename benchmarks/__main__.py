@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from class_jax.command import ask_for_huge_pages
+
 # Those that need an accelerator come first.
 NAMES = (
     *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
@@ -30,4 +32,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()  # as the program does
     sys.exit(main())

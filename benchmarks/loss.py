@@ -16,6 +16,7 @@ from jax import lax
 from benchmarks.ours import Ours, random_batch
 from benchmarks.record import Row, against_peer, device, interleaved, record
 from class_jax import losses
+from class_jax.command import ask_for_huge_pages
 
 BATCH, SIDE, STAGES = 8, 352, 4
 
@@ -61,4 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ask_for_huge_pages()  # as the program does
     main()

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from class_jax.beside import make_importable
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
@@ -29,11 +29,6 @@ IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
-
-
-def run_command() -> NoReturn:
-    """Run the command `class-jax`, which is installed with the package."""
-    sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: list[str]) -> int:

@@ -54,6 +54,7 @@ ALLOWED = {
         "beside", "flags", "streams", "parallel", "files", "config", "workdir", "modes",
         "inference",
     },
+    "command": {"cli"},
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 

@@ -1,7 +1,7 @@
 """Cross-level supervision (paper §3.4): pixel, region and object losses, and their sum.
 
 All losses take logits or maps S and masks G of shape [..., H, W], in float32, and return one value
-per image, [...]. Masks lie in 0–1 and may be soft.
+per map, [...]; masks may have fewer leading dimensions. They lie in 0–1 and may be soft.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def pixel_loss(logits: jax.Array, masks: jax.Array) -> jax.Array:
 
     Args:
       logits: [..., H, W]; S is their sigmoid.
-      masks: G, [..., H, W] in 0–1.
+      masks: G, [..., H, W] in 0–1, or without the first dimensions.
 
     Returns:
-      [...], one value per image.
+      [...], one value per map.
     """
     return optax.sigmoid_binary_cross_entropy(logits, masks).mean(axis=(-2, -1))
 
@@ -56,22 +56,26 @@ def region_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
 
     Args:
       maps: S, [..., H, W] in 0–1; H and W at least 11.
-      masks: G, of the same shape.
+      masks: G, of the same shape, or without its first dimensions.
 
     Returns:
-      [...], one value per image.
+      [...], one value per map.
 
     Raises:
       ValueError: the maps are smaller than a window.
     """
     if min(maps.shape[-2:]) < WINDOW:
         raise ValueError(f"maps of {maps.shape[-2:]} are smaller than a {WINDOW}x{WINDOW} window")
-    means = window_means(jnp.stack([maps, maps**2, masks, masks**2]))
-    mean_s, square_s, mean_g, square_g = means
-    sigma_s = jnp.sqrt(jnp.maximum(square_s - mean_s**2, 0.0) + REGION_EPSILON)
-    sigma_g = jnp.sqrt(jnp.maximum(square_g - mean_g**2, 0.0) + REGION_EPSILON)
+    mean_s, sigma_s = _window_statistics(maps)
+    mean_g, sigma_g = _window_statistics(masks)
     distance = (mean_s - mean_g) ** 2 + (sigma_s - sigma_g) ** 2
     return distance.mean(axis=(-2, -1))
+
+
+def _window_statistics(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return mean μ and deviation σ of all windows of [..., H, W], each [..., H−10, W−10]."""
+    mean, square = window_means(jnp.stack([x, x**2]))
+    return mean, jnp.sqrt(jnp.maximum(square - mean**2, 0.0) + REGION_EPSILON)
 
 
 @jax.named_scope("object_loss")
@@ -83,10 +87,10 @@ def object_loss(maps: jax.Array, masks: jax.Array) -> jax.Array:
 
     Args:
       maps: S, [..., H, W] in 0–1.
-      masks: G, of the same shape.
+      masks: G, of the same shape, or without its first dimensions.
 
     Returns:
-      [...], one value per image; 1 for an empty mask.
+      [...], one value per map; 1 for an empty mask.
     """
     true_positives = (maps * masks).sum(axis=(-2, -1))
     precision = true_positives / (maps.sum(axis=(-2, -1)) + OBJECT_EPSILON)
@@ -119,7 +123,7 @@ def class_loss(
       whether they are minimised or not.
     """
     logits = logits.astype(jnp.float32)
-    masks = jnp.broadcast_to(masks.astype(jnp.float32), logits.shape)
+    masks = masks.astype(jnp.float32)  # of all stages: their windows are computed once
     maps = jax.nn.sigmoid(logits)
     terms = {
         "pixel": pixel_loss(logits, masks).mean(axis=1),

@@ -67,6 +67,7 @@ def flax_layers(dtype: str) -> Iterator[None]:
         "Conv": conv,
         "BatchNorm": batch_norm,
         "ImageConv": lambda features: conv(3, features, 7, stride=2),
+        "MapConv": lambda inputs: conv(inputs, 1, 3, use_bias=True),
         "max_pool": max_pool,
         "reduce_together": reduce_together,
         "PositionAttention": PositionAttention,

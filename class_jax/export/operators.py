@@ -102,6 +102,13 @@ def _convolve(graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np
     return Tensor(name, shape, CHANNELS_FIRST)
 
 
+def _convolve_to_map(
+    graph: GraphWriter, _: Any, shape: Shape, x: Tensor, kernel: np.ndarray
+) -> Value:
+    inputs = [graph.arrange(x, CHANNELS_FIRST), graph.hold(kernel.transpose(3, 2, 0, 1))]
+    return Tensor(graph.add("Conv", inputs, pads=[1] * 4), shape, CHANNELS_FIRST)
+
+
 def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: Value) -> Value:
     """Translate products of matrices; one of pixels with a constant is a 1×1 convolution."""
     (contracted, batches) = params["dimension_numbers"]
@@ -219,6 +226,7 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     "_resize": _resize,
     "convert_element_type": _convert,
     "conv_general_dilated": _convolve,
+    "convolve_to_map": _convolve_to_map,
     "dot_general": _multiply,
     "reshape": _reshape,
     "transpose": _transpose,

@@ -10,7 +10,7 @@ from flax import nnx
 from class_jax.models.attention import ChannelAttention, PositionAttention
 from class_jax.models.backbones import Backbone
 from class_jax.models.fusion import FeatureFusion, ReleasedFusion, SumFusion
-from class_jax.models.layers import Conv, ConvBnRelu, ConvPair, upsample
+from class_jax.models.layers import ConvBnRelu, ConvPair, MapConv, upsample
 
 STAGES = 4  # supervised: D_2, D_3, D_4, D_5
 
@@ -130,7 +130,7 @@ class ClassNet(nnx.Module):
         # D_5 is level 5, or made from it.
         self.last = ConvPair(settings.features) if settings.transfer_per_attention else None
         # Entry 0 supervises D_2, the finest stage, entry 3 D_5.
-        self.heads = nnx.List([Conv(settings.features, 1, 3, use_bias=True) for _ in range(STAGES)])
+        self.heads = nnx.List([MapConv(settings.features) for _ in range(STAGES)])
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Return the saliency logits of the four supervised stages.
@@ -173,8 +173,7 @@ class ClassNet(nnx.Module):
     def supervise(self, stages: list[jax.Array], height: int, width: int) -> jax.Array:
         """Return the logits of all stages, a 3×3 convolution resized to the images' size."""
         logits = [
-            # Float32 before upsampling: losses and maps are computed from these values.
-            upsample(head(stage).astype(jnp.float32), height, width)[..., 0]
+            upsample(head(stage), height, width)[..., 0]
             for head, stage in zip(self.heads, stages, strict=True)
         ]
         return jnp.stack(logits)

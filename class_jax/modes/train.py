@@ -22,7 +22,6 @@ from class_jax.inference.start import load_start
 from class_jax.losses import class_loss
 from class_jax.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
 from class_jax.models.network import Network, Variables, build_network
-from class_jax.modes.eval import evaluate
 from class_jax.sharding import (
     check_divisible,
     make_mesh,
@@ -67,6 +66,9 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             parallel.log(str(stop))
             return 128 + stop.signal_number
     if config.eval.after_training:
+        # Its libraries take two seconds to import, and training starts without.
+        from class_jax.modes.eval import evaluate  # noqa: PLC0415
+
         return evaluate(config, workdir, skip_broken=flags.skip_broken)
     return 0
 

@@ -4,12 +4,16 @@ import dataclasses
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 
 from benchmarks.profile import names_of, part_of
 
 OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$", re.MULTILINE)
-ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\]")
+ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\](\{[^}]*\})?")
+OPERAND = re.compile(r"%([\w.\-]+)")
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+FAST = "S(1)"  # in the layout of what lies in a TPU's fast memory; other numbers: registers
+UNMOVED = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"}
 ENTRY = re.compile(r"^ENTRY .*?^}", re.MULTILINE | re.DOTALL)
 
 
@@ -23,11 +27,15 @@ class Operation:
     cycles: int  # by the compiler's cost model; 0 where it has none
 
 
-def size_of(shape: str) -> int:
-    """Return the bytes of all arrays in the text of a shape, without padding."""
+def size_of(shape: str, *, where: Callable[[str], bool] = lambda layout: True) -> int:
+    """Return the bytes of the arrays in the text of a shape, without padding.
+
+    `where` tells of a layout whether to count the array.
+    """
     return sum(
         math.prod(map(int, filter(None, dims.split(",")))) * max(int(bits or 8), 8) // 8
-        for _, bits, dims in ARRAY.findall(shape)
+        for _, bits, dims, layout in ARRAY.findall(shape)
+        if where(layout)
     )
 
 
@@ -44,6 +52,24 @@ def operations(program: str, *, inside: bool = False) -> list[Operation]:
         )
         for name, shape, code, rest in found
     ]
+
+
+def hbm_bytes(program: str) -> int:
+    """Return the bytes that operations read from a TPU's main memory and write to it."""
+    entry = OPERATION.findall(ENTRY.search(program)[0])  # type: ignore[index]
+    shapes = {name: shape for name, shape, *_ in entry}
+    total = 0
+    for _, shape, code, rest in entry:
+        if code in UNMOVED or code.endswith("-done"):
+            continue
+        if code == "slice-start":  # its shape holds the whole source, and the part that is moved
+            total += size_of(shape, where=lambda layout: FAST in layout)
+            continue
+        # The shape of a copy's start holds its source.
+        operands = [] if code == "copy-start" else OPERAND.findall(rest.partition(")")[0])
+        moved = [shape, *(shapes.get(name, "") for name in operands)]
+        total += size_of(" ".join(moved), where=lambda layout: "S(" not in layout)
+    return total
 
 
 def cycles_by_part(program: str) -> Counter[str]:

@@ -21,12 +21,18 @@ import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
-from benchmarks.compiled import collectives, cycles_by_part, operations
+from benchmarks.compiled import collectives, cycles_by_part, hbm_bytes, operations
 from benchmarks.flax_peer import flax_layers
 from benchmarks.record import Row, record
 from class_jax.losses import class_loss
 from class_jax.models.network import Network, build_network
-from class_jax.sharding import add_sharding, batch_sharding, make_mesh, replicated_sharding
+from class_jax.sharding import (
+    add_sharding,
+    batch_sharding,
+    compiler_options,
+    make_mesh,
+    replicated_sharding,
+)
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import init_state
 from class_jax.training.step import make_train_step
@@ -101,7 +107,8 @@ def compile_forward(network: Network, mesh: Mesh, *, batch: int, side: int) -> j
     """Compile the forward pass from shapes alone."""
     images = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8, sharding=batch_sharding(mesh))
     variables = add_sharding(network.shapes, replicated_sharding(mesh))
-    return jax.jit(network.apply).lower(variables, images).compile()
+    forward = jax.jit(network.apply, compiler_options=compiler_options(mesh))
+    return forward.lower(variables, images).compile()
 
 
 def count(case: Case, layers: Callable[[], contextlib.AbstractContextManager]) -> dict[str, float]:
@@ -124,6 +131,7 @@ def counts_of(compiled: jax.stages.Compiled) -> dict[str, float]:
     counts = {
         "GFLOP": cost["flops"] / 1e9,
         "GB accessed": cost["bytes accessed"] / 1e9,
+        "GB in HBM": hbm_bytes(text) / 1e9,
         "Mcycles estimated": cycles.total() / 1e6,
         "MiB of temporaries": memory.temp_size_in_bytes / 2**20,
         "MiB of arguments": memory.argument_size_in_bytes / 2**20,

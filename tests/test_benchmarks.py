@@ -144,3 +144,21 @@ def test_operations_exchanges_and_cycles_are_read_from_a_compiled_program():
     )  # the copy has its operand's name
     assert compiled.collectives(COMPILED)["all-reduce"] == [2 * 3 * 4 + 5 * 2]
     assert compiled.collectives(COMPILED)["all-gather"] == []
+
+
+MOVED = """HloModule jit_step
+
+ENTRY %main (a: f32[8,4]) -> f32[2,4] {
+  %a = f32[8,4]{1,0:T(8,128)} parameter(0)
+  %s = ((f32[8,4]{1,0:T(8,128)}), f32[2,4]{1,0:T(8,128)S(1)}, s32[]{:S(2)}) slice-start(%a)
+  %d = f32[2,4]{1,0:T(8,128)S(1)} slice-done(%s)
+  %e = f32[2,4]{1,0:T(8,128)S(1)} fusion(%d, %a), kind=kLoop, calls=%inside
+  %c = (bf16[2,4]{1,0}, bf16[2,4]{1,0:S(1)}, u32[]{:S(2)}) copy-start(%e)
+  ROOT %z = bf16[2,4]{1,0} copy-done(%c)
+}
+"""
+
+
+def test_traffic_of_main_memory_leaves_out_what_stays_in_fast_memory():
+    # A slice of two rows, the fusion's second operand, and the copy that is written back.
+    assert compiled.hbm_bytes(MOVED) == 2 * 4 * 4 + 8 * 4 * 4 + 2 * 4 * 2

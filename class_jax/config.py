@@ -251,7 +251,7 @@ def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:
     while rest:
         flag, equals, value = rest.pop(0).partition("=")
         if not flag.startswith("--config."):
-            raise UserError(f"{flag} is not a flag of main.py; see --help.")
+            raise UserError(f"{flag} is not a flag; see --help.")
         if not equals:
             if not rest:
                 raise UserError(f"{flag} needs a value: {flag}=VALUE.")

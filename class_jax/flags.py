@@ -1,6 +1,8 @@
 """The flags of the command line: the table, the parser, and what they may not say together."""
 
 import argparse
+import difflib
+from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
 import class_jax
@@ -72,7 +74,7 @@ def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags' values, and the arguments that are not flags (overrides).
 
     Raises:
-      UserError: a value is missing, empty or not allowed, or a flag is for other modes.
+      UserError: a value is missing, empty or not allowed, or a flag is unknown or for other modes.
     """
     flags, others = _make_parser().parse_known_args(arguments)
     for name, value in vars(flags).items():
@@ -85,7 +87,17 @@ def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
             modes = " and ".join(f"--mode {mode}" for mode in flag.modes)
             raise UserError(f"--{flag.name} is for {modes}, not for --mode {flags.mode}.")
     _check_process_flags(flags)
+    for word in others:
+        if word.startswith("--") and not word.startswith("--config."):
+            raise _unknown(word.partition("=")[0], vars(flags))
     return flags, others
+
+
+def _unknown(flag: str, names: Iterable[str]) -> UserError:
+    """Return the error of a flag that is none of `names`."""
+    close = difflib.get_close_matches(flag.removeprefix("--"), names, n=1)
+    hint = f"did you mean --{close[0]}?" if close else "see --help."
+    return UserError(f"{flag} is not a flag of this program; {hint}")
 
 
 def _make_parser() -> Parser:

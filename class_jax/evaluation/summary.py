@@ -8,6 +8,7 @@ from class_jax.evaluation.markup import Table
 from class_jax.evaluation.protocols import FIGURES, LOWER_IS_BETTER, MATLAB, PYSOD, PYSOD_VERSION
 from class_jax.evaluation.published import COLUMNS, TestSet, find_test_set, get_title
 from class_jax.evaluation.scoring import SetScores
+from class_jax.text import list_names
 
 SHORT = {"adpF": "F", "adpE": "E"}  # the headings of the paper's Table 1
 DESCRIPTIONS = {
@@ -63,7 +64,11 @@ def note_coverage(scores: Sequence[SetScores]) -> str:
     for set_name in dict.fromkeys(row.set_name for row in scores):
         of_set = [row for row in scores if row.set_name == set_name]
         if not have_same_images(of_set):
-            text += f" {get_title(set_name)}: the methods were measured on different images."
+            counts = list_names(f"{row.method}: {len(row.per_image)}" for row in of_set)
+            text += (
+                f" {get_title(set_name)}: the methods were measured on different images ({counts}); "
+                "only those of the same images are compared."
+            )
         measured = len(of_set[0].per_image)
         if have_same_images(of_set) and measured < of_set[0].set_size:
             text += (

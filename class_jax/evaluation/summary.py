@@ -66,8 +66,8 @@ def note_coverage(scores: Sequence[SetScores]) -> str:
         if not have_same_images(of_set):
             counts = list_names(f"{row.method}: {len(row.per_image)}" for row in of_set)
             text += (
-                f" {get_title(set_name)}: the methods were measured on different images ({counts}); "
-                "only those of the same images are compared."
+                f" {get_title(set_name)}: the methods were measured on different images "
+                f"({counts}), and only those of the same images are compared."
             )
         measured = len(of_set[0].per_image)
         if have_same_images(of_set) and measured < of_set[0].set_size:

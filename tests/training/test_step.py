@@ -119,7 +119,7 @@ def test_bfloat16_follows_float32(run_on_one, one_device):
     half = small_run(network, one_device)
     state, losses = run_steps(half, 12)
     _, expected = run_steps(run_on_one, 12)
-    np.testing.assert_allclose(losses[:5], expected[:5], rtol=0.03)
+    np.testing.assert_allclose(losses[:4], expected[:4], rtol=0.02)
     assert losses[-1] < 0.6 * losses[0]  # later both learn on, along paths that rounding parts
     assert expected[-1] < 0.6 * expected[0]
     # What bfloat16 would spoil is kept in float32: weights, batch statistics, momentum, the loss.

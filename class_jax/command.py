@@ -27,10 +27,11 @@ def ask_for_huge_pages() -> None:
     XLA takes its temporary memory from the system at every step on a CPU, 600 MB for two images of
     352², and gives it back. In pages of 4 KiB that took a fifth of a step's processor time. The C
     library asks for large pages only if it is told before a program starts; the process keeps its
-    number, files and arguments. A setting of the user's stays.
+    number, files and arguments. A setting of the user's stays, and a debugger keeps its process.
     """
     before = os.environ.get(VARIABLE, "")
-    if SETTING in before or not _are_given_on_request():
+    is_debugged = sys.gettrace() is not None or "pydevd" in sys.modules
+    if SETTING in before or is_debugged or not _are_given_on_request():
         return
     os.environ[VARIABLE] = f"{before}:{SETTING}=1".lstrip(":")
     with contextlib.suppress(OSError):  # slower, and otherwise the same

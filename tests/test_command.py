@@ -24,13 +24,13 @@ print(os.environ.get("GLIBC_TUNABLES"), int(pages[1]) * 1024 >= 2**25, sys.stdin
 """
 
 
-def run(setting):
+def run(setting, program=PROGRAM):
     """Lines that the program prints, with a value of the C library's variable."""
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     if setting is not None:
         environment["GLIBC_TUNABLES"] = setting
     done = subprocess.run(
-        [sys.executable, "-u", "-c", PROGRAM, "--flag", "a b"],
+        [sys.executable, "-u", "-c", program, "--flag", "a b"],
         cwd=ROOT, env=environment, input="typed", capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.splitlines()
@@ -51,3 +51,9 @@ def test_a_setting_of_the_users_stays():
     first, result = run("glibc.malloc.hugetlb=0")
     assert first.endswith("['--flag', 'a b']")
     assert result == "glibc.malloc.hugetlb=0 False typed"
+
+
+@given_on_request
+def test_a_debugger_keeps_its_process():
+    _, result = run(None, "import sys; sys.settrace(lambda *event: None)" + PROGRAM)
+    assert result == "None False typed"

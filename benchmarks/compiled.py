@@ -11,6 +11,7 @@ from benchmarks.profile import names_of, part_of
 OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$", re.MULTILINE)
 ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\](\{[^}]*\})?")
 OPERAND = re.compile(r"%([\w.\-]+)")
+ENDLESS = 2**63  # what the cost model says where it knows nothing is more
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 FAST = "S(1)"  # in the layout of what lies in a TPU's fast memory; other numbers: registers
 UNMOVED = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"}
@@ -48,10 +49,17 @@ def operations(program: str, *, inside: bool = False) -> list[Operation]:
             code,
             " ".join(filter(None, part_of(names.get(name, "")))),
             size_of(shape),
-            int(cycles[1]) if (cycles := CYCLES.search(rest)) else 0,
+            _cycles_of(rest),
         )
         for name, shape, code, rest in found
     ]
+
+
+def _cycles_of(definition: str) -> int:
+    """Return an operation's estimated cycles; 0 where the cost model has none."""
+    found = CYCLES.search(definition)
+    cycles = int(found[1]) if found else 0
+    return cycles if cycles < ENDLESS else 0
 
 
 def hbm_bytes(program: str) -> int:

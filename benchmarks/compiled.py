@@ -11,7 +11,7 @@ from benchmarks.profile import names_of, part_of
 OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$", re.MULTILINE)
 ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\](\{[^}]*\})?")
 OPERAND = re.compile(r"%([\w.\-]+)")
-ENDLESS = 2**63  # what the cost model says where it knows nothing is more
+ENDLESS = 2**63 - 1  # what the cost model says where it knows nothing
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 FAST = "S(1)"  # in the layout of what lies in a TPU's fast memory; other numbers: registers
 UNMOVED = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"}

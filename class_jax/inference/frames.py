@@ -57,19 +57,9 @@ def predict_frames(
     frames: Iterable[Frame], predictor: Predictor
 ) -> Iterator[tuple[Frame, np.ndarray]]:
     """Yield frames with their maps; a batch of frames is held at a time."""
-    batch: list[Frame] = []
-    for frame in frames:
-        batch.append(frame)
-        if len(batch) == predictor.batch_size:
-            yield from _predict_batch(batch, predictor)
-            batch = []
-    if batch:
-        yield from _predict_batch(batch, predictor)
-
-
-def _predict_batch(batch: list[Frame], predictor: Predictor) -> Iterator[tuple[Frame, np.ndarray]]:
-    maps = predictor.maps([predictor.prepare(_to_picture(frame.pixels)) for frame in batch])
-    yield from zip(batch, maps, strict=True)
+    return predictor.map_all(
+        (frame, predictor.prepare(_to_picture(frame.pixels))) for frame in frames
+    )
 
 
 def _to_picture(pixels: np.ndarray) -> Picture:

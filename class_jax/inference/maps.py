@@ -1,7 +1,7 @@
 """Make planned outputs in batches."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,17 +45,9 @@ def make_maps(
     results = MapResults(0, {}, Counter())
     written = 0
     images = [job for job in jobs if isinstance(job, MapJob)]
-    outcomes = tqdm(
-        _predict(images, predictor, results.guesses),
-        total=len(images),
-        desc=printable(title),
-        unit="image",
-        disable=len(images) <= 1,
-    )
-    for job, saliency in outcomes:
+    label = {"desc": printable(title), "unit": "image", "disable": len(images) <= 1}
+    for job, saliency in predictor.map_all(_read(tqdm(images, **label), predictor, results)):
         try:
-            if isinstance(saliency, UserError):
-                raise saliency
             pixels, original = draw(job, saliency, output, predictor)
             write_picture(
                 job.target, pixels, map_fingerprint(network, job.fingerprint), like=original
@@ -91,28 +83,16 @@ def draw(
     return draw_attention(predictor, image, saliency, output.point, job.target), None
 
 
-def _predict(
-    jobs: Sequence[MapJob], predictor: Predictor, guesses: Counter[str]
-) -> Iterator[tuple[MapJob, np.ndarray | UserError]]:
-    """Yield jobs with their maps, or with the error if an image cannot be read."""
-    batch: list[tuple[MapJob, Picture]] = []
+def _read(
+    jobs: Iterable[MapJob], predictor: Predictor, results: MapResults
+) -> Iterator[tuple[MapJob, Picture]]:
+    """Yield jobs with their images, prepared; one that cannot be read is a failure."""
     for job in jobs:
         try:
             picture = job.read(predictor.image_size)
-            batch.append((job, predictor.prepare(picture)))
-            guesses.update(guess for guess in picture.guesses if guess != UPRIGHT)
+            prepared = predictor.prepare(picture)
         except UserError as error:
-            yield job, error
-        if len(batch) == predictor.batch_size:
-            yield from _predict_batch(batch, predictor)
-            batch = []
-    if batch:
-        yield from _predict_batch(batch, predictor)
-
-
-def _predict_batch(
-    batch: Sequence[tuple[MapJob, Picture]], predictor: Predictor
-) -> Iterator[tuple[MapJob, np.ndarray]]:
-    """Yield jobs with their maps, computed together."""
-    maps = predictor.maps([image for _, image in batch])
-    yield from zip((job for job, _ in batch), maps, strict=True)
+            results.failed[job.target] = str(error)
+            continue
+        results.guesses.update(guess for guess in picture.guesses if guess != UPRIGHT)
+        yield job, prepared

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from typing import Self, cast, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Self, TypeVar, cast, overload
 
 import numpy as np
 from PIL import Image
@@ -16,7 +16,7 @@ from class_jax.inference.models import BEST, fetch_model, find_network, keep_try
 from class_jax.inference.outputs import CUTOUT, Output, parse_background, render
 
 AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
-
+T = TypeVar("T")
 
 FILES = (str, os.PathLike, bytes, Image.Image)  # beside open binary files
 EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
@@ -86,11 +86,8 @@ class Predictor:
             return self.predict([cast("AnyImage", images)])[0]
         if not isinstance(images, Sequence):
             raise TypeError(f"expected {EXPECTED}, or a sequence of those; got {type(images)}")
-        maps: list[np.ndarray] = []
-        for start in range(0, len(images), self.batch_size):
-            batch = cast("Sequence[AnyImage]", images[start : start + self.batch_size])
-            maps += self.maps([self.prepare(image) for image in batch])
-        return maps
+        pictures = enumerate(self.prepare(image) for image in cast("Sequence[AnyImage]", images))
+        return [saliency for _, saliency in self.map_all(pictures)]
 
     def cutout(
         self,
@@ -151,6 +148,25 @@ class Predictor:
             return self.image_size, self.image_size
         scale = self.image_size / max(image.height, image.width)
         return max(1, round(image.height * scale)), max(1, round(image.width * scale))
+
+    def map_all(self, pictures: Iterable[tuple[T, Picture]]) -> Iterator[tuple[T, np.ndarray]]:
+        """Yield what stands beside each prepared picture, with its map at the picture's own size.
+
+        Args:
+          pictures: pairs of anything and a picture from `prepare`; `batch_size` are held at a time.
+        """
+        batch: list[tuple[T, Picture]] = []
+        for pair in pictures:
+            batch.append(pair)
+            if len(batch) == self.batch_size:
+                yield from self._map_batch(batch)
+                batch = []
+        if batch:
+            yield from self._map_batch(batch)
+
+    def _map_batch(self, batch: Sequence[tuple[T, Picture]]) -> Iterator[tuple[T, np.ndarray]]:
+        keys, pictures = zip(*batch, strict=True)
+        yield from zip(keys, self.maps(pictures), strict=True)
 
     def maps(self, batch: Sequence[Picture]) -> Iterator[np.ndarray]:
         """Yield the maps of up to `batch_size` images at their own sizes."""

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from class_jax.inference.predictor import Predictor
 
-class RedPredictor:
+
+class RedPredictor(Predictor):
     """Stands in for Predictor where maps are made; notes the sizes of its batches."""
 
     image_size = 64

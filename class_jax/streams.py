@@ -4,6 +4,7 @@ Otherwise a closed terminal, a `| head` that has read enough or a full disk behi
 a training in the middle of a step, with all steps since the last checkpoint.
 """
 
+import contextlib
 import io
 import os
 import sys
@@ -37,6 +38,9 @@ def protect_streams() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
             continue  # replaced by who called
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.flush()  # what was printed before comes first
         raw = _Outlasting(number, "w", closefd=False)
         protected = io.TextIOWrapper(
             io.BufferedWriter(raw),

@@ -71,3 +71,18 @@ def test_what_is_read_arrives_whole(tmp_path):
     expected = "".join(f"täglich \\udcff {number}\n" for number in range(3)).encode()
     assert (done.stdout, done.stderr) == (expected, expected)
     assert (tmp_path / "answer").read_text() == "False True"
+
+
+def test_what_was_printed_before_comes_first():
+    program = """
+import sys
+from class_jax.streams import protect_streams
+
+print("first")
+protect_streams()
+print("second", flush=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "first\nsecond\n"

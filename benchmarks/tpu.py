@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import jax
@@ -40,6 +41,7 @@ from configs import r50
 
 DTYPE = "bfloat16"
 PARTS = 12  # rows of parts: those that take longest
+FEW = 4  # rows of parts with copies: those with most
 # libtpu asks the cloud for these unless they are set; the topology decides what is compiled for.
 ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -140,6 +142,9 @@ def counts_of(compiled: jax.stages.Compiled) -> dict[str, float]:
         "copies": sum(operation.code == "copy" for operation in everything),
         "transposes": sum(operation.code == "transpose" for operation in everything),
     }
+    for code in ("copy", "transpose"):
+        of_parts = Counter(operation.part for operation in everything if operation.code == code)
+        counts |= {f"{code} operations in {part}": n for part, n in of_parts.most_common(FEW)}
     for kind, sizes in exchanged.items():
         if sizes:
             counts |= {f"{kind}s": len(sizes), f"MB in {kind}s": sum(sizes) / 1e6}

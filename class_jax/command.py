@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 VARIABLE, SETTING = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+AGAIN = "class_jax_again"  # marks a process that was started again, where variables are erased
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 FIRST_GLIBC = (2, 35)  # that knows the setting
+DEBUGGERS = ("pdb", "pydevd")
 
 
 def run_command() -> NoReturn:
@@ -27,15 +29,33 @@ def ask_for_huge_pages() -> None:
     XLA takes its temporary memory from the system at every step on a CPU, 600 MB for two images of
     352², and gives it back. In pages of 4 KiB that took a fifth of a step's processor time. The C
     library asks for large pages only if it is told before a program starts; the process keeps its
-    number, files and arguments. A setting of the user's stays, and a debugger keeps its process.
+    number, files and arguments. A setting of the user's stays.
     """
     before = os.environ.get(VARIABLE, "")
-    is_debugged = sys.gettrace() is not None or "pydevd" in sys.modules
-    if SETTING in before or is_debugged or not _are_given_on_request():
+    if SETTING in before or not _can_start_again() or not _are_given_on_request():
         return
     os.environ[VARIABLE] = f"{before}:{SETTING}=1".lstrip(":")
     with contextlib.suppress(OSError):  # slower, and otherwise the same
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]])
+
+
+def _can_start_again() -> bool:
+    """Return whether this process was started as this program, and can be once more.
+
+    A session that runs it (IPython's `%run`, `runpy`), a debugger and a program from standard input
+    would be lost.
+    """
+    if not sys.executable or AGAIN in sys._xoptions:
+        return False
+    if sys.gettrace() is not None or any(name in sys.modules for name in DEBUGGERS):
+        return False
+    place = len(sys.orig_argv) - len(sys.argv)  # of the program, before its flags
+    if place < 1 or sys.orig_argv[place + 1 :] != sys.argv[1:]:
+        return False
+    program, file = sys.orig_argv[place], Path(sys.argv[0])
+    if sys.orig_argv[place - 1] == "-m":
+        return program.rpartition(".")[2] in (file.stem, file.parent.name)
+    return program == sys.argv[0] != "-"
 
 
 def _are_given_on_request() -> bool:

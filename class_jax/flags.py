@@ -89,13 +89,14 @@ def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     _check_process_flags(flags)
     for word in others:
         if word.startswith("--") and not word.startswith("--config."):
-            raise _unknown(word.partition("=")[0], vars(flags))
+            raise _unknown(word.partition("=")[0], [*vars(flags), "help", "version"])
     return flags, others
 
 
 def _unknown(flag: str, names: Iterable[str]) -> UserError:
     """Return the error of a flag that is none of `names`."""
-    close = difflib.get_close_matches(flag.removeprefix("--"), names, n=1)
+    section = flag.removeprefix("--").partition(".")[0]  # of a leaf: config
+    close = difflib.get_close_matches(section, names, n=1)
     hint = f"did you mean --{close[0]}?" if close else "see --help."
     return UserError(f"{flag} is not a flag of this program; {hint}")
 

@@ -10,7 +10,7 @@ Both sides send lines of JSON. Process 0 begins with a greeting, which tells it 
 
 import contextlib
 import json
-import select
+import selectors
 import socket
 import time
 from typing import Any, NamedTuple
@@ -72,8 +72,9 @@ class Link:
 
     def is_closed(self) -> bool:
         """Return whether the other side has closed the connection; only before it sends more."""
-        readable, _, _ = select.select([self._socket], [], [], 0)
-        return bool(readable)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def close(self) -> None:
         """Close the connection."""

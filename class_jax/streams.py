@@ -39,7 +39,7 @@ def protect_streams() -> None:
                 stream.reconfigure(errors="backslashreplace")
             continue  # replaced by who called
         if stream is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # full, or closed
                 stream.flush()  # what was printed before comes first
         raw = _Outlasting(number, "w", closefd=False)
         protected = io.TextIOWrapper(

@@ -24,22 +24,34 @@ print(os.environ.get("GLIBC_TUNABLES"), int(pages[1]) * 1024 >= 2**25, sys.stdin
 """
 
 
-def run(setting, program=PROGRAM):
-    """Lines that the program prints, with a value of the C library's variable."""
+def start(arguments, *, setting=None, typed="typed", **options):
+    """Lines that a Python process prints, with a value of the C library's variable."""
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     if setting is not None:
         environment["GLIBC_TUNABLES"] = setting
     done = subprocess.run(
-        [sys.executable, "-u", "-c", program, "--flag", "a b"],
-        cwd=ROOT, env=environment, input="typed", capture_output=True, text=True, check=True,
+        [sys.executable, "-u", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": str(ROOT)}, input=typed, capture_output=True, text=True,
+        check=True, **options,
     )  # fmt: skip
     return done.stdout.splitlines()
 
 
+@pytest.fixture
+def program(tmp_path):
+    """A program in a folder whose name has a space."""
+    file = tmp_path / "a folder" / "program.py"
+    file.parent.mkdir()
+    file.write_text(PROGRAM)
+    return file
+
+
 @given_on_request
 @pytest.mark.parametrize("before", [None, "glibc.malloc.perturb=0"])
-def test_a_process_has_large_pages_and_keeps_number_flags_and_input(before):
-    first, again, result = run(before)
+@pytest.mark.parametrize("as_module", [False, True])
+def test_a_process_has_large_pages_and_keeps_number_flags_and_input(program, before, as_module):
+    way = ["-m", "program"] if as_module else [program]
+    first, again, result = start([*way, "--flag", "a b"], setting=before, cwd=program.parent)
     assert first == again
     assert first.endswith("['--flag', 'a b']")
     expected = ":".join(filter(None, (before, "glibc.malloc.hugetlb=1")))
@@ -47,13 +59,39 @@ def test_a_process_has_large_pages_and_keeps_number_flags_and_input(before):
 
 
 @given_on_request
-def test_a_setting_of_the_users_stays():
-    first, result = run("glibc.malloc.hugetlb=0")
-    assert first.endswith("['--flag', 'a b']")
+def test_a_setting_of_the_users_stays(program):
+    _, result = start([program], setting="glibc.malloc.hugetlb=0")
     assert result == "glibc.malloc.hugetlb=0 False typed"
 
 
 @given_on_request
-def test_a_debugger_keeps_its_process():
-    _, result = run(None, "import sys; sys.settrace(lambda *event: None)" + PROGRAM)
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sys.settrace(lambda *event: None)  # a debugger",
+        "import pdb",
+        "sys.executable = ''",
+        "sys.argv[0] = 'main.py'  # run by another program",
+        "sys.argv.append('--flag')",
+    ],
+)
+def test_what_cannot_be_started_again_goes_on(program, before):
+    program.write_text(f"import os, sys\n{before}\n{PROGRAM}")
+    _, result = start([program])
+    assert result == "None False typed"
+
+
+@given_on_request
+def test_a_process_whose_variables_are_erased_is_started_again_once(program):
+    program.write_text(f"import os\nos.environ.pop('GLIBC_TUNABLES', None)\n{PROGRAM}")
+    first, again, result = start([program])
+    assert first == again
+    assert result.startswith("None ")
+
+
+@given_on_request
+def test_a_program_from_standard_input_or_the_command_line_goes_on():
+    (_, result) = start(["-", "--flag"], typed=PROGRAM)
+    assert result.rstrip() == "None False"
+    (_, result) = start(["-c", PROGRAM])
     assert result == "None False typed"

@@ -45,16 +45,18 @@ def make_maps(
     results = MapResults(0, {}, Counter())
     written = 0
     images = [job for job in jobs if isinstance(job, MapJob)]
-    label = {"desc": printable(title), "unit": "image", "disable": len(images) <= 1}
-    for job, saliency in predictor.map_all(_read(tqdm(images, **label), predictor, results)):
-        try:
-            pixels, original = draw(job, saliency, output, predictor)
-            write_picture(
-                job.target, pixels, map_fingerprint(network, job.fingerprint), like=original
-            )
-            written += 1
-        except UserError as error:
-            results.failed[job.target] = str(error)
+    bar = tqdm(total=len(images), desc=printable(title), unit="image", disable=len(images) <= 1)
+    with bar:
+        for job, saliency in predictor.map_all(_read(images, predictor, results, bar)):
+            try:
+                pixels, original = draw(job, saliency, output, predictor)
+                write_picture(
+                    job.target, pixels, map_fingerprint(network, job.fingerprint), like=original
+                )
+                written += 1
+            except UserError as error:
+                results.failed[job.target] = str(error)
+            bar.update()
     for film in (job for job in jobs if isinstance(job, FilmJob)):
         try:
             results.guesses.update(make_film(film, predictor, output, network))
@@ -84,15 +86,16 @@ def draw(
 
 
 def _read(
-    jobs: Iterable[MapJob], predictor: Predictor, results: MapResults
+    jobs: Iterable[MapJob], predictor: Predictor, results: MapResults, bar: tqdm
 ) -> Iterator[tuple[MapJob, Picture]]:
-    """Yield jobs with their images, prepared; one that cannot be read is a failure."""
+    """Yield jobs with their images, prepared; one that cannot be read is a failure, and done."""
     for job in jobs:
         try:
             picture = job.read(predictor.image_size)
             prepared = predictor.prepare(picture)
         except UserError as error:
             results.failed[job.target] = str(error)
+            bar.update()
             continue
         results.guesses.update(guess for guess in picture.guesses if guess != UPRIGHT)
         yield job, prepared

@@ -33,14 +33,14 @@ def main() -> None:
     rng = np.random.default_rng(0)
     logits = jnp.asarray(rng.normal(size=(STAGES, BATCH, SIDE, SIDE)), jnp.float32)
     masks = jnp.asarray(rng.random((BATCH, SIDE, SIDE)) > 0.7, jnp.float32)
-    gradient = jax.jit(jax.grad(lambda x: losses.class_loss(x, masks)[0]))
+    gradient = jax.jit(jax.grad(lambda x, g: losses.class_loss(x, g)[0]))
     maps = jax.nn.sigmoid(logits)
     means = [
         jax.jit(jax.grad(lambda x, f=f: (f(x) ** 2).sum()))
         for f in (losses.window_means, square_window_means)
     ]
     runs = [
-        lambda: jax.block_until_ready(gradient(logits)),
+        lambda: jax.block_until_ready(gradient(logits, masks)),
         *(lambda f=f: jax.block_until_ready(f(maps)) for f in means),
     ]
     times = interleaved(*runs)

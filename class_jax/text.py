@@ -34,6 +34,11 @@ def list_lines(items: Sequence[object]) -> str:
     return "".join(f"\n  {line}" for line in lines)
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 map" or "3 maps" of a noun in the plural."""
+    return f"{number} {noun.removesuffix('s') if number == 1 else noun}"
+
+
 def first_line(error: BaseException | None) -> str:
     """Return the first line of a library's error, as some say much; else its type."""
     lines = str(error).strip().splitlines()

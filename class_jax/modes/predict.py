@@ -36,7 +36,7 @@ from class_jax.inference.plan import (
 )
 from class_jax.inference.predictor import Predictor
 from class_jax.inference.processes import make_shared_maps, open_network
-from class_jax.text import list_lines
+from class_jax.text import count, list_lines
 from class_jax.workdir import Workdir
 
 MANY = 20  # images, from which on an export is worth its minute
@@ -75,7 +75,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     )  # fmt: skip
     (sorted_jobs,) = network.sorted_jobs
     if sorted_jobs.kept:
-        parallel.log(f"{len(sorted_jobs.kept)} {output.noun} are there already")
+        verb = "is" if len(sorted_jobs.kept) == 1 else "are"
+        parallel.log(f"{count(len(sorted_jobs.kept), output.noun)} {verb} there already")
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
@@ -85,9 +86,9 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     problems = [*results.failed.values(), *problems]
     if len(results.failed) == len(jobs):
         raise UserError(f"nothing could be made:{list_lines(problems)}")
-    parallel.log(f"{results.written} {output.noun} written to {folder}")
-    for guess, count in results.guesses.items():
-        parallel.log(f"note: {count} of {results.written}: {guess}")
+    parallel.log(f"{count(results.written, output.noun)} written to {folder}")
+    for guess, images in results.guesses.items():
+        parallel.log(f"note: {images} of {results.written}: {guess}")
     for problem in problems:
         parallel.log(f"error: {problem}")
     return 1 if problems else 0

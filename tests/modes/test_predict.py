@@ -68,12 +68,12 @@ def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_
         assert grey(tmp_path / "out" / "a.png").shape == shape
     status, _, err = predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert status == 0
-    assert "1 maps written" in err
+    assert "1 map written" in err
     picture(tmp_path / "y" / "a.png", 20, 20)
     predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert grey(tmp_path / "out" / "a.png").shape == (20, 20)
     other = ("--config.eval.image_size=32", "--config.model.prefer_unlike_channels=true")
-    assert "1 maps written" in predict("--input", "y", "--output", "out", *other)[2]
+    assert "1 map written" in predict("--input", "y", "--output", "out", *other)[2]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("map.JPG", "JPEG"), ("map.avif", "AVIF")])
@@ -97,7 +97,7 @@ def test_pictures_of_others_are_left_alone(predict, tmp_path):
     status, _, err = predict("--input", "in", "--output", "out", "--config.eval.image_size=32")
     assert status == 0
     assert "not made here" in err
-    assert "1 maps written" in err
+    assert "1 map written" in err
     assert (tmp_path / "out" / "b.png").read_bytes() == before
     assert (tmp_path / "out" / "c.png").read_bytes() == b"mine"
 

@@ -31,7 +31,7 @@ def test_each_frames_map_is_that_of_the_frame(predict, trained, monkeypatch, tmp
     assert packets(tmp_path / "b.mp4") == packets(source)
     before = (tmp_path / "b.mp4").read_bytes()
     status, _, err = predict("--input", "a.mp4", "--output", "b.mp4")
-    assert (status, "1 maps are there already" in err) == (0, True)
+    assert (status, "1 map is there already" in err) == (0, True)
     assert (tmp_path / "b.mp4").read_bytes() == before
 
 

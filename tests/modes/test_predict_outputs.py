@@ -36,10 +36,10 @@ def test_each_format_is_made_and_told_from_the_others(predict, scene, tmp_path):
             assert image.mode == mode
             assert image.size == (120, 90) or kind == "attention"
     _, _, err = predict("--input", scene, "--output", "out/", "--format", "attention")
-    assert "1 sheets are there already" in err
+    assert "1 sheet is there already" in err
     _, _, err = predict("--input", scene, "--output", "out/", "--format", "attention",
                         "--point", "3,4")  # fmt: skip
-    assert "1 sheets written" in err
+    assert "1 sheet written" in err
 
 
 def test_a_cut_out_on_a_background_is_opaque(predict, scene, tmp_path):

@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from benchmarks.profile import names_of, part_of
+from benchmarks.profile import OPERAND, names_of, part_of
 
 OPERATION = re.compile(r"^ +(?:ROOT )?%?([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$", re.MULTILINE)
 ARRAY = re.compile(r"\b(pred|[a-z]+(\d+))\[([\d,]*)\](\{[^}]*\})?")
-OPERAND = re.compile(r"%([\w.\-]+)")
 ENDLESS = 2**63 - 1  # what the cost model says where it knows nothing
 CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 FAST = "S(1)"  # in the layout of what lies in a TPU's fast memory; other numbers: registers
@@ -43,7 +42,7 @@ def size_of(shape: str, *, where: Callable[[str], bool] = lambda layout: True) -
 def operations(program: str, *, inside: bool = False) -> list[Operation]:
     """Return the operations that run one after another; `inside`: those inside fusions, too."""
     names = names_of(program)
-    found = OPERATION.findall(program if inside else ENTRY.search(program)[0])  # type: ignore[index]
+    found = OPERATION.findall(program if inside else _entry_of(program))
     return [
         Operation(
             code,
@@ -55,6 +54,11 @@ def operations(program: str, *, inside: bool = False) -> list[Operation]:
     ]
 
 
+def _entry_of(program: str) -> str:
+    """Return the computation whose operations run one after another."""
+    return ENTRY.search(program)[0]  # type: ignore[index]
+
+
 def _cycles_of(definition: str) -> int:
     """Return an operation's estimated cycles; 0 where the cost model has none."""
     found = CYCLES.search(definition)
@@ -64,7 +68,7 @@ def _cycles_of(definition: str) -> int:
 
 def hbm_bytes(program: str) -> int:
     """Return the bytes that operations read from a TPU's main memory and write to it."""
-    entry = OPERATION.findall(ENTRY.search(program)[0])  # type: ignore[index]
+    entry = OPERATION.findall(_entry_of(program))
     shapes = {name: shape for name, shape, *_ in entry}
     total = 0
     for _, shape, code, rest in entry:

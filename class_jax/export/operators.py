@@ -92,21 +92,29 @@ def _convert(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
 def _convolve(graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray) -> Value:
     assert params["dimension_numbers"].lhs_spec == CHANNELS_FIRST, "expected NHWC"
     (top, bottom), (left, right) = params["padding"]
-    name = graph.add(
-        "Conv",
-        [graph.arrange(x, CHANNELS_FIRST), graph.hold(kernel.transpose(3, 2, 0, 1))],
+    return _add_convolution(
+        graph,
+        shape,
+        x,
+        kernel,
         kernel_shape=kernel.shape[:2],
         strides=params["window_strides"],
         pads=[top, left, bottom, right],
     )
-    return Tensor(name, shape, CHANNELS_FIRST)
 
 
 def _convolve_to_map(
     graph: GraphWriter, _: Any, shape: Shape, x: Tensor, kernel: np.ndarray
 ) -> Value:
+    return _add_convolution(graph, shape, x, kernel, pads=[1] * 4)
+
+
+def _add_convolution(
+    graph: GraphWriter, shape: Shape, x: Tensor, kernel: np.ndarray, **attributes: Any
+) -> Tensor:
+    """Add the convolution of [B, H, W, in] by a kernel [h, w, in, out]."""
     inputs = [graph.arrange(x, CHANNELS_FIRST), graph.hold(kernel.transpose(3, 2, 0, 1))]
-    return Tensor(graph.add("Conv", inputs, pads=[1] * 4), shape, CHANNELS_FIRST)
+    return Tensor(graph.add("Conv", inputs, **attributes), shape, CHANNELS_FIRST)
 
 
 def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: Value) -> Value:
@@ -115,12 +123,9 @@ def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: V
     if isinstance(left, Pixels) and isinstance(right, np.ndarray):
         image = left.image
         source = image.image if isinstance(image, Strided) else image
-        name = graph.add(
-            "Conv",
-            [graph.arrange(source, CHANNELS_FIRST), graph.hold(right.T[:, :, None, None])],
-            strides=image.steps if isinstance(image, Strided) else (1, 1),
-        )
-        return Pixels(Tensor(name, (*image.shape[:3], shape[-1]), CHANNELS_FIRST))
+        steps = image.steps if isinstance(image, Strided) else (1, 1)
+        of_image = (*image.shape[:3], shape[-1])
+        return Pixels(_add_convolution(graph, of_image, source, right[None, None], strides=steps))
     names = []
     for value, inner, outer, is_right in zip(
         (left, right), contracted, batches, (False, True), strict=True

@@ -11,13 +11,15 @@ from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data.images import FINGERPRINT, write_picture
 from class_jax.errors import UserError
-from class_jax.inference.frames import Film, Frame
+from class_jax.inference.frames import Film, Frame, read_comment, write_comment
 
 SUFFIXES = frozenset((".gif", ".webp", ".png", ".apng"))
 NAMED = (".gif", ".webp", ".apng")  # name an animation; a .png is one picture
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 GIF_TICK = 10  # milliseconds, of which the durations of a GIF are multiples
 DEFAULT_DURATION = 100  # milliseconds, as browsers show frames without one
+# What Pillow raises for a file that it cannot read.
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 SOFTWARE = 0x0131  # EXIF tag, which keeps the fingerprint of a WebP
 
 
@@ -28,7 +30,7 @@ def is_animated(path: Path) -> bool:
     try:
         with Image.open(path) as image:
             return getattr(image, "is_animated", False)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return False
 
 
@@ -48,10 +50,9 @@ def read_fingerprint(path: Path) -> str | None:
             text = comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)
             if image.format == "WEBP":
                 text = str(image.getexif().get(SOFTWARE, ""))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
-    name, _, fingerprint = text.partition(" ")
-    return fingerprint if name == FINGERPRINT else None
+    return read_comment(text)
 
 
 class Animation:
@@ -67,7 +68,7 @@ class Animation:
         try:
             self._image = Image.open(path)
             self.length: int | None = getattr(self._image, "n_frames", 1)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{path} cannot be read as an animated picture ({error}).") from error
         self.loop: int | None = self._image.info.get("loop")
         duration = self._image.info.get("duration") or DEFAULT_DURATION
@@ -129,7 +130,7 @@ class AnimationWriter:
     def finish(self) -> None:
         """Write the frames."""
         options: dict[str, Any] = {}
-        notes = f"{FINGERPRINT} {self._text}"
+        notes = write_comment(self._text)
         if self._format == "GIF":
             options = {"comment": notes.encode(), "disposal": 1}
         elif self._format == "WEBP":

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from class_jax.data.images import Picture, lay_on_white
+from class_jax.data.images import FINGERPRINT, Picture, lay_on_white
 from class_jax.inference.predictor import Predictor
 
 
@@ -51,6 +51,17 @@ class FilmWriter(Protocol):
 
     def close(self) -> None:
         """Close the file, whether finished or not."""
+
+
+def write_comment(fingerprint: str) -> str:
+    """Return the comment that keeps a fingerprint in a film or an animated picture."""
+    return f"{FINGERPRINT} {fingerprint}"
+
+
+def read_comment(comment: str) -> str | None:
+    """Return the fingerprint in a comment of a file; None if it was not made here."""
+    name, _, fingerprint = comment.partition(" ")
+    return fingerprint if name == FINGERPRINT else None
 
 
 def predict_frames(

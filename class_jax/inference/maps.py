@@ -77,12 +77,24 @@ def draw(
     if not output.needs_image or job.source is None:
         return render(output, saliency, None, job.target), None
     original = load_original(job.source)
+    pixels = draw_pixels(original.pixels, saliency, output, predictor, job.target)
+    return pixels, None if output.kind == ATTENTION else original
+
+
+def draw_pixels(
+    image: np.ndarray, saliency: np.ndarray, output: Output, predictor: Predictor, name: object
+) -> np.ndarray:
+    """Return an output of an image, uint8 [H, W, 3 or 4], and its map; `name`: see `render`.
+
+    Raises:
+      UserError: the output cannot be made of it.
+    """
     if output.kind != ATTENTION:
-        return render(output, saliency, original.pixels, job.target), original
+        return render(output, saliency, image if output.needs_image else None, name)
     from class_jax.inference.attention import draw_attention  # noqa: PLC0415 - imports JAX
 
-    image = np.ascontiguousarray(original.pixels[..., :3])
-    return draw_attention(predictor, image, saliency, output.point, job.target), None
+    rgb = np.ascontiguousarray(image[..., :3])
+    return draw_attention(predictor, rgb, saliency, output.point, name)
 
 
 def _read(

@@ -95,6 +95,19 @@ def parse_point(text: str | None, name: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
+def parse_threshold(text: str | float | None, name: str) -> float | None:
+    """Return a level; UserError, which calls the setting `name`, unless it is above 0, up to 1."""
+    if text is None:
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = -1
+    if not 0 < level <= 1:
+        raise UserError(f"{name}={text}: expected a level above 0, up to 1.")
+    return level
+
+
 def render(
     output: Output, saliency: np.ndarray, image: np.ndarray | None, name: object
 ) -> np.ndarray:

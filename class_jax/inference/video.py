@@ -11,9 +11,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
-from class_jax.data.images import FINGERPRINT
 from class_jax.errors import UserError
-from class_jax.inference.frames import Frame
+from class_jax.inference.frames import Frame, read_comment
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
@@ -27,8 +26,7 @@ def read_fingerprint(path: Path) -> str | None:
             notes = {name.lower(): text for name, text in container.metadata.items()}
     except (FFmpegError, OSError):
         return None
-    name, _, fingerprint = notes.get("comment", "").partition(" ")
-    return fingerprint if name == FINGERPRINT else None
+    return read_comment(notes.get("comment", ""))
 
 
 class VideoReader:

@@ -10,9 +10,8 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from class_jax.data.images import FINGERPRINT
 from class_jax.errors import UserError
-from class_jax.inference.frames import Film, Frame
+from class_jax.inference.frames import Film, Frame, write_comment
 from class_jax.inference.sound import Sound, carry_sound
 from class_jax.inference.video import reason_of
 
@@ -43,7 +42,7 @@ class VideoWriter:
         self._name, self._suffix, self._film = name, name.suffix.lower(), film
         options = FAST_START if self._suffix == ".mp4" else {}
         self._container = av.open(path, "w", format=self._suffix[1:], options=options)
-        self._container.metadata["comment"] = f"{FINGERPRINT} {text}"
+        self._container.metadata["comment"] = write_comment(text)
         self._stream: Any = None
         self._sounds: dict[int, Sound] = {}
         self._early: list[Any] | None = []  # packets of sound before the first frame

@@ -24,6 +24,7 @@ from class_jax.inference.outputs import (
     Output,
     parse_background,
     parse_point,
+    parse_threshold,
 )
 from class_jax.inference.plan import (
     MapJob,
@@ -113,16 +114,15 @@ def _parse_output(flags: argparse.Namespace) -> Output:
         if getattr(flags, name) and name not in SETTINGS[kind]:
             kinds = [other for other, names in SETTINGS.items() if name in names]
             raise UserError(f"--{name} is for --format {' or '.join(kinds)}, not for {kind}.")
-    if flags.threshold is not None and not 0 < flags.threshold <= 1:
-        raise UserError(f"--threshold={flags.threshold}: expected a level above 0, up to 1.")
+    threshold = parse_threshold(flags.threshold, "--threshold")
     background = flags.background
     if background and background != BLUR and absolute(background).is_file():
         background = file_fingerprint(absolute(background))
-    settings = (kind, background, flags.threshold, flags.crop, flags.point)
+    settings = (kind, background, threshold, flags.crop, flags.point)
     return Output(
         kind,
         parse_background(flags.background),
-        flags.threshold,
+        threshold,
         flags.crop,
         parse_point(flags.point, "--point"),
         "" if settings == (MAP, None, None, False, None) else repr(settings),

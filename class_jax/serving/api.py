@@ -14,6 +14,7 @@ from class_jax.inference.outputs import (
     Output,
     parse_colour,
     parse_point,
+    parse_threshold,
 )
 from class_jax.serving.service import MOST_BYTES, BusyError, Service
 
@@ -48,7 +49,7 @@ def parse_output(kind: str, settings: dict[str, str]) -> Output:
     return Output(
         kind,
         _parse_background(settings.get("background")),
-        _parse_threshold(settings.get("threshold")),
+        parse_threshold(settings.get("threshold"), "threshold"),
         _parse_switch(settings.get("crop", "false")),
         parse_point(settings.get("point"), "point"),
     )
@@ -64,18 +65,6 @@ def _parse_background(text: str | None) -> Background | None:
             f'address), or "{BLUR}".'
         )
     return colour
-
-
-def _parse_threshold(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        level = float(text)
-    except ValueError:
-        level = -1
-    if not 0 < level <= 1:
-        raise UserError(f"threshold={text}: expected a level above 0, up to 1.")
-    return level
 
 
 def _parse_switch(text: str) -> bool:

@@ -14,8 +14,8 @@ from class_jax.data.decode import Source, check_size
 from class_jax.data.images import encode_png, load_image
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
-from class_jax.inference.maps import draw
-from class_jax.inference.outputs import ATTENTION, Output, render
+from class_jax.inference.maps import draw, draw_pixels
+from class_jax.inference.outputs import ATTENTION, Output
 from class_jax.inference.plan import MapJob, load_for_network
 from class_jax.inference.predictor import Predictor
 
@@ -128,14 +128,7 @@ class Service:
 
     def _render(self, view: View, output: Output) -> np.ndarray:
         self._check(output)
-        if output.kind != ATTENTION:
-            image = view.image if output.needs_image else None
-            return render(output, view.saliency, image, "the picture")
-        from class_jax.inference.attention import draw_attention  # noqa: PLC0415 - imports JAX
-
-        return draw_attention(
-            self._predictor, view.image, view.saliency, output.point, "the picture"
-        )
+        return draw_pixels(view.image, view.saliency, output, self._predictor, "the picture")
 
     def _check(self, output: Output) -> None:
         if output.kind == ATTENTION and not self.has_attention:

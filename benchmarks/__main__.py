@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from class_jax.command import ask_for_huge_pages
+from class_jax.command.process import ask_for_huge_pages
 
 # Those that need an accelerator come first.
 NAMES = (

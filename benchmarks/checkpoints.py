@@ -22,8 +22,8 @@ from etils import epath
 
 from benchmarks.ours import Ours
 from benchmarks.record import Row, device, record
-from class_jax.checkpoints import Checkpoints
-from class_jax.manifest import check_manifest
+from class_jax.runs.checkpoints import Checkpoints
+from class_jax.runs.manifest import check_manifest
 from class_jax.sharding import replicated_sharding
 from class_jax.training.state import TrainState, restore_latest, save_state
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from class_jax import Predictor
 from class_jax.data.images import load_mask, read_image
-from class_jax.inference import alpha
+from class_jax.pictures import alpha
 
 BAND = np.ones((11, 11), np.uint8)
 

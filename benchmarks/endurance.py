@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from benchmarks.record import Row, cpu, record
-from class_jax import cli
+from class_jax.command import cli
 
 STEPS, EVALUATIONS = 3000, 200
 PAUSE = 0.2  # seconds between two samples

@@ -18,7 +18,7 @@ import torch
 from benchmarks.ours import realistic
 from benchmarks.record import Row, against_peer, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
-from class_jax.command import ask_for_huge_pages
+from class_jax.command.process import ask_for_huge_pages
 from class_jax.models.network import Variables, build_network, normalize
 from configs import r50
 

@@ -16,7 +16,7 @@ from jax import lax
 from benchmarks.ours import Ours, random_batch
 from benchmarks.record import Row, against_peer, device, interleaved, record
 from class_jax import losses
-from class_jax.command import ask_for_huge_pages
+from class_jax.command.process import ask_for_huge_pages
 
 BATCH, SIDE, STAGES = 8, 352, 4
 

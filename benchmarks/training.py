@@ -34,7 +34,7 @@ from benchmarks.ours import (
 )
 from benchmarks.record import Row, against_peer, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
-from class_jax.command import ask_for_huge_pages
+from class_jax.command.process import ask_for_huge_pages
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
 from class_jax.models.network import RGB_MEAN, RGB_STD, Tree, Variables

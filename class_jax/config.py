@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from class_jax.beside import find_beside
 from class_jax.errors import UserError
 from class_jax.limits import check_limits, check_model, flatten
+from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
-from class_jax.workdir import Workdir
 
 DEFAULT_RECIPE = "configs/r50.py"
 RELEASED_RECIPE = "configs/r50_released.py"  # the network of the authors' checkpoint

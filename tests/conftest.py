@@ -24,7 +24,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 import pytest
 from jax.sharding import Mesh
 
-from class_jax import cli
+from class_jax.command import cli
 from class_jax.models.network import Network, build_network
 from tests.program import RECIPE, call, use_one_device
 from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from class_jax import cli
+from class_jax.command import cli
 from tests.small_run import mesh_of
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def call(monkeypatch, capsys, *arguments):
 def use_devices(patch, count):
     """Have the program see so many of the simulated devices."""
     patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(count))
-    patch.setattr("class_jax.inference.jax_engine.local_mesh", lambda: mesh_of(count))
+    patch.setattr("class_jax.networks.jax_engine.local_mesh", lambda: mesh_of(count))
 
 
 def use_one_device(patch):

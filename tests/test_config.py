@@ -13,7 +13,7 @@ from class_jax.config import (
     load_recipe,
 )
 from class_jax.errors import UserError
-from class_jax.workdir import Workdir
+from class_jax.runs.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(str(path) for path in (ROOT / "configs").glob("[!_]*.py"))

@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
+from class_jax.command.flags import parse_flags
 from class_jax.config import load_recipe
-from class_jax.flags import parse_flags
 from class_jax.limits import flatten
 from tests.program import ROOT
 

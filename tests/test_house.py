@@ -21,40 +21,30 @@ ALLOWED = {
     "losses": set(),
     "sharding": set(),
     "handshake": set(),
-    "flags": set(),
     "beside": set(),
-    "streams": set(),
     "watchdog": {"handshake"},
     "parallel": {"handshake", "watchdog"},
     "files": set(),
-    "workdir": {"files"},
     "limits": {"models"},
-    "config": {"workdir", "limits", "beside"},
+    "config": {"runs", "limits", "beside"},
     "data": {"files"},
     "models": set(),
     "weights": {"models", "files"},
-    "manifest": set(),
-    "checkpoints": {"models", "parallel", "sharding", "files", "manifest"},
-    "training": {
-        "models", "losses", "data", "sharding", "checkpoints", "parallel", "files", "manifest",
-    },
+    "runs": {"models", "parallel", "sharding", "files"},
+    "training": {"models", "losses", "data", "sharding", "runs", "parallel", "files"},
     "evaluation": {"data", "files"},
-    "inference": {
-        "models", "data", "sharding", "checkpoints", "manifest", "workdir", "files", "weights",
-        "parallel",
+    "networks": {
+        "models", "data", "sharding", "runs", "files", "weights", "parallel", "pictures",
     },
-    "export": {"models", "data", "weights", "inference"},
-    "serving": {"data", "inference"},
+    "pictures": {"models", "data", "networks", "files"},
+    "jobs": {"data", "files", "networks", "pictures", "parallel", "runs"},
+    "export": {"models", "data", "weights", "networks", "pictures"},
+    "serving": {"data", "networks", "pictures", "jobs"},
     "modes": {
-        "models", "data", "sharding", "parallel", "checkpoints", "workdir", "config", "files",
-        "training", "evaluation", "inference", "losses", "weights", "manifest",
-        "export", "serving",
+        "models", "data", "sharding", "parallel", "runs", "config", "files", "training",
+        "evaluation", "networks", "pictures", "jobs", "losses", "weights", "export", "serving",
     },
-    "cli": {
-        "beside", "flags", "streams", "parallel", "files", "config", "workdir", "modes",
-        "inference",
-    },
-    "command": {"cli"},
+    "command": {"beside", "parallel", "files", "config", "runs", "modes", "networks"},
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 
@@ -63,14 +53,14 @@ BOUNDARIES = {
     "torch": {"class_jax/weights/files.py"},
     "safetensors": {"class_jax/weights/files.py"},
     "huggingface_hub": {"class_jax/weights/hub.py"},
-    "onnxruntime": {"class_jax/inference/onnx_engine.py"},
-    "orbax": {"class_jax/checkpoints.py"},
+    "onnxruntime": {"class_jax/networks/onnx_engine.py"},
+    "orbax": {"class_jax/runs/checkpoints.py"},
     "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
     "onnx": {f"class_jax/export/{name}.py" for name in ("graph", "lowering", "operators")},
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
-    "av": {f"class_jax/inference/{name}.py" for name in ("video", "video_writer", "sound")},
+    "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound")},
     "filelock": {"class_jax/files.py"},
     "gradio": {"class_jax/serving/page.py"},
     "uvicorn": {"class_jax/serving/server.py"},
@@ -173,7 +163,7 @@ def test_docstrings_begin_with_no_question_word():
 
 
 def test_library_code_names_no_flag():
-    command_line = {"cli.py", "flags.py", "config.py", "modes"}
+    command_line = {"command", "config.py", "modes"}
     for path in PACKAGE:
         if path.relative_to(ROOT / "class_jax").parts[0] in command_line:
             continue

@@ -35,7 +35,7 @@ with files.lock(folder / "a.lock", wait=False):
             print("locked twice")
     except BlockingIOError:
         print("locked once")
-from class_jax import cli
+from class_jax.command import cli
 for name in ("maps", "masks"):
     (folder / name).mkdir()
     for index in range(70):  # enough for several processes

@@ -24,7 +24,7 @@ import pytest
 from class_jax.config import load_config
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
-from class_jax.workdir import Workdir
+from class_jax.runs.workdir import Workdir
 from tests.program import ROOT, pairs
 
 ENVIRONMENT = os.environ | {
@@ -239,7 +239,7 @@ def test_an_output_that_is_deleted_meanwhile_is_made_again(run, workdir, tmp_pat
     images = pairs(tmp_path / "mine", count=3) / "images"
     write = cv2.resize  # called for each map
     monkeypatch.setattr(
-        "class_jax.inference.predictor.resize_bilinear",
+        "class_jax.pictures.predictor.resize_bilinear",
         lambda logits, height, width: (
             shutil.rmtree(tmp_path / "out", ignore_errors=True),
             write(logits, (width, height)),

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
-from class_jax.inference.models import CONFIG, WEIGHTS
 from class_jax.models.network import Network, Variables
+from class_jax.networks.find import CONFIG, WEIGHTS
 from class_jax.weights.exported import load_exported, save_exported
 from class_jax.weights.load import load_released
 from class_jax.weights.released import save_released
@@ -83,7 +83,7 @@ def write_onnx(trained: Trained, path: Path) -> None:
 
 def read_onnx(trained: Trained, path: Path) -> Maps:
     """Read an ONNX model."""
-    from class_jax.inference.onnx_engine import OnnxEngine  # noqa: PLC0415 - needs an extra
+    from class_jax.networks.onnx_engine import OnnxEngine  # noqa: PLC0415 - needs an extra
 
     return OnnxEngine(path).maps
 

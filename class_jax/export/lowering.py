@@ -17,7 +17,7 @@ from onnx import helper
 from class_jax.errors import UserError
 from class_jax.export.graph import GraphWriter, Tensor, Value
 from class_jax.export.operators import BINARY, OPERATORS, broadcast, combine
-from class_jax.inference.onnx_engine import LOGITS
+from class_jax.networks.onnx_engine import LOGITS
 
 OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
 INPUT, OUTPUT = "images", "saliency"

@@ -5,15 +5,15 @@ import sys
 
 from ml_collections import ConfigDict
 
-from class_jax.checkpoints import Checkpoints
 from class_jax.config import list_unlike_released
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
+from class_jax.runs.checkpoints import Checkpoints
+from class_jax.runs.workdir import Workdir
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, init_state, save_state
 from class_jax.weights.load import load_released
 from class_jax.weights.released import save_unused
-from class_jax.workdir import Workdir
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:

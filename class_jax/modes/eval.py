@@ -17,12 +17,12 @@ from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute, atomic_write
-from class_jax.inference.models import find_network
-from class_jax.inference.plan import Job, Sorted, check_output, plan_source_maps, sort_jobs
-from class_jax.inference.processes import OpenedNetwork, make_shared_maps, open_network
+from class_jax.jobs.plan import Job, Sorted, check_output, plan_source_maps, sort_jobs
+from class_jax.jobs.processes import OpenedNetwork, make_shared_maps, open_network
 from class_jax.modes.score import check_apart, score_maps
+from class_jax.networks.find import find_network
+from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
-from class_jax.workdir import Workdir
 from datasets.inputs import EvaluationSource, evaluation_source, folder_source
 
 METHOD = "CLASS"

@@ -15,11 +15,11 @@ from class_jax.export.card import write_card
 from class_jax.export.formats import FORMATS, Format, Trained, compute_maps
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
-from class_jax.inference.jax_engine import JaxEngine
-from class_jax.inference.models import HUB, find_network, is_onnx
-from class_jax.inference.plan import check_output
+from class_jax.jobs.plan import check_output
 from class_jax.models.network import build_network
-from class_jax.workdir import Workdir
+from class_jax.networks.find import HUB, find_network, is_onnx
+from class_jax.networks.jax_engine import JaxEngine
+from class_jax.runs.workdir import Workdir
 
 PRIVATE = ("data.root", "data.val_root", "data.images", "data.masks")  # of one machine's disk
 MOST_PHOTOGRAPHS = 20

@@ -13,9 +13,19 @@ from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import encode_png, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.inference.maps import draw
-from class_jax.inference.models import is_onnx
-from class_jax.inference.outputs import (
+from class_jax.jobs.maps import draw
+from class_jax.jobs.plan import (
+    MapJob,
+    Sorted,
+    check_target,
+    is_image_name,
+    load_for_network,
+    plan_image_maps,
+    sort_jobs,
+)
+from class_jax.jobs.processes import make_shared_maps, open_network
+from class_jax.networks.find import is_onnx
+from class_jax.pictures.outputs import (
     ATTENTION,
     BLUR,
     KINDS,
@@ -26,19 +36,9 @@ from class_jax.inference.outputs import (
     parse_point,
     parse_threshold,
 )
-from class_jax.inference.plan import (
-    MapJob,
-    Sorted,
-    check_target,
-    is_image_name,
-    load_for_network,
-    plan_image_maps,
-    sort_jobs,
-)
-from class_jax.inference.predictor import Predictor
-from class_jax.inference.processes import make_shared_maps, open_network
+from class_jax.pictures.predictor import Predictor
+from class_jax.runs.workdir import Workdir
 from class_jax.text import count, list_lines
-from class_jax.workdir import Workdir
 
 MANY = 20  # images, from which on an export is worth its minute
 STANDARD = "-"  # standard input or output

@@ -12,8 +12,8 @@ from class_jax.data.montage import draw_outlines
 from class_jax.data.sources import Source
 from class_jax.errors import BrokenFilesError, UserError
 from class_jax.files import atomic_write
+from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
-from class_jax.workdir import Workdir
 from datasets.inputs import HELD_OUT, training_sources
 
 SHEET = "check.png"

@@ -29,9 +29,9 @@ from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
-from class_jax.inference.plan import check_output
+from class_jax.jobs.plan import check_output
+from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines, list_names, printable
-from class_jax.workdir import Workdir
 
 EIGHT_BITS, SIXTEEN_BITS = 255, 65535  # highest levels
 

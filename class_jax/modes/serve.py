@@ -12,9 +12,9 @@ from PIL import Image
 
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
-from class_jax.inference.models import find_network, is_onnx, keep_trying
-from class_jax.inference.predictor import Predictor
-from class_jax.workdir import Workdir
+from class_jax.networks.find import find_network, is_onnx, keep_trying
+from class_jax.pictures.predictor import Predictor
+from class_jax.runs.workdir import Workdir
 
 EXAMPLES = 4
 EXAMPLE_SIZE = (360, 480)

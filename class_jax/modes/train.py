@@ -12,16 +12,17 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.checkpoints import Checkpoints
 from class_jax.config import check_resumable
 from class_jax.data.augment import augment
 from class_jax.data.feed import Batch, train_batches
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
-from class_jax.inference.start import load_start
 from class_jax.losses import class_loss
-from class_jax.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
 from class_jax.models.network import Network, Variables, build_network
+from class_jax.networks.start import load_start
+from class_jax.runs.checkpoints import Checkpoints
+from class_jax.runs.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
+from class_jax.runs.workdir import Workdir
 from class_jax.sharding import (
     check_divisible,
     make_mesh,
@@ -38,7 +39,6 @@ from class_jax.training.step import make_train_step
 from class_jax.training.summaries import Summaries
 from class_jax.training.validation import make_validation
 from class_jax.weights.load import load_encoder
-from class_jax.workdir import Workdir
 from datasets.inputs import TrainingSources, training_sources
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"

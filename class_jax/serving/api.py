@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from class_jax.errors import UserError
-from class_jax.inference.outputs import (
+from class_jax.pictures.outputs import (
     BLUR,
     KINDS,
     SETTINGS,

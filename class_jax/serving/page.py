@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from gradio import processing_utils
 
 from class_jax.errors import UserError
-from class_jax.inference.outputs import ATTENTION, CUTOUT, KINDS, MAP, OVERLAY, Output, lay_over
+from class_jax.pictures.outputs import ATTENTION, CUTOUT, KINDS, MAP, OVERLAY, Output, lay_over
 from class_jax.serving.service import MOST_BYTES, MOST_PIXELS, Service, hide_folder
 
 MOST_FILES = 200  # in a zip

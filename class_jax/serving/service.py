@@ -14,10 +14,10 @@ from class_jax.data.decode import Source, check_size
 from class_jax.data.images import encode_png, load_image
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
-from class_jax.inference.maps import draw, draw_pixels
-from class_jax.inference.outputs import ATTENTION, Output
-from class_jax.inference.plan import MapJob, load_for_network
-from class_jax.inference.predictor import Predictor
+from class_jax.jobs.maps import draw, draw_pixels
+from class_jax.jobs.plan import MapJob, load_for_network
+from class_jax.pictures.outputs import ATTENTION, Output
+from class_jax.pictures.predictor import Predictor
 
 Result = TypeVar("Result")
 

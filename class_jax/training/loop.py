@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from class_jax import parallel
-from class_jax.checkpoints import BEST_BY, Checkpoints
 from class_jax.errors import UserError
 from class_jax.models.network import Variables
+from class_jax.runs.checkpoints import BEST_BY, Checkpoints
 from class_jax.sharding import put_batch
 from class_jax.training.interrupts import NO_BATCH, Interrupted, StopRequest
 from class_jax.training.progress import NonFiniteError, Progress

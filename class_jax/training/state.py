@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Sharding
 
-from class_jax.checkpoints import Checkpoints
-from class_jax.manifest import DamagedError
 from class_jax.models.network import Network, Tree, Variables
+from class_jax.runs.checkpoints import Checkpoints
+from class_jax.runs.manifest import DamagedError
 
 
 @jax.tree_util.register_dataclass

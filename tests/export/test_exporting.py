@@ -17,9 +17,9 @@ from class_jax import Predictor
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.folding import fold_batch_norms
 from class_jax.export.formats import FORMATS, Format, Trained
-from class_jax.inference.jax_engine import JaxEngine
-from class_jax.inference.onnx_engine import OnnxEngine
 from class_jax.models.network import Variables, build_network
+from class_jax.networks.jax_engine import JaxEngine
+from class_jax.networks.onnx_engine import OnnxEngine
 from tests.program import ROOT
 from tests.small_run import SMALL_MODEL, mesh_of
 from tests.weights.test_load import parity
@@ -130,7 +130,7 @@ def test_an_onnx_file_predicts_where_jax_cannot_be_imported(export, tmp_path, pi
     Image.open(picture).resize((150, 100)).save(large)
     code = f"""
 sys.path.insert(0, {str(ROOT)!r})
-from class_jax import cli
+from class_jax.command import cli
 status = cli.main(["--mode", "predict", "--model", sys.argv[1], "--input", *sys.argv[2:4],
                    "--output", "maps", "--workdir", "none"])
 from class_jax import Predictor

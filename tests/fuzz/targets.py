@@ -20,9 +20,9 @@ from PIL import Image
 from class_jax.config import load_config
 from class_jax.data.images import load_image, load_map, load_mask
 from class_jax.errors import UserError
+from class_jax.runs.workdir import Workdir
 from class_jax.training.summaries import Summaries
 from class_jax.weights.files import read_weights
-from class_jax.workdir import Workdir
 
 FOLDER = Path(tempfile.mkdtemp(prefix="class_jax-fuzz-"))
 

@@ -81,7 +81,7 @@ def test_what_cannot_be_stored_whole_is_taken_away(convert, source, tmp_path, mo
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("class_jax.workdir.Workdir.save_config", full)
+    monkeypatch.setattr("class_jax.runs.workdir.Workdir.save_config", full)
     status, _, err = convert("--config", RELEASED, "--source", source)
     assert status == 2
     assert "the disk is full" in err

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from class_jax.modes.eval import evaluate
-from class_jax.workdir import Workdir
+from class_jax.runs.workdir import Workdir
 from tests.program import pairs
 from tests.small_run import mesh_of
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def run_eval(run, folder, monkeypatch, *, devices, batch_size, protocol="pysod"):
-    monkeypatch.setattr("class_jax.inference.jax_engine.local_mesh", lambda: mesh_of(devices))
+    monkeypatch.setattr("class_jax.networks.jax_engine.local_mesh", lambda: mesh_of(devices))
     workdir = Workdir(run)
     config = workdir.load_config()
     config.eval.batch_size = batch_size

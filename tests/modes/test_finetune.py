@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from class_jax.checkpoints import read_checkpoints
 from class_jax.config import load_config, load_recipe
-from class_jax.inference.start import load_start, read_settings
 from class_jax.models.network import Variables, build_network
+from class_jax.networks.start import load_start, read_settings
+from class_jax.runs.checkpoints import read_checkpoints
+from class_jax.runs.workdir import Workdir
 from class_jax.sharding import replicated_sharding
 from class_jax.weights.exported import save_exported
-from class_jax.workdir import Workdir
 from tests.program import ROOT, pairs
 from tests.small_run import mesh_of
 from tests.weights.test_load import parity

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
-from tests.inference.test_video import film
-from tests.inference.test_video import read as frames
+from tests.jobs.video.test_video import film
+from tests.jobs.video.test_video import read as frames
 from tests.program import use_one_device
 from tests.test_parallel import finished, two
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
-from tests.inference.test_animation import DURATIONS, animation
-from tests.inference.test_animation import read as read_animation
-from tests.inference.test_video import damage, film, packets, read
+from tests.jobs.video.test_animation import DURATIONS, animation
+from tests.jobs.video.test_animation import read as read_animation
+from tests.jobs.video.test_video import damage, film, packets, read
 from tests.program import ROOT, use_one_device
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from class_jax.serving.service import Service
-from tests.inference.stand_in import RedPredictor
+from tests.jobs.video.stand_in import RedPredictor
 
 gr = pytest.importorskip("gradio")
 page_module = pytest.importorskip("class_jax.serving.page")

@@ -13,8 +13,8 @@ from etils import epath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from class_jax.checkpoints import Checkpoints
 from class_jax.errors import UserError
+from class_jax.runs.checkpoints import Checkpoints
 from class_jax.sharding import replicated_sharding
 from class_jax.training.interrupts import Interrupted
 from class_jax.training.loop import count_steps, train_network

@@ -1,0 +1,1 @@
+"""The command line: start of the process, dispatch, flags, streams."""

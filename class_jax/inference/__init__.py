@@ -1,1 +1,0 @@
-"""Use a trained network: predict the saliency maps of images."""

@@ -1,0 +1,295 @@
+"""Plan outputs: which images, into which files, and which of them are there already."""
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from class_jax.data.decode import MOST_PIXELS, Source
+from class_jax.data.folders import (
+    NOT_IMAGES,
+    describe_left_out,
+    file_fingerprint,
+    find_images,
+    readable_suffixes,
+)
+from class_jax.data.images import Picture, load_image
+from class_jax.data.sources import Source as DataSource
+from class_jax.errors import UserError
+from class_jax.jobs.video.animation import is_animated
+from class_jax.jobs.video.films import (
+    FilmJob,
+    can_move,
+    check_name,
+    choose_suffix,
+    explain_refusal,
+    is_film,
+    is_moving_name,
+    is_numbered,
+    read_fingerprint,
+)
+from class_jax.pictures.outputs import MAPS, Output
+from class_jax.pictures.predictor import map_fingerprint
+from class_jax.text import list_lines, list_names
+
+# Formats that keep 8-bit grey of any size; icons, for example, do not.
+MAP_FORMATS = {
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "AVIF",
+    "PPM",
+    "GIF",
+    "JPEG2000",
+    "TGA",
+    "HEIF",
+}
+ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "TGA"}
+ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
+
+
+class MapJob(NamedTuple):
+    """A map to make."""
+
+    target: Path  # the file of the map
+    read: Callable[[int | None], Picture]  # reads the image for a network of this side
+    fingerprint: str  # of the image
+    source: Source | None = None  # the image's file, or what is in it
+
+
+Job = MapJob | FilmJob
+
+
+class Plan(NamedTuple):
+    """The maps to make, and what is left out: a line for each kind of file or each folder."""
+
+    jobs: list[Job]
+    problems: list[str]
+
+
+class Sorted(NamedTuple):
+    """Planned maps, sorted by what is on the disk already."""
+
+    todo: list[Job]
+    kept: list[Job]  # maps of the same network and image
+    foreign: list[Job]  # files that were not made here
+
+
+def count_jobs(jobs: Sorted) -> int:
+    """Return the number of maps that were planned, whatever is on the disk of them."""
+    return sum(map(len, jobs))
+
+
+def plan_image_maps(
+    paths: Sequence[Path], output: Path, *, made: Output = MAPS, animate: bool = False
+) -> Plan:
+    """Plan the outputs of images and films, and of all of them below folders.
+
+    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a film
+    gives a film, and an animated picture another one if `animate` says so. If two images would get
+    the same map, theirs are `b.jpg.png` and `b.png.png`. The output of a single file is `output`
+    itself if that ends as an image does, or for a film as a film.
+
+    Args:
+      paths: images, films and folders; absolute.
+      output: a file or a folder; absolute.
+      made: what is made of them.
+      animate: make all frames of animated pictures, where nothing else is asked for by name.
+
+    Raises:
+      UserError: nothing there, a file that is no image by its name, no images at all, an output
+        that cannot be written, a map that would replace one of the images, or two images with the
+        same map.
+    """
+    images, problems = _find_inputs(paths, made)
+    if len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made):
+        check_output(output.parent)
+        moving = {path for path in paths if is_moving_name(output) and _moves(path, made)}
+        targets = {output: paths[0]}
+    else:
+        if is_image_name(output) and not output.is_dir():
+            raise UserError(f"several images need a folder for the output, not {output}.")
+        check_output(output)
+        moving = {path for path in images if is_film(path) or (animate and _moves(path, made))}
+        suffixes = {path: choose_suffix(path, made) for path in moving}
+        targets = _plan_targets(images, output, suffixes)
+    if not targets:
+        names = list_names(paths)
+        others = [problem for problem in problems if not problem.endswith(": no images there")]
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(others)}")
+    _check_images_survive(targets)
+    return Plan([_plan_job(*pair, pair[1] in moving) for pair in targets.items()], problems)
+
+
+def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str]]:
+    """Return images and films with their paths below the output, and what is left out."""
+    images: dict[Path, Path] = {}
+    left_out: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: there is no such file or folder.")
+        if path.is_dir():
+            found = find_images(path)
+            films = [file for file in found.left_out if is_film(file)]
+            refusal = explain_refusal(made) if films else None
+            if refusal:
+                counts = Counter(film.suffix.lower() for film in films)
+                problems += [f"{n} {suffix} left out: {refusal}" for suffix, n in counts.items()]
+            inputs = sorted([*found.images, *films]) if not refusal else found.images
+            images |= {image: image.relative_to(path) for image in inputs}
+            left_out += [file for file in found.left_out if not is_film(file)]
+            problems += found.problems
+            if not found.images and not found.left_out and not found.problems:
+                problems.append(f"{path}: no images there")
+        elif not path.is_file():
+            raise UserError(f"{path} is neither a file nor a folder.")
+        elif path.suffix.lower() in readable_suffixes():
+            images[path] = Path(path.name)
+        elif is_film(path):
+            if refusal := explain_refusal(made):
+                raise UserError(f"{path} is a film: {refusal}.")
+            images[path] = Path(path.name)
+        else:
+            raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
+    return images, [*problems, *describe_left_out(left_out)]
+
+
+def _moves(path: Path, made: Output) -> bool:
+    """Return whether outputs of all frames can be made of a file."""
+    return is_film(path) or (can_move(made) and is_animated(path))
+
+
+def _is_file_name(output: Path, source: Path, made: Output) -> bool:
+    """Return whether a path names the output of a file, not a folder; UserError as for a wrong."""
+    if output.is_dir():
+        return False
+    if is_numbered(output) and _moves(source, made) and not is_image_name(output):
+        raise UserError(f"{output}: numbered pictures need a suffix, as in frames/%05d.png.")
+    if is_film(source):
+        return check_name(output, source)
+    return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)
+
+
+def _plan_job(target: Path, source: Path, moves: bool) -> Job:
+    fingerprint = file_fingerprint(source)
+    if moves:
+        return FilmJob(target, source, fingerprint)
+    return MapJob(target, functools.partial(load_for_network, source), fingerprint, source)
+
+
+def load_for_network(source: Source, side: int | None) -> Picture:
+    """Read an image for a network of this side; very large ones, too."""
+    return load_image(source, side=side, most=MOST_PIXELS)
+
+
+def _explain(path: Path) -> str:
+    if path.suffix.lower() in NOT_IMAGES:
+        return describe_left_out([path])[0].partition(": ")[2]
+    return ACCEPTED
+
+
+def plan_source_maps(source: DataSource, folder: Path) -> list[Job]:
+    """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
+    return [
+        MapJob(
+            folder / f"{name}.png",
+            functools.partial(source.load_image, index),
+            source.fingerprint(index),
+        )
+        for index, name in enumerate(source.names)
+    ]
+
+
+def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:
+    """Sort planned maps by what is on the disk.
+
+    Args:
+      jobs: the maps.
+      network: fingerprint of the network.
+      overwrite: replace files that were not made here, too.
+    """
+    found = Sorted([], [], [])
+    for job in jobs:
+        stored = read_fingerprint(job.target) if job.target.is_file() else ""
+        if stored is None and not overwrite:
+            found.foreign.append(job)
+        elif stored == map_fingerprint(network, job.fingerprint):
+            found.kept.append(job)
+        else:
+            found.todo.append(job)
+    return found
+
+
+def check_output(folder: Path) -> None:
+    """Raise UserError if the folder is a file, in a file, or not writable."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"{existing} is a file, and a folder is needed for the output.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{folder} cannot be written to: choose another folder for the output.")
+
+
+def check_target(path: Path, has_alpha: bool) -> bool:
+    """Return True; UserError if a transparent picture is to go into a format without alpha."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() != ".webm":
+        other = ".webm" if is_film(path) else ".png or .webp"
+        raise UserError(
+            f"{path}: {path.suffix} files cannot be transparent; name a {other}, or give a "
+            "background."
+        )
+    return True
+
+
+def is_image_name(path: Path) -> bool:
+    """Return whether a path ends as an image does; UserError if that format cannot be written."""
+    suffix = path.suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
+    if kind in MAP_FORMATS and kind in Image.SAVE and suffix in readable_suffixes():
+        return True
+    if suffix in readable_suffixes() | NOT_IMAGES:
+        raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")
+    return False
+
+
+def _plan_targets(
+    images: dict[Path, Path], output: Path, suffixes: dict[Path, str]
+) -> dict[Path, Path]:
+    """Return target → image; UserError if two images have the same target."""
+    # A map of an earlier run is no image, if the output lies in the input.
+    names = {
+        image: (name, suffixes.get(image, ".png"))
+        for image, name in images.items()
+        if not (image.is_relative_to(output) and read_fingerprint(image) is not None)
+    }
+    counts = Counter(name.with_suffix(suffix) for name, suffix in names.values())
+    targets: dict[Path, Path] = {}
+    for image, (name, suffix) in names.items():
+        target = output / name.with_suffix(suffix)
+        if counts[name.with_suffix(suffix)] > 1:
+            target = output / f"{name}{suffix}"
+        if target in targets:
+            raise UserError(
+                f"{targets[target]} and {image} would both write {target}: give them one by one."
+            )
+        targets[target] = image
+    return targets
+
+
+def _check_images_survive(targets: dict[Path, Path]) -> None:
+    """Raise UserError if an output would replace one of the images, by any link."""
+    images = {os.path.realpath(image) for image in targets.values()}
+    for target, image in targets.items():
+        if os.path.realpath(target) in images:
+            raise UserError(
+                f"the output of {image} would replace the image {target}: choose another one."
+            )

@@ -1,0 +1,80 @@
+"""The frames of films and animated pictures, and their maps in batches."""
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from class_jax.data.images import FINGERPRINT, Picture, lay_on_white
+from class_jax.pictures.predictor import Predictor
+
+
+class Frame(NamedTuple):
+    """A frame, upright, and when it is shown."""
+
+    pixels: np.ndarray  # uint8 RGB [H, W, 3], or RGBA [H, W, 4]
+    start: int  # in ticks of the film's time base
+    duration: int
+
+
+class Film(Protocol):
+    """A film or an animated picture that is read."""
+
+    length: int | None  # number of frames, where it is known
+    time_base: Fraction  # seconds of a tick
+    rate: Fraction  # frames a second, on average
+    stream: Any  # the stream of pictures; None for an animated picture
+    sounds: tuple[Any, ...]  # the streams of sound
+    loop: int | None  # of an animated picture: how often it is shown, 0 for ever; None: once
+
+    def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
+        """Yield the frames; packets of sound, as they come between them, go to `add_sound`."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class FilmWriter(Protocol):
+    """A film, an animated picture or numbered pictures that are written."""
+
+    notes: list[str]  # what could not be kept of the source
+
+    def add(self, pixels: np.ndarray, frame: Frame) -> None:
+        """Add the picture, uint8 [H, W] or [H, W, C], that was made of a frame."""
+
+    def add_sound(self, packet: Any) -> None:
+        """Add a packet of sound."""
+
+    def finish(self) -> None:
+        """Write what is left once all frames were added."""
+
+    def close(self) -> None:
+        """Close the file, whether finished or not."""
+
+
+def write_comment(fingerprint: str) -> str:
+    """Return the comment that keeps a fingerprint in a film or an animated picture."""
+    return f"{FINGERPRINT} {fingerprint}"
+
+
+def read_comment(comment: str) -> str | None:
+    """Return the fingerprint in a comment of a file; None if it was not made here."""
+    name, _, fingerprint = comment.partition(" ")
+    return fingerprint if name == FINGERPRINT else None
+
+
+def predict_frames(
+    frames: Iterable[Frame], predictor: Predictor
+) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Yield frames with their maps; a batch of frames is held at a time."""
+    return predictor.map_all(
+        (frame, predictor.prepare(_to_picture(frame.pixels))) for frame in frames
+    )
+
+
+def _to_picture(pixels: np.ndarray) -> Picture:
+    """Return what the network sees of a frame: what is transparent lies on white."""
+    if pixels.shape[2] == 4:
+        pixels = lay_on_white(pixels)
+    return Picture(pixels, *pixels.shape[:2])

@@ -1,0 +1,167 @@
+"""Films that are read, by PyAV: frames with their times, upright; damage is found."""
+
+import math
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
+
+from class_jax.errors import UserError
+from class_jax.jobs.video.frames import Frame, read_comment
+
+MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
+COARSE, FINEST = 1000, 1_000_000  # ticks a second
+CUT_SHORT = 0.02  # of a film: less is a matter of rounding
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint in a film that was written here; None if it holds none."""
+    try:
+        with av.open(path, metadata_errors="replace") as container:
+            notes = {name.lower(): text for name, text in container.metadata.items()}
+    except (FFmpegError, OSError):
+        return None
+    return read_comment(notes.get("comment", ""))
+
+
+class VideoReader:
+    """A film that is read; see `frames.Film`."""
+
+    loop: int | None = None
+
+    def __init__(self, path: Path) -> None:
+        """Open a film; UserError if it cannot be read or holds no moving pictures."""
+        self._path = path
+        try:
+            self._container = av.open(path, metadata_errors="replace")
+        except (FFmpegError, OSError) as error:
+            raise UserError(f"{path} cannot be read as a film ({reason_of(error)}).") from error
+        videos = [stream for stream in self._container.streams.video if not _is_cover(stream)]
+        self.sounds = tuple(self._container.streams.audio)
+        if not videos or videos[0].codec_context is None:
+            self._container.close()
+            what = "sound only" if self.sounds and not videos else "no pictures of a known kind"
+            raise UserError(f"{path} holds {what}: expected a film.")
+        self.stream = videos[0]
+        self.stream.thread_type = "AUTO"
+        self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        self.time_base = _refine(self.stream.time_base or MICROSECOND, self.rate)
+        seconds = (self._container.duration or 0) * MICROSECOND
+        self.length = self.stream.frames or round(seconds * self.rate) or None
+        # Recordings of broadcasts begin at any time; ffmpeg lets them begin at 0, too.
+        self._begin = max(0, self._container.start_time or 0) * MICROSECOND
+        self._reformatter = VideoReformatter()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
+        """Yield the frames, upright; packets of sound go to `add_sound`.
+
+        Raises:
+          UserError: the film is damaged or cut short.
+        """
+        last: Frame | None = None  # a frame's duration is known by the next one
+        for picture in self._decode(add_sound):
+            start, duration = self._time(picture, last)
+            if last is not None:
+                start = max(start, last.start + 1)
+                yield last._replace(duration=start - last.start)
+            last = Frame(self._to_pixels(picture), start, duration)
+        if last is None:
+            raise UserError(f"{self._path} holds no frame that can be decoded.")
+        yield last
+
+    def _time(self, picture: av.VideoFrame, last: Frame | None) -> tuple[int, int]:
+        """Return when a frame is shown and for how long, in ticks; `last` is the one before it."""
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        tick = picture.time_base
+        if picture.pts is None or tick is None:  # some files do not say
+            return (0 if last is None else last.start + step), step
+        seconds = picture.pts * tick - self._begin
+        # Times that some containers round to milliseconds, at a rate that they know.
+        exact = Fraction(round(seconds * self.rate)) / self.rate
+        if tick > self.time_base and abs(exact - seconds) < tick:
+            return round(exact / self.time_base), step
+        duration = round((picture.duration or 0) * tick / self.time_base)
+        return round(seconds / self.time_base), duration or step
+
+    def _decode(self, add_sound: Callable[[Any], None]) -> Iterator[av.VideoFrame]:
+        """Yield decoded frames in the order in which they are shown."""
+        end = Fraction(0)  # of what was read
+        has_begun = False
+        sounds = {sound.index for sound in self.sounds}
+        for packet in self._packets():
+            if packet.pts is not None:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream.index in sounds:
+                add_sound(_shift(packet, self._begin))
+            elif packet.stream.index == self.stream.index:
+                if packet.is_corrupt and has_begun:
+                    raise UserError(self._describe_damage(end, "a part is missing"))
+                try:
+                    pictures = packet.decode()
+                except FFmpegError as error:
+                    if has_begun:
+                        raise UserError(self._describe_damage(end, reason_of(error))) from error
+                    continue  # recordings may begin amid a group of pictures
+                if any(picture.is_corrupt for picture in pictures) and has_begun:
+                    raise UserError(self._describe_damage(end, "a frame is not whole"))
+                has_begun = has_begun or bool(pictures)
+                yield from pictures
+        self._check_end(end - self._begin)
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self._container.demux()
+        except FFmpegError as error:
+            raise UserError(f"{self._path} is damaged ({reason_of(error)}).") from error
+
+    def _describe_damage(self, at: Fraction, reason: str) -> str:
+        return f"{self._path} is damaged: at {float(at):.1f} s it cannot be decoded ({reason})."
+
+    def _check_end(self, end: Fraction) -> None:
+        """Raise UserError if a film ends before it says it does."""
+        whole = (self._container.duration or 0) * MICROSECOND
+        if whole - end > max(CUT_SHORT * whole, 0.2):
+            raise UserError(
+                f"{self._path} is cut short: {float(end):.1f} of {float(whole):.1f} s are there."
+            )
+
+    def _to_pixels(self, picture: av.VideoFrame) -> np.ndarray:
+        """Return a frame as upright RGB [H, W, 3], of the size of the film."""
+        size = {"width": self.stream.width, "height": self.stream.height}
+        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1, **size).to_ndarray()
+        return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4))
+
+
+def _refine(tick: Fraction, rate: Fraction) -> Fraction:
+    """Return the time base of a film, or a finer one that its rate needs if it is coarse."""
+    denominator = math.lcm(tick.denominator, rate.numerator)
+    is_coarse = tick.denominator <= COARSE and denominator <= FINEST
+    return Fraction(1, denominator) if is_coarse else tick
+
+
+def _is_cover(stream: Any) -> bool:
+    """Return whether a stream of pictures is the cover of an album."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _shift(packet: av.Packet, begin: Fraction) -> av.Packet:
+    """Move a packet to an earlier time."""
+    if begin and packet.dts is not None:
+        ticks = round(begin / packet.time_base)
+        packet.dts -= ticks
+        packet.pts = packet.dts if packet.pts is None else packet.pts - ticks
+    return packet
+
+
+def reason_of(error: Exception) -> str:
+    """Return why FFmpeg refused something, without a full stop."""
+    return (getattr(error, "strerror", None) or str(error)).strip().rstrip(".")

@@ -1,0 +1,147 @@
+"""Films that are written, by PyAV: times, sound, colours and proportions are kept."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from class_jax.errors import UserError
+from class_jax.jobs.video.frames import Film, Frame, write_comment
+from class_jax.jobs.video.sound import Sound, carry_sound
+from class_jax.jobs.video.video import reason_of
+
+# H.264 without B-frames: with them the times of containers are not exact.
+H264 = ("libx264", {"crf": "18", "preset": "veryfast", "bf": "0"})
+VP9 = ("libvpx-vp9", {"crf": "24", "deadline": "good", "cpu-used": "5", "row-mt": "1"})
+ENCODERS = {".mp4": H264, ".webm": VP9}
+FAST_START = {"movflags": "+faststart"}  # browsers show a film before it is there as a whole
+EVEN = "of odd size: a row or column was repeated, as H.264 needs even ones"
+NO_SOUND = "sound of an unknown kind was left out"
+# Matrices from RGB, where a film says which; else players guess, and so does PyAV.
+MATRICES, UNKNOWN = {1, 5, 6, 7, 9}, 2
+
+
+class VideoWriter:
+    """A film that is written, H.264 in .mp4 or VP9 in .webm; see `frames.FilmWriter`."""
+
+    def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
+        """Open a film to write, .mp4 or .webm by its name.
+
+        Args:
+          path: the file.
+          name: of the file, for messages.
+          film: whose times, sound, colours and proportions it keeps.
+          text: the fingerprint to keep in it.
+        """
+        self.notes: list[str] = []
+        self._name, self._suffix, self._film = name, name.suffix.lower(), film
+        options = FAST_START if self._suffix == ".mp4" else {}
+        self._container = av.open(path, "w", format=self._suffix[1:], options=options)
+        self._container.metadata["comment"] = write_comment(text)
+        self._stream: Any = None
+        self._sounds: dict[int, Sound] = {}
+        self._early: list[Any] | None = []  # packets of sound before the first frame
+        self._durations: dict[int, int] = {}  # by the times of frames that are being encoded
+        self._reformatter = VideoReformatter()
+
+    def add(self, pixels: np.ndarray, frame: Frame) -> None:
+        """Encode the picture that was made of a frame; UserError if it cannot be written."""
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., None], 3, axis=2)
+        height, width = pixels.shape[:2]
+        if self._suffix == ".mp4" and (height % 2 or width % 2):
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if self._stream is None:
+            self.notes += [EVEN] if pixels.shape[:2] != (height, width) else []
+            with self._explain_errors():
+                self._begin(pixels)
+        picture = av.VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24")
+        matrix = self._stream.codec_context.colorspace
+        picture = self._reformatter.reformat(
+            picture, self._stream.width, self._stream.height, self._stream.pix_fmt, threads=1,
+            dst_colorspace=matrix if matrix in MATRICES else None, dst_color_range=ColorRange.MPEG,
+        )  # fmt: skip
+        picture.pts, picture.time_base = frame.start, self._film.time_base
+        self._durations[frame.start] = frame.duration
+        with self._explain_errors():
+            self._encode(picture)
+
+    def add_sound(self, packet: Any) -> None:
+        """Copy or encode a packet of sound."""
+        if self._early is not None:
+            self._early.append(packet)
+        elif sound := self._sounds.get(packet.stream.index):
+            with self._explain_errors():
+                sound.add(packet)
+
+    def finish(self) -> None:
+        """Write what the encoders hold, and the film's index."""
+        with self._explain_errors():
+            self._encode(None)
+            for sound in self._sounds.values():
+                sound.finish()
+                self.notes += sound.notes
+            self._container.close()
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        with contextlib.suppress(FFmpegError, OSError):
+            self._container.close()
+
+    @contextlib.contextmanager
+    def _explain_errors(self) -> Iterator[None]:
+        """Convert what encoders and containers raise."""
+        try:
+            yield
+        except FFmpegError as error:
+            raise UserError(f"{self._name} cannot be written ({reason_of(error)}).") from error
+
+    def _begin(self, pixels: np.ndarray) -> None:
+        """Add the streams, of which the first frame says the size."""
+        codec, options = ENCODERS[self._suffix]
+        stream: Any = self._container.add_stream(
+            codec, rate=self._film.rate, options=options, time_base=self._film.time_base
+        )
+        stream.height, stream.width = pixels.shape[:2]
+        stream.pix_fmt = "yuva420p" if pixels.shape[2] == 4 else "yuv420p"
+        if source := self._film.stream:
+            _keep_looks(source, stream)
+            if self._suffix == ".webm":  # PyAV gives it no proportions: pixels become square
+                stream.width = round(stream.width * (stream.codec_context.sample_aspect_ratio or 1))
+        self._stream = stream
+        for sound in self._film.sounds:
+            if carried := carry_sound(self._container, self._suffix, sound):
+                self._sounds[sound.index] = carried
+            else:
+                self.notes.append(NO_SOUND)
+        early, self._early = self._early or [], None
+        for packet in early:
+            self.add_sound(packet)
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        """Encode a picture, or what is left, and write what the encoder gives back."""
+        for packet in self._stream.encode(picture):
+            start = round(packet.pts * packet.time_base / self._film.time_base)
+            duration = self._durations.pop(start, None)
+            if duration:
+                packet.duration = round(duration * self._film.time_base / packet.time_base)
+            self._container.mux(packet)
+
+
+def _keep_looks(source: Any, stream: Any) -> None:
+    """Give a stream the colours and the proportions of pixels of its source."""
+    looks, given = stream.codec_context, source.codec_context
+    for name in ("colorspace", "color_primaries", "color_trc"):
+        setattr(looks, name, getattr(given, name))
+    if looks.colorspace not in MATRICES:
+        looks.colorspace = UNKNOWN
+    looks.color_range = ColorRange.MPEG
+    aspect = source.sample_aspect_ratio
+    if aspect:
+        is_turned = abs(source.width - stream.width) > 1
+        looks.sample_aspect_ratio = 1 / aspect if is_turned else aspect

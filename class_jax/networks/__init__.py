@@ -1,0 +1,1 @@
+"""Trained networks: where they are found, and the engines that run them."""

@@ -1,0 +1,1 @@
+"""Pictures in, maps and outputs out; no files and no flags."""

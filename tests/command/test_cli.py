@@ -1,0 +1,260 @@
+"""The command line as its users meet it: in process, on a small synthetic configuration."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from class_jax.command import cli
+from class_jax.command.flags import parse_flags
+from class_jax.config import load_config, load_recipe
+from class_jax.errors import BrokenFilesError, UserError
+from class_jax.training.loop import count_steps
+from datasets.inputs import training_sources
+from tests.program import ROOT, call, pairs, use_one_device
+
+
+def test_training_writes_what_scripts_rely_on(trained):
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4]
+    names = {"loss", "loss_pixel", "loss_region", "loss_object", "lr", "lr_backbone"}
+    assert names | {"images_per_second"} <= steps[0].keys()
+    assert [row["step"] for row in rows if "val_mae" in row and "val_maxF" in row] == [2, 4]
+    assert json.loads((trained / "config.json").read_text())["data"]["num_train"] == 20
+    assert list(trained.glob("events.out.tfevents.*"))
+    assert {path.name for path in (trained / "checkpoints").iterdir()} >= {"4"}
+
+
+def test_evaluation_writes_maps_table_and_examples(trained):
+    with (trained / "eval" / "results.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["set"], row["images"], row["protocol"]) == ("held_out", "10", "pysod")
+    assert 0 <= float(row["maxF"]) <= 1
+    maps = sorted((trained / "eval" / "held_out" / "maps").glob("*.png"))
+    assert len(maps) == 10
+    assert cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED).shape == (112, 112)
+    for name in ("examples.png", "pr_curves.png", "f_curves.png"):
+        assert cv2.imread(str(trained / "eval" / name)).ndim == 3
+    for name in ("results.md", "results.tex", "per_image.csv"):
+        assert "pysod" in (trained / "eval" / name).read_text()
+
+
+def test_eval_needs_no_flag_but_the_workdir(run, trained):
+    status, out, err = run("--mode", "eval", "--workdir", trained)
+    assert status == 0, err
+    assert "held_out" in out
+    assert "checkpoint: step" in err
+
+
+def test_a_finished_run_says_so_and_a_longer_one_goes_on(run, trained):
+    status, _, err = run("--workdir", trained, "--config.eval.after_training=false")
+    assert status == 0
+    assert "the run is complete: step 4 of 4" in err
+    status, _, err = run(
+        "--workdir", trained, "--config.train.total_steps=6", "--config.eval.after_training=false"
+    )
+    assert status == 0
+    assert "starting at step 4 of 6" in err
+    assert "weights: checkpoint of step 4" in err
+
+
+def test_eval_of_a_folder_names_what_is_broken_and_does_the_rest(run, trained, tmp_path):
+    folder = pairs(tmp_path / "mine", count=3)
+    (folder / "images" / "01.jpg").write_text("no picture")
+    (folder / "masks" / "02.png").unlink()
+    status, out, err = run("--mode", "eval", "--workdir", trained, "--input", folder)
+    assert status == 1
+    assert "mine" in out
+    assert "01.jpg" in err
+    assert "02" in err
+    maps = {path.name for path in (trained / "eval" / "mine" / "maps").iterdir()}
+    assert maps == {"00.png"}
+
+
+def test_a_mask_without_s_is_named(run, trained, tmp_path):
+    folder = pairs(tmp_path / "edge", count=2)
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, -1] = 255  # nothing lies right of its centre: a quadrant is empty
+    cv2.imwrite(str(folder / "masks" / "01.png"), mask)
+    status, _, err = run("--mode", "eval", "--workdir", trained, "--input", folder)
+    assert status == 0, err
+    assert "no S for 01," in err
+
+
+def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
+    folder = pairs(tmp_path / "mine")
+    (folder / "masks" / "03.png").unlink()  # left out, in the evaluation at the end, too
+    arguments = (
+        "--config", ROOT / "configs" / "folder.py", "--workdir", "w", "--skip_broken",
+        "--config.eval.after_training=true",
+        f"--config.data.root={folder}", "--config.data.workers=0",
+        "--config.model.stage_sizes=(1,1,1,1)", "--config.model.width=4",
+        "--config.model.features=8", "--config.model.dtype=float32",
+        "--config.data.image_sizes=64", "--config.eval.image_size=64",
+        "--config.train.batch_size=8", "--config.train.total_steps=2",
+    )  # fmt: skip
+    status, _, err = run(*arguments)
+    assert status == 0, err
+    assert "to train on" in err
+    assert "error" not in err
+    assert "03.jpg" in err
+    status, _, err = run(*arguments, "--config.seed=3")
+    assert status == 2
+    assert "seed is 0 there and 3 here" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mode", "fly"], "invalid choice: 'fly'"),
+        (["--config", "configs/none.py"], "configs/none.py: no such file"),
+        (["--config.train.batchsize=3"], "did you mean config.train.batch_size"),
+        (["--config.seed=x"], "expected a value of type int"),
+        (["--speed=3"], "--speed is not a flag of this program; see --help"),
+        (["--inputs", "photo.jpg"], "did you mean --input?"),
+        (["--mode", "predict", "--backgroud=blur"], "did you mean --background?"),
+        (["--mode", "eval", "--workdir", "nowhere"], "convert the authors'"),
+        (["--config", "FOLDER", "--config.data.root=nowhere"], "nowhere"),
+        (["--config", "FOLDER", "--config.data.root="], "config.data.root"),
+        (["--config", "FOLDER", "--config.data.root=."], "."),
+        (["--config", "QUICK", "--workdir", "/dev/null/run"], "cannot be written to"),
+        (["--config", "QUICK", "--config.model.dtype=float8"], "config.model.dtype"),
+        (["--config", "QUICK", "--config.train.total_steps=-3"], "config.train.total_steps"),
+        (["--config", "QUICK", "--config.data.train=duts"], "duts_tr"),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence_and_status_2(run, arguments, sentence):
+    names = {
+        "FOLDER": ROOT / "configs" / "folder.py",
+        "QUICK": ROOT / "configs" / "quickstart.py",
+    }
+    status, out, err = run(*(names.get(argument, argument) for argument in arguments))
+    assert status == 2
+    assert sentence in err
+    assert out == ""
+    assert "Traceback" not in err
+    assert err.strip().startswith("error: ")
+
+
+def test_a_batch_that_the_devices_do_not_divide(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    quickstart = ROOT / "configs" / "quickstart.py"
+    status, _, err = call(
+        monkeypatch, capsys, "--config", quickstart, "--config.train.batch_size=12"
+    )
+    assert status == 2
+    assert "config.train.batch_size = 12 does not divide over 8 devices" in err
+
+
+def test_flags_are_answered_before_jax_is_loaded():
+    code = (
+        "import sys; from class_jax.command import cli;"
+        "print(cli.main(['--mode', 'x']), 'jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "False"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--coordinator=a:1"], "belong together"),
+        (["--num_processes=2", "--process_id=0"], "belong together"),
+        (["--coordinator=a", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:b", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=:99", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:99999", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
+        (["--coordinator=a:1", "--num_processes=0", "--process_id=0"], "=0: expected 1 or more"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "=2: expected 0 to 1"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=-1"], "=-1: expected 0 to 1"),
+        (["--coordinator=a:1", "--distributed"], "give it alone"),
+        (["--mode=convert", "--distributed"], "convert runs in one process"),
+        (["--protocol=matlab"], "--protocol is for --mode eval and --mode score, not"),
+        (["--mode=score", "--checkpoint=best"], "--checkpoint is for --mode eval and --mode pre"),
+        (["--mode=eval", "--skip_broken"], "--skip_broken is for --mode train and --mode prepare"),
+        (["--mode=predict", "--input="], "--input is empty"),
+    ],
+)  # fmt: skip
+def test_flags_that_contradict_each_other_or_the_mode(flags, sentence):
+    with pytest.raises(UserError) as error:
+        parse_flags(flags)
+    assert sentence in str(error.value)
+
+
+def test_flags_have_their_defaults_in_every_mode():
+    flags, overrides = parse_flags(["--mode", "eval", "--config.seed=3"])
+    assert (flags.workdir, flags.checkpoint, flags.protocol) == ("runs/", "best", "pysod")
+    assert (flags.input, flags.allow_missing) == (None, False)
+    assert overrides == ["--config.seed=3"]
+
+
+def test_a_fault_shows_its_traceback_and_a_mistake_only_if_asked(monkeypatch, capsys):
+    assert cli.report(KeyError("a bug")) == 1
+    assert capsys.readouterr().err == "KeyError: 'a bug'\n"
+    assert cli.report(UserError("no such folder.")) == 2
+    assert capsys.readouterr().err == "error: no such folder.\n"
+    monkeypatch.setenv("CLASS_JAX_TRACEBACK", "1")
+    assert cli.report(UserError("no such folder.")) == 2
+    assert "UserError: no such folder.\nerror: no such folder." in capsys.readouterr().err
+
+
+def test_only_broken_files_that_can_be_left_out_name_the_flag_for_it(capsys):
+    cli.report(BrokenFilesError("3 files are broken.", skippable=True))
+    assert "--skip_broken" in capsys.readouterr().err
+    cli.report(BrokenFilesError("no pair.", skippable=False))
+    assert "--skip_broken" not in capsys.readouterr().err
+
+
+# Leaves that a run on synthetic data of a given number of steps does not need.
+OF_OTHER_DATA = {
+    *("data.root", "data.val_root", "data.images", "data.masks"),
+    *("data.salient", "data.fit_masks", "train.epochs", "train.min_steps"),
+}
+
+
+def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypatch):
+    use_one_device(monkeypatch)
+    read, configs = set(), []
+
+    def load(*arguments, **options):
+        configs.append(load_config(*arguments, **options))
+        return configs[-1]
+
+    def record(section, name):
+        caller = sys._getframe(2).f_globals["__name__"]
+        if not caller.startswith("ml_collections"):
+            read.add((frozenset(section.keys()), name))  # of copies, too
+
+    for method in ("__getattr__", "__getitem__"):
+        original = getattr(ConfigDict, method)
+
+        def access(section, name, original=original):
+            record(section, name)
+            return original(section, name)
+
+        monkeypatch.setattr(ConfigDict, method, access)
+    monkeypatch.setattr("class_jax.config.load_config", load)
+    assert cli.main(["--config", str(recipe), "--workdir", str(tmp_path / "w")]) == 0
+    (config,) = configs
+    sections = {"": config, **{name: config[name] for name in ("model", "data", "train", "eval")}}
+    unread = {
+        f"{prefix}.{name}".strip(".")
+        for prefix, section in sections.items()
+        for name in section
+        if (frozenset(section.keys()), name) not in read
+    }
+    assert unread == OF_OTHER_DATA
+    read.clear()
+    folder = load_recipe("configs/folder.py")
+    folder.data.root = str(pairs(tmp_path / "mine", count=4))
+    folder.data.val_root = str(pairs(tmp_path / "others"))
+    count_steps(folder.train, len(training_sources(folder, skip_broken=False).train))
+    assert {name.partition(".")[2] for name in OF_OTHER_DATA} <= {name for _, name in read}

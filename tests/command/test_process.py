@@ -1,0 +1,97 @@
+"""The command starts itself again, once, with large pages of memory."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from class_jax.command.process import PAGES
+from tests.program import ROOT
+
+given_on_request = pytest.mark.skipif(
+    not (sys.platform == "linux" and PAGES.exists() and "[madvise]" in PAGES.read_text()),
+    reason="this system gives large pages to all programs or to none",
+)
+PROGRAM = """
+import os, re, sys
+print(os.getpid(), sys.argv[1:])
+from class_jax.command.process import ask_for_huge_pages
+ask_for_huge_pages()
+block = bytearray(b"x") * 2**26
+pages = re.search(r"AnonHugePages: +(\\d+)", open("/proc/self/smaps_rollup").read())
+print(os.environ.get("GLIBC_TUNABLES"), int(pages[1]) * 1024 >= 2**25, sys.stdin.read())
+"""
+
+
+def start(arguments, *, setting=None, typed="typed", **options):
+    """Lines that a Python process prints, with a value of the C library's variable."""
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    if setting is not None:
+        environment["GLIBC_TUNABLES"] = setting
+    done = subprocess.run(
+        [sys.executable, "-u", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": str(ROOT)}, input=typed, capture_output=True, text=True,
+        check=True, **options,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A program in a folder whose name has a space."""
+    file = tmp_path / "a folder" / "program.py"
+    file.parent.mkdir()
+    file.write_text(PROGRAM)
+    return file
+
+
+@given_on_request
+@pytest.mark.parametrize("before", [None, "glibc.malloc.perturb=0"])
+@pytest.mark.parametrize("as_module", [False, True])
+def test_a_process_has_large_pages_and_keeps_number_flags_and_input(program, before, as_module):
+    way = ["-m", "program"] if as_module else [program]
+    first, again, result = start([*way, "--flag", "a b"], setting=before, cwd=program.parent)
+    assert first == again
+    assert first.endswith("['--flag', 'a b']")
+    expected = ":".join(filter(None, (before, "glibc.malloc.hugetlb=1")))
+    assert result == f"{expected} True typed"
+
+
+@given_on_request
+def test_a_setting_of_the_users_stays(program):
+    _, result = start([program], setting="glibc.malloc.hugetlb=0")
+    assert result == "glibc.malloc.hugetlb=0 False typed"
+
+
+@given_on_request
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sys.settrace(lambda *event: None)  # a debugger",
+        "import pdb",
+        "sys.executable = ''",
+        "sys.argv[0] = 'main.py'  # run by another program",
+        "sys.argv.append('--flag')",
+    ],
+)
+def test_what_cannot_be_started_again_goes_on(program, before):
+    program.write_text(f"import os, sys\n{before}\n{PROGRAM}")
+    _, result = start([program])
+    assert result == "None False typed"
+
+
+@given_on_request
+def test_a_process_whose_variables_are_erased_is_started_again_once(program):
+    program.write_text(f"import os\nos.environ.pop('GLIBC_TUNABLES', None)\n{PROGRAM}")
+    first, again, result = start([program])
+    assert first == again
+    assert result.startswith("None ")
+
+
+@given_on_request
+def test_a_program_from_standard_input_or_the_command_line_goes_on():
+    (_, result) = start(["-", "--flag"], typed=PROGRAM)
+    assert result.rstrip() == "None False"
+    (_, result) = start(["-c", PROGRAM])
+    assert result == "None False typed"

@@ -1,0 +1,25 @@
+"""A predictor without a network: redder pixels are more salient."""
+
+import numpy as np
+
+from class_jax.pictures.predictor import Predictor
+
+
+class RedPredictor(Predictor):
+    """Stands in for Predictor where maps are made; notes the sizes of its batches."""
+
+    image_size = 64
+
+    def __init__(self, *, batch_size=2, value=None):
+        self.batch_size = batch_size
+        self.batches = []
+        self._value = value
+
+    def prepare(self, picture):
+        return picture
+
+    def maps(self, batch):
+        self.batches.append(len(batch))
+        for picture in batch:
+            red = picture.pixels[..., 0].astype(np.float32) / 255
+            yield red if self._value is None else np.full_like(red, self._value)

@@ -44,7 +44,7 @@ def write_files(folder: Path, count: int, size: tuple[int, int]) -> list[Pair]:
     folder.mkdir()
     pairs = []
     for index in range(count):
-        example = source[index]
+        example = source.load(index)
         pair = Pair(example["name"], folder / f"{index}.jpg", folder / f"{index}.png")
         Image.fromarray(example["image"]).save(pair.image, quality=90)
         Image.fromarray(example["mask"]).save(pair.mask)

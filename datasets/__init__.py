@@ -77,7 +77,7 @@ def _read_stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | N
     source = builder.read()
     if not source.pairs or not source.pairs[0].image.exists():
         return None
-    is_complete = len(source) == builder.builder_config.pairs
+    is_complete = len(source.names) == builder.builder_config.pairs
     return source if is_complete or skip_broken else None
 
 

@@ -1,6 +1,7 @@
 """The sources of images that a configuration names."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,38 +34,29 @@ class EvaluationSource(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
+class Opener(NamedTuple):
+    """Functions that open one kind of `config.data.train`."""
+
+    train: Callable[[ConfigDict, bool], TrainingSources]  # whether broken files are left out
+    held_out: Callable[[ConfigDict], EvaluationSource]
+
+
 def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
     """Open and check the training set and the held-out images.
 
     Raises:
       UserError: nothing there, or broken or unpaired files and not `skip_broken`.
     """
-    if config.data.train == "synthetic":
-        return TrainingSources(
-            _synthetic(config, held_out=False), _synthetic(config, held_out=True)
-        )
-    if config.data.train == "folder":
-        return _folder_sources(config, skip_broken=skip_broken)
-    name, root = config.data.train, config.data.root
-    source = datasets.open_set(name, root, skip_broken=skip_broken)
-    return TrainingSources(source, None, datasets.check_of(name, root))
+    return _opener(config).train(config, skip_broken)
 
 
 def evaluation_source(config: ConfigDict, name: str) -> EvaluationSource:
     """Open one of `config.eval.sets`; a folder is checked, and what is broken is left out."""
-    if name != HELD_OUT:
-        return _named_set(name, config.data.root)
-    if config.data.train == "synthetic":
-        return EvaluationSource(_synthetic(config, held_out=True))
-    if config.data.train != "folder":
-        raise UserError(
-            f'config.eval.sets holds "{HELD_OUT}", but config.data.train = '
-            f"{config.data.train} holds nothing out: name a data set instead."
-        )
-    if config.data.val_root:
-        return folder_source(config, config.data.val_root, name=name, leaf="config.data.val_root")
-    leaf = "config.data.root"
-    return folder_source(config, config.data.root, name=name, leaf=leaf, held_out=True)
+    return _opener(config).held_out(config) if name == HELD_OUT else _open_named(config, name)
+
+
+def _opener(config: ConfigDict) -> Opener:
+    return OPENERS.get(config.data.train, NAMED_SET)
 
 
 def folder_source(
@@ -123,14 +115,28 @@ def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
     return PairSource(findings.pairs, salient=config.data.salient, fit_masks=config.data.fit_masks)
 
 
-def _named_set(name: str, root: str) -> EvaluationSource:
+def _open_named(config: ConfigDict, name: str) -> EvaluationSource:
+    root = config.data.root
     source = datasets.open_set(name, root, skip_broken=True)
-    missing = datasets.pairs_of(name) - len(source)
+    total = datasets.pairs_of(name)
+    missing = total - len(source.names)
     problem = (
-        f"{name}: {missing} of its {len(source) + missing} pairs are missing or broken; "
-        "--mode prepare names them."
+        f"{name}: {missing} of its {total} pairs are missing or broken; --mode prepare names them."
     )
     return EvaluationSource(source, (problem,) if missing else (), datasets.check_of(name, root))
+
+
+def _train_on_named(config: ConfigDict, skip_broken: bool) -> TrainingSources:
+    name, root = config.data.train, config.data.root
+    source = datasets.open_set(name, root, skip_broken=skip_broken)
+    return TrainingSources(source, None, datasets.check_of(name, root))
+
+
+def _refuse_held_out(config: ConfigDict) -> EvaluationSource:
+    raise UserError(
+        f'config.eval.sets holds "{HELD_OUT}", but config.data.train = {config.data.train} holds '
+        "nothing out: name a data set instead."
+    )
 
 
 def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
@@ -141,7 +147,17 @@ def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
     )
 
 
-def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources:
+def _train_on_synthetic(config: ConfigDict, skip_broken: bool) -> TrainingSources:
+    del skip_broken  # nothing is read
+    train, held_out = (_synthetic(config, held_out=part) for part in (False, True))
+    return TrainingSources(train, held_out)
+
+
+def _hold_out_synthetic(config: ConfigDict) -> EvaluationSource:
+    return EvaluationSource(_synthetic(config, held_out=True))
+
+
+def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     """Check the folders of training and validation; without the latter, hold a tenth out."""
     root, val_root = config.data.root, config.data.val_root
     name = Path(root).name or root
@@ -164,6 +180,26 @@ def _folder_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSources
         source.subset(i for i, name in enumerate(source.names) if (name in chosen) == wanted)
         for wanted in (False, True)
     )
-    if not train or not held_out:
+    if not train.names or not held_out.names:
         raise UserError(f"{root}: too few pairs can be used to hold one out.")
     return TrainingSources(train, held_out, remarks)
+
+
+def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
+    """Open the folder of validation; without one, the part of the training's that is held out."""
+    part = "val_root" if config.data.val_root else "root"
+    return folder_source(
+        config,
+        config.data[part],
+        name=HELD_OUT,
+        leaf=f"config.data.{part}",
+        held_out=part == "root",
+    )
+
+
+# By `config.data.train`; any other value is the name of a data set.
+OPENERS = {
+    "synthetic": Opener(_train_on_synthetic, _hold_out_synthetic),
+    "folder": Opener(_train_on_folders, _hold_out_of_folders),
+}
+NAMED_SET = Opener(_train_on_named, _refuse_held_out)

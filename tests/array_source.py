@@ -1,11 +1,8 @@
 """A set held in memory, some of whose images cannot be read."""
 
-import functools
-
 import cv2
 import numpy as np
 
-from class_jax.data.images import Picture
 from class_jax.data.masks import Reading
 from class_jax.errors import UserError
 
@@ -17,10 +14,7 @@ class ArraySource:
         self.names = list(names)
         self.broken = set(broken)
 
-    def __len__(self):
-        return len(self.names)
-
-    def __getitem__(self, index):
+    def load(self, index, side=None):
         name = self.names[index]
         if name in self.broken:
             raise UserError(f'image "{name}.jpg" is truncated.')
@@ -30,20 +24,7 @@ class ArraySource:
         mask[height // 4 : height // 2, width // 4 : width // 2] = 255
         noise = rng.integers(0, 100, (height, width, 3))
         image = (noise + 0.6 * cv2.GaussianBlur(mask, (0, 0), 2)[..., None]).astype(np.uint8)
-        return {"name": name, "image": image, "mask": mask}
-
-    def load(self, index, *, side=None):
-        return self[index]
-
-    def load_image(self, index, side=None):
-        image = self[index]["image"]
-        return Picture(image, *image.shape[:2])
-
-    def mask_reader(self, index):
-        return functools.partial(reading_of, self, index)
-
-    def image_reader(self, index):
-        return functools.partial(image_of, self, index)
+        return {"name": name, "image": image, "mask": mask, "size": (height, width)}
 
     def fingerprint(self, index):
         return self.names[index]
@@ -54,8 +35,8 @@ def reading_of(source, index):
 
 
 def mask_of(source, index):
-    return source[index]["mask"]
+    return source.load(index)["mask"]
 
 
 def image_of(source, index):
-    return source[index]["image"]
+    return source.load(index)["image"]

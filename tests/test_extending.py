@@ -135,7 +135,7 @@ def test_the_data_set_is_prepared_by_its_name(tmp_path, monkeypatch):
             Image.fromarray(pixels).save(tmp_path / "MINE" / folder / f"{name}.{suffix}")
     source = datasets.open_set("mine", str(tmp_path), skip_broken=False)
     assert list(source.names) == ["a", "b", "c"]
-    assert source[1]["mask"].min() == 255
+    assert source.load(1)["mask"].min() == 255
     (tmp_path / "MINE" / "masks" / "c.png").unlink()
     again = tmp_path / "again"
     again.mkdir()

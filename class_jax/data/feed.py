@@ -78,7 +78,7 @@ def train_batches(
     """
     rows = range(batch_size) if rows is None else rows
     make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
-    indices = grain.MapDataset.range(len(source)).seed(seed % 2**32).shuffle().repeat()
+    indices = grain.MapDataset.range(len(source.names)).seed(seed % 2**32).shuffle().repeat()
     # There is no remainder, but without saying so Grain refuses a batch of one.
     batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
@@ -170,12 +170,12 @@ def eval_batches(
       [rows]}; valid is False for padding.
     """
     rows = range(batch_size) if rows is None else rows
-    for start in range(0, len(source), batch_size):
+    total = len(source.names)
+    for start in range(0, total, batch_size):
         places = np.arange(start + rows.start, start + rows.stop)
-        last = len(source) - 1
-        examples = [source.load(min(int(place), last), side=size) for place in places]
+        examples = [source.load(min(int(place), total - 1), side=size) for place in places]
         yield {
             "image": np.stack([resize(example["image"], size, size) for example in examples]),
             "mask": np.stack([resize(example["mask"], size, size) for example in examples]),
-            "valid": places < len(source),
+            "valid": places < total,
         }

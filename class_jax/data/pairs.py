@@ -75,7 +75,7 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
       name: of the data set, for the summary among the remarks.
     """
     inspect = functools.partial(_inspect, source)
-    results = inspect_all(inspect, len(source), title="checking images and masks")
+    results = inspect_all(inspect, len(source.names), title="checking images and masks")
     good = [pair for pair, facts in zip(findings.pairs, results, strict=True) if facts[0] is None]
     broken = [problem for problem, _ in results if problem]
     facts = [facts for _, facts in results if facts]
@@ -92,7 +92,7 @@ def _inspect(
 ) -> tuple[str | None, tuple[ImageFacts, MaskFacts] | None]:
     """Return what is wrong with a pair, or its facts."""
     try:
-        return None, source.inspect(index, side=CHECK_SIDE)
+        return None, source.inspect(index, CHECK_SIDE)
     except UserError as error:
         return str(error).rstrip("."), None
 

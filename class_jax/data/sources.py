@@ -1,9 +1,8 @@
 """Sources of examples: one random-access protocol, and pairs of files that follow it."""
 
-import functools
 import os
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
@@ -21,9 +20,6 @@ TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
 AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
 FITTED = "masks resized to their images"
 
-MaskReader = Callable[[], Reading]  # picklable
-ImageReader = Callable[[], np.ndarray]  # picklable; gives uint8 [H, W, 3]
-
 
 class Example(TypedDict):
     """An image and its mask, decoded."""
@@ -31,35 +27,21 @@ class Example(TypedDict):
     name: str  # unique in its source: the file's stem, with its sub-folder if any
     image: np.ndarray  # uint8 [H, W, 3], upright RGB
     mask: np.ndarray  # uint8 [H, W], 0-255, may be soft
+    size: tuple[int, int]  # (height, width) as stored, unless it was loaded at a reduced scale
 
 
 class Source(Protocol):
     """Random access to examples; picklable, and read by several threads at once."""
 
-    names: Sequence[str]
+    names: Sequence[str]  # of the examples, in their order
 
-    def __len__(self) -> int:
-        """Return the number of examples."""
-        ...
+    def load(self, index: int, side: int | None = None) -> Example:
+        """Return example `index`, at a reduced scale if both sides stay twice as long as `side`.
 
-    def __getitem__(self, index: int) -> Example:
-        """Return example `index` at its own size; UserError if a file cannot be read."""
-        ...
-
-    def load(self, index: int, *, side: int | None = None) -> Example:
-        """Return example `index`, at a reduced scale if both sides stay twice as long as `side`."""
-        ...
-
-    def load_image(self, index: int, side: int | None = None) -> Picture:
-        """Return the image of example `index` alone, with its own size; UserError as `load`."""
-        ...
-
-    def mask_reader(self, index: int) -> MaskReader:
-        """Return a function that reads the mask of example `index`, in another process too."""
-        ...
-
-    def image_reader(self, index: int) -> ImageReader:
-        """Return a function that reads the image of example `index`, in another process too."""
+        Raises:
+          IndexError: there is no such example.
+          UserError: a file cannot be read.
+        """
         ...
 
     def fingerprint(self, index: int) -> str:
@@ -92,40 +74,24 @@ class PairSource:
         self.names: Sequence[str] = tuple(pair.name for pair in self.pairs)
         self._salient, self._fit_masks = salient, fit_masks
 
-    def __len__(self) -> int:
-        """Return the number of pairs."""
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Example:
+    def load(self, index: int, side: int | None = None) -> Example:
         """Decode pair `index`; UserError if that fails or the sizes differ."""
-        return self.load(index)
-
-    def load(self, index: int, *, side: int | None = None) -> Example:
-        """Decode pair `index`, at a reduced scale if both sides stay twice as long as `side`."""
         picture, mask, _ = self._read(index, side)
         levels = mask.levels
         if levels.shape != picture.pixels.shape[:2]:  # the image was decoded at a reduced scale
             height, width = picture.pixels.shape[:2]
             levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
-        return {"name": self.pairs[index].name, "image": picture.pixels, "mask": levels}
+        return {
+            "name": self.names[index],
+            "image": picture.pixels,
+            "mask": levels,
+            "size": (picture.height, picture.width),
+        }
 
-    def load_image(self, index: int, side: int | None = None) -> Picture:
-        """Return the image of pair `index`; UserError if the mask does not fit it."""
-        picture, _, guesses = self._read(index, side)
-        return picture._replace(guesses=guesses)
-
-    def inspect(self, index: int, *, side: int) -> tuple[ImageFacts, MaskFacts]:
+    def inspect(self, index: int, side: int) -> tuple[ImageFacts, MaskFacts]:
         """Decode pair `index` and return its facts; UserError as `load`."""
         picture, mask, guesses = self._read(index, side)
         return ImageFacts(picture.height, picture.width, guesses), mask_facts(mask)
-
-    def mask_reader(self, index: int) -> MaskReader:
-        """Return a function that reads mask `index`."""
-        return functools.partial(load_mask, self.pairs[index].mask, salient=self._salient)
-
-    def image_reader(self, index: int) -> ImageReader:
-        """Return a function that reads image `index`; it raises UserError as `load`."""
-        return functools.partial(_read_pixels, self.subset([index]))  # pickled without the others
 
     def fingerprint(self, index: int) -> str:
         """Return paths, times and sizes of the two files."""
@@ -190,7 +156,3 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
     kept = [index for index, share in enumerate(shares) if share >= limit]
     held_out = [index for index, share in enumerate(shares) if share < limit]
     return kept, held_out
-
-
-def _read_pixels(source: PairSource) -> np.ndarray:
-    return source.load_image(0).pixels

@@ -1,6 +1,7 @@
 """Measure one map by all protocols, in whichever process."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,19 +9,23 @@ import numpy as np
 
 from class_jax.data.check import SALIENT_ABOVE
 from class_jax.data.images import load_map
-from class_jax.data.sources import SAME_ASPECT, ImageReader, MaskReader
+from class_jax.data.masks import Reading
+from class_jax.data.sources import SAME_ASPECT
 from class_jax.errors import UserError
 from class_jax.evaluation.properties import describe_mask
 from class_jax.evaluation.protocols import Measurement, measure
 
 
 class Task(NamedTuple):
-    """A map to measure, its mask and, if it is known, its image."""
+    """A map to measure, and functions that read its mask and, if it is known, its image.
+
+    They are picklable, and sent to other processes.
+    """
 
     name: str
     map: Path
-    mask: MaskReader
-    image: ImageReader | None = None
+    mask: Callable[[], Reading]
+    image: Callable[[], np.ndarray] | None = None
 
 
 class Request(NamedTuple):

@@ -28,7 +28,7 @@ def gather_images(side: int, paths: Sequence[Path]) -> np.ndarray:
     scenes = SyntheticSource(SCENES, seed=0, image_size=(side, side))
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
     images = [photograph, photograph[:, ::-1], *(read_image(path) for path in paths)]
-    images += [scenes[index]["image"] for index in range(SCENES)]
+    images += [scenes.load(index)["image"] for index in range(SCENES)]
     return np.stack([*(resize(image, side, side) for image in images), *noise])
 
 

@@ -200,11 +200,16 @@ def plan_source_maps(source: DataSource, folder: Path) -> list[Job]:
     return [
         MapJob(
             folder / f"{name}.png",
-            functools.partial(source.load_image, index),
+            functools.partial(_load_picture, source, index),
             source.fingerprint(index),
         )
         for index, name in enumerate(source.names)
     ]
+
+
+def _load_picture(source: DataSource, index: int, side: int | None) -> Picture:
+    example = source.load(index, side)
+    return Picture(example["image"], *example["size"])
 
 
 def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:

@@ -4,14 +4,16 @@ import argparse
 import functools
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.sources import Source
+from class_jax.data.masks import Reading
+from class_jax.data.sources import Example, PairSource, Source
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.pairing import shorten_paths
@@ -169,14 +171,28 @@ def _make_maps(
 ) -> MapSet:
     """Make those maps of a set that are to do, and return all of them to be scored."""
     results = make_shared_maps(todo, network, title=f"maps of {set_name}")
-    for guess, count in results.guesses.items():
-        parallel.log(f"note: {count} of {results.written} images of {set_name}: {guess}")
     tasks: list[Task] = []
     failed: dict[str, str] = {}
     for index, (name, job) in enumerate(zip(source.names, jobs, strict=True)):
         if job.target in results.failed:
             failed[name] = results.failed[job.target]
         else:
-            readers = source.mask_reader(index), source.image_reader(index)
+            load = _loader(source, index)
+            readers = functools.partial(_read_mask, load), functools.partial(_read_image, load)
             tasks.append(Task(name, job.target, *readers))
     return MapSet(set_name, METHOD, tasks, failed)
+
+
+def _loader(source: Source, index: int) -> Callable[[], Example]:
+    """Return a picklable function that loads one example, without the others of a long set."""
+    if isinstance(source, PairSource):
+        source, index = source.subset([index]), 0
+    return functools.partial(source.load, index)
+
+
+def _read_mask(load: Callable[[], Example]) -> Reading:
+    return Reading(load()["mask"])
+
+
+def _read_image(load: Callable[[], Example]) -> np.ndarray:
+    return load()["image"]

@@ -61,18 +61,19 @@ def _prepare(
     if name != config.data.train:
         source = datasets.open_set(name, config.data.root, skip_broken=skip_broken)
         remarks = datasets.check_of(name, config.data.root)
-        return (*remarks, f"{name}: {len(source)} examples are ready")
+        return (*remarks, f"{name}: {len(source.names)} examples are ready")
     train, held_out, remarks = training_sources(config, skip_broken=skip_broken)
-    lines = [*remarks, f"{name}: {len(train)} examples to train on are ready"]
+    lines = [*remarks, f"{name}: {len(train.names)} examples to train on are ready"]
     if held_out:
-        lines.append(f"{HELD_OUT}: {len(held_out)} examples are ready")
+        lines.append(f"{HELD_OUT}: {len(held_out.names)} examples are ready")
     return [*lines, f"pairs with their masks' outlines: {_write_sheet(train, workdir)}"]
 
 
 def _write_sheet(source: Source, workdir: Workdir) -> str:
     """Write a sheet of some pairs, so that a wrong pairing is seen, and return its path."""
-    step = max(1, len(source) // SHOWN)
-    examples = [source.load(i, side=256) for i in range(0, len(source), step)][:SHOWN]
+    total = len(source.names)
+    chosen = range(0, total, max(1, total // SHOWN))[:SHOWN]
+    examples = [source.load(index, 256) for index in chosen]
     workdir.create()
     path = workdir.local / SHEET
     with atomic_write(path) as partial:

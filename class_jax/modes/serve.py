@@ -74,8 +74,8 @@ def _draw_examples(folder: Path, predictor: Predictor) -> list[Path]:
     """Draw pictures to pick from; the first is predicted, so that nobody waits for a compiler."""
     source = SyntheticSource(EXAMPLES, seed=EXAMPLE_SEED, image_size=EXAMPLE_SIZE)
     paths = []
-    for index in range(len(source)):
-        example = source[index]
+    for index in range(EXAMPLES):
+        example = source.load(index)
         path = folder / "examples" / f"{example['name']}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(example["image"]).save(path)

@@ -88,7 +88,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
     """Start or resume the run, and train it to its end."""
     network = build_network(config.model, dtype=config.model.dtype)
     train = config.train.copy_and_resolve_references()  # what is saved keeps the epochs
-    train.total_steps = count_steps(train, len(sources.train))
+    train.total_steps = count_steps(train, len(sources.train.names))
     optimizer, rates = make_optimizer(train, network, total_steps=train.total_steps)
     loss = functools.partial(class_loss, losses=train.losses, multi_stage=train.multi_stage)
     validate = None
@@ -236,12 +236,12 @@ def _announce(
     """Log devices, parameters, examples, and where the run starts."""
     devices, processes = jax.devices(), parallel.process_count()
     spread = f", in {processes} processes" if processes > 1 else ""
-    held_out = len(sources.held_out) if sources.held_out else 0
+    held_out = len(sources.held_out.names) if sources.held_out else 0
     lines = [
         f"devices: {len(devices)} × {devices[0].device_kind}{spread}",
         f"model: {network.count_parameters():,} parameters, computing in {config.model.dtype}",
         f"weights: {weights}",
-        f"examples: {len(sources.train)} to train on, {held_out} held out",
+        f"examples: {len(sources.train.names)} to train on, {held_out} held out",
         f"starting at step {start} of {total_steps}"
         if start < total_steps
         else f"the run is complete: step {start} of {total_steps}",

@@ -1,7 +1,5 @@
 """Sources of examples: pairs of files read in place, and which of them are held out."""
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,7 +26,7 @@ def source_of(tmp_path, image, mask, *, orientation=1, **options):
 
 def test_an_example_holds_image_and_mask(tmp_path):
     example = source_of(tmp_path, PIXELS, MASK).load(0)
-    assert example["name"] == "a"
+    assert (example["name"], example["size"]) == ("a", (40, 60))
     np.testing.assert_array_equal(example["image"], PIXELS)
     np.testing.assert_array_equal(example["mask"], MASK)
 
@@ -38,7 +36,7 @@ def test_a_mask_is_shrunk_with_its_reduced_image(tmp_path):
     Image.fromarray(large).save(tmp_path / "a.jpg", quality=95)
     Image.fromarray(np.repeat(np.repeat(MASK, 16, axis=0), 16, axis=1)).save(tmp_path / "a.png")
     example = PairSource([Pair("a", tmp_path / "a.jpg", tmp_path / "a.png")]).load(0, side=40)
-    assert example["image"].shape == (80, 120, 3)
+    assert (example["image"].shape, example["size"]) == ((80, 120, 3), large.shape[:2])
     np.testing.assert_array_equal(example["mask"], np.repeat(np.repeat(MASK, 2, 0), 2, 1))
 
 
@@ -47,13 +45,13 @@ def test_a_mask_drawn_on_the_stored_pixels_makes_its_image_count_as_stored(tmp_p
     example = source.load(0)
     np.testing.assert_array_equal(example["image"], PIXELS)
     np.testing.assert_array_equal(example["mask"], MASK)
-    assert source.inspect(0, side=32)[0].guesses == (AS_STORED,)
+    assert source.inspect(0, 32)[0].guesses == (AS_STORED,)
 
 
 def test_a_mask_drawn_on_the_upright_image_fits_it(tmp_path):
     source = source_of(tmp_path, PIXELS, np.rot90(MASK, -1), orientation=6)
     np.testing.assert_array_equal(source.load(0)["image"], np.rot90(PIXELS, -1))
-    (guess,) = source.inspect(0, side=32)[0].guesses
+    (guess,) = source.inspect(0, 32)[0].guesses
     assert "turned upright by EXIF" in guess
     assert "mask must be drawn on the upright image" in guess
 
@@ -70,7 +68,7 @@ def test_a_mask_of_another_size_is_refused_or_fitted_if_asked(tmp_path, shape):
     mask = source.load(0)["mask"]
     assert mask.shape == (40, 60)
     assert set(np.unique(mask)) == {0, 255}
-    assert source.inspect(0, side=32)[0].guesses == (FITTED,)
+    assert source.inspect(0, 32)[0].guesses == (FITTED,)
 
 
 def test_a_mask_of_another_aspect_is_refused_in_any_case(tmp_path):
@@ -80,7 +78,7 @@ def test_a_mask_of_another_aspect_is_refused_in_any_case(tmp_path):
 
 
 def test_the_facts_of_a_pair(tmp_path):
-    image, mask = source_of(tmp_path, PIXELS, MASK // 2).inspect(0, side=32)
+    image, mask = source_of(tmp_path, PIXELS, MASK // 2).inspect(0, 32)
     assert (image.height, image.width) == (40, 60)
     assert mask.salient == pytest.approx((MASK > 0).mean())
     assert (mask.border, mask.guess) == (0, SCALED)
@@ -90,7 +88,6 @@ def test_classes_that_are_salient(tmp_path):
     classes = RNG.integers(0, 4, MASK.shape, np.uint8)
     source = source_of(tmp_path, PIXELS, classes, salient=(2, 3))
     np.testing.assert_array_equal(source.load(0)["mask"], 255 * (classes >= 2))
-    np.testing.assert_array_equal(source.mask_reader(0)().levels, 255 * (classes >= 2))
     np.testing.assert_array_equal(source.subset([0]).load(0)["mask"], 255 * (classes >= 2))
 
 
@@ -126,9 +123,3 @@ def test_about_a_tenth_is_held_out():
     assert 0.08 < len(hold_out(names)[1]) / 5000 < 0.12
     with pytest.raises(UserError, match="too few"):
         hold_out(["only"])
-
-
-def test_a_reader_of_an_image_can_be_sent_to_another_process(tmp_path):
-    source = source_of(tmp_path, PIXELS, MASK)
-    reader = pickle.loads(pickle.dumps(source.image_reader(0)))
-    np.testing.assert_array_equal(reader(), source.load_image(0).pixels)

@@ -6,8 +6,17 @@ import pytest
 
 import datasets
 from class_jax.config import load_recipe
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
-from datasets.inputs import evaluation_source, folder_source, training_sources
+from datasets.inputs import (
+    OPENERS,
+    EvaluationSource,
+    Opener,
+    TrainingSources,
+    evaluation_source,
+    folder_source,
+    training_sources,
+)
 from tests.program import ROOT, pairs
 
 
@@ -43,12 +52,30 @@ def test_held_out_images_that_are_all_broken(config, tmp_path):
 def test_a_named_set_with_faults_is_evaluated_and_said(config, monkeypatch):
     def open_set(name, root, *, skip_broken):
         assert skip_broken
-        return range(5000)
+        return SyntheticSource(5000, seed=0)
 
     monkeypatch.setattr(datasets, "open_set", open_set)
     source, (problem,), _ = evaluation_source(config, "duts_te")
-    assert len(source) == 5000
+    assert len(source.names) == 5000
     assert "duts_te: 19 of its 5019 pairs are missing or broken" in problem
+
+
+def test_another_kind_of_data_is_an_entry_of_the_table(config, monkeypatch):
+    drawn = SyntheticSource(3, seed=0)
+    opener = Opener(
+        lambda config, skip_broken: TrainingSources(drawn, None, (str(skip_broken),)),
+        lambda config: EvaluationSource(drawn),
+    )
+    monkeypatch.setitem(OPENERS, "drawn", opener)
+    config.data.train = "drawn"
+    assert training_sources(config, skip_broken=True) == (drawn, None, ("True",))
+    assert evaluation_source(config, "held_out").source is drawn
+
+
+def test_a_named_set_holds_nothing_out(config):
+    config.data.train = "duts_tr"
+    with pytest.raises(UserError, match="duts_tr holds nothing out: name a data set"):
+        evaluation_source(config, "held_out")
 
 
 def test_validation_on_the_training_images_is_refused(config):

@@ -65,8 +65,8 @@ def test_an_archive_in_the_manual_folder_is_unpacked_verified_and_read(tmp_path)
     root = tmp_path / "root"
     source = datasets.open_set("duts_tr", str(root), skip_broken=False)
     assert source.names == STEMS
-    assert source[0]["image"].shape == (20, 30, 3)
-    assert source[0]["mask"].min() == 255
+    assert source.load(0)["image"].shape == (20, 30, 3)
+    assert source.load(0)["mask"].min() == 255
     again = datasets.open_set("duts_tr", str(root), skip_broken=False)
     assert again.pairs == source.pairs
     (check, *warnings) = datasets.check_of("duts_tr", str(root))
@@ -76,11 +76,11 @@ def test_an_archive_in_the_manual_folder_is_unpacked_verified_and_read(tmp_path)
 
 def test_folders_unpacked_by_hand_serve_and_may_be_moved(tmp_path):
     root = fabricate(tmp_path / "root", "TE")
-    assert len(datasets.open_set("duts_te", str(root), skip_broken=False)) == 3
+    assert len(datasets.open_set("duts_te", str(root), skip_broken=False).names) == 3
     moved = root.rename(tmp_path / "moved")
     source = datasets.open_set("duts_te", str(moved), skip_broken=False)
     assert source.pairs[0].image.is_relative_to(moved)
-    assert source[2]["name"] == STEMS[2]
+    assert source.load(2)["name"] == STEMS[2]
 
 
 def test_files_that_vanished_after_preparing_are_looked_for_anew(tmp_path):
@@ -100,7 +100,7 @@ def test_known_faults_of_old_copies(tmp_path, capsys):
     assert f"known faults of this release ignored: {STEMS[2]}.png" in capsys.readouterr().err
     fabricate(root, "TE")
     write(masks(root, "TE") / "sun_bcogaqperiljqupq.jpg", 255)
-    assert len(datasets.open_set("duts_te", str(root), skip_broken=False)) == 3
+    assert len(datasets.open_set("duts_te", str(root), skip_broken=False).names) == 3
 
 
 def test_what_is_missing_or_broken_is_named_and_nothing_looks_prepared(tmp_path):
@@ -111,7 +111,7 @@ def test_what_is_missing_or_broken_is_named_and_nothing_looks_prepared(tmp_path)
         datasets.open_set("duts_tr", str(root), skip_broken=False)
     for sentence in ("2 pairs were found", "3 were expected", "a.jpg has no mask", "b.png"):
         assert sentence in str(error.value)
-    assert len(datasets.open_set("duts_tr", str(root), skip_broken=True)) == 1
+    assert len(datasets.open_set("duts_tr", str(root), skip_broken=True).names) == 1
     # What was stored with broken pairs left out is no answer to those who want all.
     with pytest.raises(UserError, match="3 were expected"):
         datasets.open_set("duts_tr", str(root), skip_broken=False)
@@ -122,7 +122,7 @@ def test_a_prepared_set_is_read_without_writing(tmp_path):
     datasets.open_set("duts_tr", str(root), skip_broken=False)
     (root / ".duts_tr.lock").unlink(missing_ok=True)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    assert len(datasets.open_set("duts_tr", str(root), skip_broken=False)) == 3
+    assert len(datasets.open_set("duts_tr", str(root), skip_broken=False).names) == 3
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
@@ -179,7 +179,7 @@ def test_official_archives_of_the_test_sets(tmp_path, name):
             content.writestr("algmaps/other/a.png", "another set's")
     source = datasets.open_set(name, str(tmp_path / "root"), skip_broken=False)
     assert source.names == STEMS
-    assert source[0]["mask"].min() == 255
+    assert source.load(0)["mask"].min() == 255
     assert not list(tmp_path.rglob("root/**/algmaps"))
 
 
@@ -227,7 +227,7 @@ def test_tensorflow_and_jax_are_not_needed(tmp_path):
     code = (
         "import sys, datasets; from datasets.duts.duts import Duts\n"
         "for config in Duts.BUILDER_CONFIGS: config.pairs = 3\n"
-        f"assert len(datasets.open_set('duts_te', {str(root)!r}, skip_broken=False)) == 3\n"
+        f"assert len(datasets.open_set('duts_te', {str(root)!r}, skip_broken=False).names) == 3\n"
         "assert not {'tensorflow', 'jax'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

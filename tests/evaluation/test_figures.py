@@ -221,7 +221,7 @@ def contains(sheet, part):
 
 
 def saliency_of(source, index):
-    return source[index]["image"][..., 0]
+    return source.load(index)["image"][..., 0]
 
 
 def tasks_of(source, folder):
@@ -260,8 +260,8 @@ def test_sheet_holds_image_mask_and_map(tmp_path):
     upper, lower = sheet[: len(sheet) // 2 + 24], sheet[len(sheet) // 2 :]
     ranked = sorted(scores.per_image, key=lambda name: scores.per_image[name]["MAE"])
     for index, name in enumerate(source.names):
-        mask, saliency = source[index]["mask"], saliency_of(source, index)
-        row = source[index]["image"], mask, saliency, draw_errors(saliency, mask)
+        mask, saliency = source.load(index)["mask"], saliency_of(source, index)
+        row = source.load(index)["image"], mask, saliency, draw_errors(saliency, mask)
         visible = name != ranked[2]  # four were measured, three are shown
         assert contains(upper, draw_montage([row], cell=240)) == visible
         assert contains(lower, draw_montage([(None, *row[1:])], cell=240)) == visible

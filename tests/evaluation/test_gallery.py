@@ -1,6 +1,7 @@
 """The sheet of images and all methods' maps: which images, and what is drawn."""
 
 import csv
+import functools
 from collections import Counter
 
 import cv2
@@ -12,7 +13,7 @@ from class_jax.errors import UserError
 from class_jax.evaluation.gallery import Choice, check_names, choose_images, write_gallery
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.scoring import MapSet, SetScores
-from tests.array_source import ArraySource
+from tests.array_source import ArraySource, image_of, reading_of
 
 
 def scores_of(method, errors, set_name="toys"):
@@ -78,7 +79,8 @@ def test_columns_are_image_mask_and_methods(tmp_path):
         for index, name in enumerate(source.names[: 2 if method == "A" else 1]):
             path = tmp_path / method / f"{name}.png"
             write_picture(path, np.full((5, 5), level, np.uint8))
-            tasks.append(Task(name, path, source.mask_reader(index), source.image_reader(index)))
+            readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
+            tasks.append(Task(name, path, *readers))
         map_sets.append(MapSet("toys", method, tasks))
     choices = [Choice("toys", "two", "named"), Choice("toys", "one", "named")]
     write_gallery(tmp_path, choices, map_sets)

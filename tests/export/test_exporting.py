@@ -57,7 +57,7 @@ def reader(name):
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("picture") / "scene.png"
-    Image.fromarray(SyntheticSource(1, seed=5, image_size=(SIDE, SIDE))[0]["image"]).save(path)
+    Image.fromarray(SyntheticSource(1, seed=5, image_size=(SIDE, SIDE)).load(0)["image"]).save(path)
     return path
 
 
@@ -148,7 +148,7 @@ def test_steep_maps_are_resized_alike_by_both_engines(tmp_path, small_network):
     variables = small_network.initialize(0)
     variables.params["heads"][0]["kernel"] *= 300
     maps = export_small(small_network, variables, "onnx", tmp_path)
-    image = SyntheticSource(1, seed=2, image_size=(150, 200))[0]["image"]
+    image = SyntheticSource(1, seed=2, image_size=(150, 200)).load(0)["image"]
     ours, theirs = (predictor.predict(image) for predictor in maps)
     assert np.abs(ours - 0.5).max() > 0.49999
     assert np.abs(ours - theirs).max() < 1 / 255

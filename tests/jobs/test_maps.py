@@ -34,7 +34,7 @@ def test_every_image_has_a_map_in_any_batches(tmp_path, batch_size, sizes):
     assert predictor.batches == sizes
     source = ArraySource(NAMES)
     for index, name in enumerate(NAMES):
-        red = source[index]["image"][..., 0]
+        red = source.load(index)["image"][..., 0]
         np.testing.assert_array_equal(grey(tmp_path / f"{name}.png"), red)
 
 
@@ -53,7 +53,9 @@ def test_only_maps_of_another_network_or_image_are_made_again(tmp_path):
     assert predictor.batches == [5, 2]
     assert (again.written, len(found.kept)) == (2, 3)
     assert make(tmp_path, RedPredictor(batch_size=5), network="2")[1].written == 5
-    np.testing.assert_array_equal(grey(tmp_path / "a.png"), ArraySource(NAMES)[1]["image"][..., 0])
+    np.testing.assert_array_equal(
+        grey(tmp_path / "a.png"), ArraySource(NAMES).load(1)["image"][..., 0]
+    )
 
 
 def test_another_networks_maps_are_replaced_and_files_of_others_only_if_asked(tmp_path):

@@ -16,7 +16,7 @@ from tests.program import ROOT
 
 @pytest.fixture
 def scene(tmp_path):
-    image = SyntheticSource(1, seed=4, image_size=(90, 120))[0]["image"]
+    image = SyntheticSource(1, seed=4, image_size=(90, 120)).load(0)["image"]
     (tmp_path / "in").mkdir()
     Image.fromarray(image).save(tmp_path / "in" / "scene.png", dpi=(72, 72))
     return tmp_path / "in" / "scene.png"

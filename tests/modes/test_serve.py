@@ -69,7 +69,7 @@ def wait_for(find, process=None):
 
 def scene(seed=4):
     """A picture, and its file's bytes."""
-    image = SyntheticSource(1, seed=seed, image_size=SIZE)[0]["image"]
+    image = SyntheticSource(1, seed=seed, image_size=SIZE).load(0)["image"]
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return image, buffer.getvalue()

@@ -153,7 +153,7 @@ def test_the_map_of_a_large_noisy_scene_is_that_of_its_area_shrunk_copy(
     predictor, tmp_path, suffix
 ):
     rng = np.random.default_rng(0)
-    scene = SyntheticSource(1, seed=1, image_size=(1024, 1024))[0]["image"]
+    scene = SyntheticSource(1, seed=1, image_size=(1024, 1024)).load(0)["image"]
     noisy = (scene + rng.normal(0, 40, scene.shape)).clip(0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / f"a.{suffix}", quality=98)
     stored = np.asarray(Image.open(tmp_path / f"a.{suffix}"))

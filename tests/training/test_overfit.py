@@ -31,7 +31,7 @@ def eight_examples():
         source = PairSource(match_pairs(find_layout(Path(folder), leaf="folder")).pairs[:8])
     else:
         source = SyntheticSource(8, seed=0)
-    examples = [source[index] for index in range(8)]
+    examples = [source.load(index) for index in range(8)]
     return {
         name: np.stack([cv2.resize(example[name], (SIDE, SIDE)) for example in examples])
         for name in ("image", "mask")

@@ -70,7 +70,7 @@ def test_a_set_is_scored_and_drawn_as_its_images_are_one_by_one(small_network):
     settings = ConfigDict({"batch_size": 3, "image_size": 32})
     variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
     scores, sheet = make_validation(small_network, source, settings=settings, mesh=mesh)(variables)
-    examples = [source[index] for index in range(5)]
+    examples = [source.load(index) for index in range(5)]
     batch = {
         "image": np.stack([example["image"] for example in examples]),
         "mask": np.stack([example["mask"] for example in examples]),

@@ -6,15 +6,12 @@ colour or contrast over a soft border, and specks. Colours, brightness and contr
 come from the same distributions, so no threshold on one of these finds the objects.
 """
 
-import functools
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from class_jax.data.images import Picture
-from class_jax.data.masks import Reading
-from class_jax.data.sources import Example, ImageReader, MaskReader
+from class_jax.data.sources import Example
 from class_jax.data.synthetic.render import render_scene
 from class_jax.data.synthetic.scenes import draw_scene
 from class_jax.errors import UserError
@@ -49,44 +46,15 @@ class SyntheticSource:
         self._seed = seed
         self._height, self._width = image_size
 
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Example:
-        """Draw image `index` and its mask; IndexError beyond the end."""
-        return self.load(index)
-
-    def load(self, index: int, *, side: int | None = None) -> Example:
+    def load(self, index: int, side: int | None = None) -> Example:
         """Draw image `index` and its mask, at full scale for any `side`."""
         del side
         name = self.names[index]
         rng = np.random.default_rng([self._seed, STREAM, int(name)])
         scene = draw_scene(rng, self._height, self._width)
         image, mask = render_scene(scene, self._height, self._width)
-        return {"name": name, "image": image, "mask": mask}
-
-    def load_image(self, index: int, side: int | None = None) -> Picture:
-        """Draw image `index`."""
-        image = self.load(index, side=side)["image"]
-        return Picture(image, *image.shape[:2])
-
-    def mask_reader(self, index: int) -> MaskReader:
-        """Return a function that draws the mask of image `index`."""
-        return functools.partial(_draw_mask, self, index)
-
-    def image_reader(self, index: int) -> ImageReader:
-        """Return a function that draws image `index`."""
-        return functools.partial(_draw_image, self, index)
+        return {"name": name, "image": image, "mask": mask, "size": (self._height, self._width)}
 
     def fingerprint(self, index: int) -> str:
         """Return everything that image `index` depends on."""
         return f"synthetic {self._seed} {index} {self._height} {self._width}"
-
-
-def _draw_mask(source: SyntheticSource, index: int) -> Reading:
-    return Reading(source[index]["mask"])
-
-
-def _draw_image(source: SyntheticSource, index: int) -> np.ndarray:
-    return source[index]["image"]

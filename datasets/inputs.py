@@ -1,6 +1,7 @@
 """The sources of images that a configuration names."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -8,12 +9,13 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 import datasets
-from class_jax.data.layouts import Layout, find_layout
+from class_jax.data.layouts import Layout, find_layout, split_parts
 from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
 from class_jax.data.sources import PairSource, Source, hold_out
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.files import absolute
+from class_jax.text import list_names
 
 HELD_OUT = "held_out"  # in config.eval.sets: the images that training validates on
 
@@ -108,7 +110,11 @@ def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[
         # Another folder than that of the training may have another layout.
         remarks = (f"note: {root} has no folder {images}, as config.data.images says: others used",)
         images = masks = ""
-    return find_layout(folder, leaf=leaf, images=images, masks=masks), remarks
+    layout = find_layout(folder, leaf=leaf, images=images, masks=masks)
+    if len(parts := split_parts(layout)) > 1:  # named as one by the user
+        names = list_names(part.images.name for part in parts)
+        remarks += (f"note: {layout.images} holds {names}: all are used",)
+    return layout, remarks
 
 
 def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
@@ -172,6 +178,7 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
             )
         name = Path(val_root).name or val_root
         validation = _check_folder(config, val_root, name=name, leaf="config.data.val_root")
+        _check_apart(findings, validation, val_root)
         remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
         return TrainingSources(source, _pairs(config, validation), remarks)
     # By all names, broken ones too: a file that breaks moves no other one to the other part.
@@ -183,6 +190,17 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     if not train.names or not held_out.names:
         raise UserError(f"{root}: too few pairs can be used to hold one out.")
     return TrainingSources(train, held_out, remarks)
+
+
+def _check_apart(training: Findings, validation: Findings, val_root: str) -> None:
+    """Raise UserError if images to validate on are trained on, too."""
+    trained = {os.path.realpath(pair.image) for pair in training.pairs}
+    both = [pair.image for pair in validation.pairs if os.path.realpath(pair.image) in trained]
+    if both:
+        raise UserError(
+            f"config.data.val_root = {val_root}: {len(both)} of its images are in config.data.root,"
+            f" and would be trained on: {list_names(both)}."
+        )
 
 
 def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:

@@ -1,22 +1,35 @@
 """Image files below a folder, and what is left out of it."""
 
 import os
-from collections import Counter
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from class_jax.data.decode import readable_suffixes
+from class_jax.text import list_names
 
 JUNK_FOLDER = "__macosx"
-FILMS = frozenset(
-    (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts")
-)
-RAW = frozenset(
-    (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".dng", ".raf", ".orf", ".rw2", ".pef")
-)
-HEIF = frozenset((".heic", ".heif", ".hif"))
-OTHER_IMAGES = frozenset((".svg", ".jxl", ".eps", ".ai", ".xcf", ".pdf", ".npy"))
+
+
+def _suffixes(text: str) -> frozenset[str]:
+    return frozenset(f".{word}" for word in text.split())
+
+
+# Videos that PyAV reads.
+FILMS = _suffixes("""
+    mp4 m4v mov qt 3gp 3gpp 3g2 f4v mj2 mkv mk3d webm avi divx wmv asf mpg mpeg mpe m1v m2v vob
+    ts mts m2ts m2t flv ogv ogm mxf gxf rm rmvb dv nut y4m ivf h264 264 h265 265 hevc mjpg mjpeg amv
+    nsv wtv insv lrv
+""")
+RAW = _suffixes("""
+    3fr ari arw bay cr2 cr3 crw cap dcr dcs dng drf eip erf fff gpr iiq k25 kdc mdc mef mos mrw nef
+    nrw orf ori pef ptx pxn raf raw rw2 rwl rwz sr2 srf srw sti x3f
+""")
+HEIF = _suffixes("heic heif hif heics heifs")
+OTHER_IMAGES = _suffixes("""
+    svg svgz eps ps ai pdf xcf kra ora psb npy jxl jxr wdp hdp exr hdr wmf emf cdr djvu bpg flif
+""")
 NOT_IMAGES = FILMS | RAW | HEIF | OTHER_IMAGES  # unless a plugin reads them
 ADVICE = (
     (HEIF, "pip install pillow-heif"),
@@ -24,13 +37,20 @@ ADVICE = (
     (RAW, "a raw photograph: export it as JPEG"),
     (OTHER_IMAGES, "convert it to PNG or JPEG"),
 )
+MISNAMED = "an image or film by its content: rename it, to end in .jpg for example"
+# The first bytes of usual images and films; a dot stands for any byte.
+SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|II\*\0|MM\0\*|BM.{4}\0{4}|8BPS|\0\0\0\x0c(jP|JXL) |"
+    rb".{4}ftyp(?!M4A)|RIFF.{4}(WEBP|AVI )|\x1aE\xdf\xa3|FLV\x01|0&\xb2u|\0\0\x01[\xba\xb3]",
+    re.DOTALL,
+)
 
 
 class Found(NamedTuple):
     """The files below a folder."""
 
     images: list[Path]  # that can be read, by their suffixes; sorted
-    left_out: list[Path]  # that look like images or films, and cannot be read
+    left_out: list[Path]  # that are images or films by name or content, and are not read
     problems: list[str]  # sub-folders that cannot be listed
 
 
@@ -56,7 +76,7 @@ def find_images(folder: Path) -> Found:
                 continue  # a pipe or socket would block whoever opens it
             if path.suffix.lower() in readable_suffixes():
                 images.append(path)
-            elif path.suffix.lower() in NOT_IMAGES:
+            elif path.suffix.lower() in NOT_IMAGES or _is_misnamed(path):
                 left_out.append(path)
     return Found(sorted(images), sorted(left_out), problems)
 
@@ -70,13 +90,30 @@ def _is_new(folder: str, seen: set[str]) -> bool:
 
 
 def describe_left_out(paths: Iterable[Path]) -> list[str]:
-    """Return a line for each kind of file: "3 .heic left out: pip install pillow-heif"."""
-    counts = Counter(path.suffix.lower() for path in paths)
-    return [f"{count} {suffix} left out: {_advice(suffix)}" for suffix, count in counts.items()]
+    """Return a line for each kind: "2 .heic left out: pip install pillow-heif (a.heic, b.heic)"."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(paths):
+        advice = advise(path)
+        kind = "of no known suffix" if advice == MISNAMED else path.suffix.lower()
+        kinds.setdefault((kind, advice), []).append(path.name)
+    return [
+        f"{len(names)} {kind} left out: {advice} ({list_names(names)})"
+        for (kind, advice), names in kinds.items()
+    ]
 
 
-def _advice(suffix: str) -> str:
-    return next((advice for kind, advice in ADVICE if suffix in kind), "not an image")
+def advise(path: Path) -> str:
+    """Return what to do with a file that is left out."""
+    return next((advice for kind, advice in ADVICE if path.suffix.lower() in kind), MISNAMED)
+
+
+def _is_misnamed(path: Path) -> bool:
+    """Return whether the content of a file is an image or a film; its name does not say so."""
+    try:
+        with path.open("rb") as file:
+            return SIGNATURES.match(file.read(16)) is not None
+    except OSError:
+        return False
 
 
 def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -16,7 +16,15 @@ source sources src
 """
 MASK_WORDS = """
 mask masks gt gts groundtruth groundtruths ground truth truths label labels target targets
-annotation annotations segmentation segmentations class matte mattes alpha alphas saliency
+annotation annotations segmentation segmentations class matte mattes alpha alphas saliency ann anns
+"""
+NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # say nothing of what is in a folder
+# Parts of a data set; words for the same part stand in one line.
+PARTS = """
+train training tr
+val valid validation vd dev
+test testing te eval evaluation
+trainval
 """
 # Published sets whose two folders share no other words.
 PUBLISHED = (
@@ -37,17 +45,21 @@ class Layout(NamedTuple):
         return self.images == self.masks
 
 
-def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> Layout:
+def find_layout(
+    root: Path, *, leaf: str, images: str = "", masks: str = "", pool: bool = False
+) -> Layout:
     """Return the folders of images and masks in `root`, or in the only sub-folder that has such.
 
     Any usual name of a folder of images goes with any usual one of masks, if what else the names
     say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
+    `root` may also be a folder of images whose masks lie beside it: `images/val` of `masks/val`.
 
     Args:
       root: folder that the user named.
       leaf: configuration leaf or flag that named it, for messages.
       images: folder of images below `root`, if the user named it.
       masks: folder of masks below `root`, likewise.
+      pool: take `images/train` and `images/test` as one set; otherwise they are several.
 
     Raises:
       UserError: no such folder, no known layout in it, or several.
@@ -62,6 +74,9 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
         layouts = [layout for folder in folders_in(root) for layout in layouts_in(folder)]
     if not layouts and _is_flat(root):
         layouts = [Layout(root, root)]
+    layouts = layouts or _layouts_around(root)
+    if not pool:
+        layouts = [part for layout in layouts for part in split_parts(layout)]
     if not layouts:
         raise UserError(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
@@ -70,13 +85,35 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
             "config.data.masks=FOLDER, below that folder."
         )
     if len(layouts) > 1:
-        pairs = [f"{_below(pair.images, root)} with {_below(pair.masks, root)}" for pair in layouts]
-        raise UserError(
-            f"{leaf} = {root} holds several sets:{list_lines(pairs)}\nName one: config.data.images="
-            f"{_below(layouts[0].images, root)} and config.data.masks="
-            f"{_below(layouts[0].masks, root)}, for example."
-        )
+        raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
     return layouts[0]
+
+
+def _explain_several(layouts: list[Layout], root: Path) -> str:
+    """Return a line for each of several sets, and how one of them is named."""
+    lines = [f"{_below(pair.images, root)} with {_below(pair.masks, root)}" for pair in layouts]
+    parts = {_part_below(layout.images, root): layout for layout in reversed(layouts)}
+    train, val = (parts.get(part) for part in ("train", "val"))
+    one = train or layouts[0]
+    text = (
+        f"{list_lines(lines)}\nName one: config.data.images={_below(one.images, root)} and "
+        f"config.data.masks={_below(one.masks, root)}, for example"
+    )
+    if not (train and val):
+        return f"{text}."
+    folder = val.images.parent if val.images.parent == val.masks.parent else val.images
+    return f"{text}, and config.data.val_root={folder} to validate on."
+
+
+def split_parts(layout: Layout) -> list[Layout]:
+    """Return the layouts of train, val and test in both folders of one; the layout without such."""
+    masks = {part: folder for folder in folders_in(layout.masks) if (part := _part_of(folder.name))}
+    parts = {
+        part: Layout(folder, masks[part])
+        for folder in folders_in(layout.images)
+        if (part := _part_of(folder.name)) in masks
+    }
+    return list(parts.values()) if len(parts) > 1 else [layout]
 
 
 def layouts_in(root: Path) -> list[Layout]:
@@ -95,12 +132,41 @@ def layouts_in(root: Path) -> list[Layout]:
 
 def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Return "images", "masks" or None for a folder's name, and what else the name says."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
-    words = re.split(r"[\W_]+", spaced.lower())
+    words = _words_of(name)
     for kind, known in (("masks", MASK_WORDS.split()), ("images", IMAGE_WORDS.split())):
         if any(word in known for word in words):
-            return kind, tuple(word for word in words if word and word not in known)
+            return kind, tuple(word for word in words if word not in (*known, *NEUTRAL_WORDS))
     return None, ()
+
+
+def _words_of(name: str) -> list[str]:
+    """Return the words of a name, in lower case: "TrainImages-2" → train, images, 2."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
+    return [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+
+
+def _part_of(name: str) -> str | None:
+    """Return "train", "val" … if a folder's name says so, as `Train`, `val2017`, `test_images`."""
+    ignored = {*IMAGE_WORDS.split(), *MASK_WORDS.split(), *NEUTRAL_WORDS, ""}
+    words = {word.rstrip("0123456789") for word in _words_of(name)} - ignored
+    lines = (line.split() for line in PARTS.split("\n") if line)
+    return next((line[0] for line in lines if len(words) == 1 and words <= {*line}), None)
+
+
+def _part_below(folder: Path, root: Path) -> str | None:
+    return next(filter(None, map(_part_of, folder.relative_to(root).parts)), None)
+
+
+def _layouts_around(images: Path) -> list[Layout]:
+    """Return the layout of a folder of images whose masks lie beside it, or beside its parent."""
+    beside = [layout for layout in layouts_in(images.parent) if layout.images == images]
+    above = [
+        part
+        for layout in layouts_in(images.parent.parent)
+        for part in split_parts(layout)
+        if part.images == images
+    ]
+    return beside or above
 
 
 def folders_in(root: Path) -> list[Path]:

@@ -224,7 +224,8 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
         return np.asarray(image.convert("L"))
     colours = np.asarray(image.convert("RGB"))
     # Of class numbers in one channel the others differ by as little as JPEG's do.
-    if (spread := _spread(colours)) > min(GREY_TOLERANCE, int(colours.max()) - 1):
+    tolerance = min(GREY_TOLERANCE, max(0, int(colours.max()) - 1))
+    if (spread := _spread(colours)) > tolerance:
         raise UserError(
             f"{name} is in colour, and masks and maps must be grey: its channels differ by up to "
             f"{spread}."

@@ -237,7 +237,7 @@ def _find_mask_folder(folder: Path) -> Path:
     if any(path.parent == folder for path in find_images(folder).images):
         return folder
     try:
-        return find_layout(folder, leaf="masks").masks
+        return find_layout(folder, leaf="masks", pool=True).masks
     except UserError:
         return folder  # its masks, if any, lie in sub-folders
 
@@ -247,7 +247,7 @@ def _find_images_beside(masks: Path) -> dict[str, Path]:
     for root in masks.parents[:LAYOUT_DEPTH]:
         # Only the sheet of examples needs them: whatever is wrong with them is no matter here.
         with contextlib.suppress(UserError, OSError):
-            layout = find_layout(root, leaf="masks")
+            layout = find_layout(root, leaf="masks", pool=True)
             if layout.masks == masks and not layout.is_flat:
                 return index_by_stem(find_images(layout.images).images, layout.images)[0]
     return {}

@@ -12,6 +12,7 @@ from PIL import Image
 from class_jax.data.decode import MOST_PIXELS, Source
 from class_jax.data.folders import (
     NOT_IMAGES,
+    advise,
     describe_left_out,
     file_fingerprint,
     find_images,
@@ -38,17 +39,7 @@ from class_jax.text import list_lines, list_names
 
 # Formats that keep 8-bit grey of any size; icons, for example, do not.
 MAP_FORMATS = {
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "TIFF",
-    "BMP",
-    "AVIF",
-    "PPM",
-    "GIF",
-    "JPEG2000",
-    "TGA",
-    "HEIF",
+    *("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "GIF", "JPEG2000", "TGA", "HEIF"),
 }
 ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "TGA"}
 ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
@@ -191,7 +182,7 @@ def load_for_network(source: Source, side: int | None) -> Picture:
 
 def _explain(path: Path) -> str:
     if path.suffix.lower() in NOT_IMAGES:
-        return describe_left_out([path])[0].partition(": ")[2]
+        return advise(path)
     return ACCEPTED
 
 

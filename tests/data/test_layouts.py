@@ -15,6 +15,7 @@ LAYOUTS = [
     ("DUT-OMRON-image", "pixelwiseGT-new-PNG"), ("datasets/imgs/pascal", "datasets/masks/pascal"),
     ("train_images", "train_masks"), ("im", "gt"), ("image", "alpha"), ("photos", "mattes"),
     ("inputs", "annotations"), ("src", "mask"), ("img", "gt_masks"), ("image", "segmentations"),
+    ("img_dir", "ann_dir"), ("images_dir", "masks"),
 ]  # fmt: skip
 
 
@@ -46,6 +47,12 @@ def test_links_to_folders_serve(tmp_path):
         ("train/images", "train/masks", "val/images", "val/masks"),
         ("images", "gt", "masks"),
         ("train-image", "train-mask", "test-image", "test-mask"),
+        ("images/train", "images/val", "images/test", "masks/train", "masks/val", "masks/test"),
+        ("img_dir/train", "img_dir/val", "ann_dir/train", "ann_dir/val"),
+        ("data/images/training", "data/images/testing", "data/gt/training", "data/gt/testing"),
+        ("images/Train", "images/valid", "labels/Train", "labels/valid"),
+        ("images/train2017", "images/validation", "masks/train2017", "masks/validation"),
+        ("imgs/train_imgs", "imgs/val_imgs", "masks/train_masks", "masks/val_masks"),
     ],
 )
 def test_several_sets_are_all_named_with_the_leaves_that_choose(tmp_path, folders):
@@ -55,6 +62,43 @@ def test_several_sets_are_all_named_with_the_leaves_that_choose(tmp_path, folder
         assert folder in str(error.value)
     assert "config.data.images=" in str(error.value)
     assert "config.data.masks=" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("folders", "train", "val"),
+    [
+        (("images/test", "images/train", "images/val"), "images/train", "images/val"),
+        (("train/images", "val/images", "test/images"), "train/images", "val"),
+    ],
+)
+def test_of_several_parts_train_is_proposed_and_val_to_validate_on(tmp_path, folders, train, val):
+    masks = [folder.replace("images", "masks") for folder in folders]
+    with pytest.raises(UserError) as error:
+        find_layout(make(tmp_path, *folders, *masks), leaf="config.data.root")
+    assert (
+        f"config.data.images={train} and config.data.masks={train.replace('images', 'masks')}, for "
+        f"example, and config.data.val_root={tmp_path / val} to validate on."
+    ) in str(error.value)
+    layout = find_layout(tmp_path / val, leaf="x")
+    assert layout.images.name in ("val", "images")
+    assert str(layout.masks) == str(layout.images).replace("images", "masks")
+
+
+@pytest.mark.parametrize("names", [("train", "bus"), ("trains", "tests"), ("valley", "devices")])
+def test_folders_of_classes_are_no_parts_of_a_set(tmp_path, names):
+    folders = [f"{kind}/{name}" for kind in ("images", "masks") for name in names]
+    layout = find_layout(make(tmp_path, *folders), leaf="x")
+    assert layout == (tmp_path / "images", tmp_path / "masks")
+
+
+def test_parts_may_be_taken_together(tmp_path):
+    make(tmp_path, "images/train", "images/val", "masks/train", "masks/val")
+    assert find_layout(tmp_path, leaf="x", pool=True) == (tmp_path / "images", tmp_path / "masks")
+
+
+def test_a_folder_of_images_is_found_with_the_masks_beside_it(tmp_path):
+    make(tmp_path, "images", "gt")
+    assert find_layout(tmp_path / "images", leaf="x") == (tmp_path / "images", tmp_path / "gt")
 
 
 def test_the_user_names_the_two_folders(tmp_path):

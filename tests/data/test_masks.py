@@ -159,6 +159,15 @@ def test_a_palette_of_greys_gives_its_greys():
     np.testing.assert_array_equal(mask_of(image, "x").levels, greys[indices])
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
+def test_a_black_picture_is_an_empty_mask(mode):
+    image = Image.new("RGB", (32, 24)).convert(mode if mode != "I;16" else "L")
+    image = image.convert("I;16") if mode == "I;16" else image
+    levels, _ = mask_of(image, "x.png")
+    np.testing.assert_array_equal(levels, np.zeros((24, 32)))
+    np.testing.assert_array_equal(map_of(image, "x.png").levels, np.zeros((24, 32)))
+
+
 def test_colours_are_refused():
     for read in (mask_of, map_of):
         with pytest.raises(UserError, match=r"a.png is in colour"):

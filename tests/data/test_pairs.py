@@ -131,12 +131,12 @@ def test_long_lists_are_cut_after_ten(folder):
 
 
 def test_what_is_left_out_is_counted_by_kind_with_the_cure(folder):
-    for name in ("1.heic", "2.HEIC", "3.cr2", "film.mp4"):
+    for name in ("1.heic", "2.HEIC", "3.cr2", "film.mp4", "notes.txt", "labels.xml"):
         (folder / "images" / name).write_bytes(b"x")
     assert set(match(folder).remarks) == {
-        "note: 2 .heic left out: pip install pillow-heif",
-        "note: 1 .cr2 left out: a raw photograph: export it as JPEG",
-        "note: 1 .mp4 left out: a film",
+        "note: 2 .heic left out: pip install pillow-heif (1.heic, 2.HEIC)",
+        "note: 1 .cr2 left out: a raw photograph: export it as JPEG (3.cr2)",
+        "note: 1 .mp4 left out: a film (film.mp4)",
     }
 
 

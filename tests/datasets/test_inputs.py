@@ -84,6 +84,29 @@ def test_validation_on_the_training_images_is_refused(config):
         training_sources(config, skip_broken=False)
 
 
+def test_parts_of_a_set_are_trained_and_validated_on_apart(config, tmp_path):
+    root = tmp_path / "mine"
+    for kind in ("images", "masks"):
+        (root / kind).rename(root / "loose")
+        (root / kind / "val").mkdir(parents=True)
+        (root / "loose").rename(root / kind / "train")
+        for file in sorted((root / kind / "train").iterdir())[:2]:
+            file.rename(root / kind / "val" / file.name)
+    with pytest.raises(UserError, match="holds several sets"):
+        training_sources(config, skip_broken=False)
+    config.data.images, config.data.masks = "images/train", "masks/train"
+    config.data.val_root = str(root / "images" / "val")
+    sources = training_sources(config, skip_broken=False)
+    assert list(sources.held_out.names) == ["00", "01"]
+    assert list(sources.train.names) == ["02", "03", "04", "05"]
+    config.data.images, config.data.masks = "images", "masks"
+    with pytest.raises(UserError, match=r"2 of its images are in config\.data\.root"):
+        training_sources(config, skip_broken=False)
+    config.data.val_root = ""
+    remarks = training_sources(config, skip_broken=False).remarks
+    assert f"note: {root / 'images'} holds train, val: all are used" in remarks
+
+
 def test_folders_that_the_configuration_names_and_an_input_lacks_are_said(config, tmp_path):
     config.data.images, config.data.masks = "pictures", "truth"
     other = pairs(tmp_path / "other", count=2)

@@ -144,7 +144,7 @@ def test_what_is_left_out_of_a_folder_is_named_by_kind(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     found, problems = targets([tmp_path], tmp_path / "out")
     assert sorted(found) == ["a.png", "c.mp4"]  # a film gives a film
-    assert problems == ["1 .heic left out: pip install pillow-heif"]
+    assert problems == ["1 .heic left out: pip install pillow-heif (b.heic)"]
     with pytest.raises(UserError, match="pip install pillow-heif"):
         plan_image_maps([tmp_path / "b.heic"], tmp_path / "out")
 

@@ -17,7 +17,7 @@ from class_jax.text import MAX_LISTED, printable
 Result = TypeVar("Result")
 
 EMPTY, FULL = 0.0, 1.0
-SALIENT_ABOVE = 128  # level of a mask
+SALIENT_ABOVE, BETA2 = 128, 0.3  # level of a mask, and β² of F, by PySODMetrics
 MOSTLY = 0.5  # of a border, or of a set
 
 

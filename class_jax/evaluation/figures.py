@@ -1,4 +1,4 @@
-"""Figures of curves and breakdowns, sheets of pictures; only this file imports matplotlib."""
+"""Figures of curves and breakdowns, drawn by matplotlib."""
 
 import math
 import warnings
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -53,11 +52,6 @@ TICKS = {
     **{"inside": "no", "touched": "yes"},
 }
 
-MARGIN, GAP, HEADING = 0.16, 0.04, 0.16  # inches, of a sheet of pictures
-LETTERS = 24  # of a heading, in an inch
-
-Pictures = Sequence[np.ndarray | None]  # uint8 [H, W, 3] or [H, W]
-
 
 def write_curves(folder: Path, scores: Sequence[SetScores]) -> None:
     """Write pr_curves.png and f_curves.png; UserError if that fails."""
@@ -70,10 +64,13 @@ def write_breakdown(path: Path, scores: Sequence[SetScores]) -> None:
     _save(path, draw_breakdown(scores))
 
 
-def write_sheet(stem: Path, headings: Sequence[str], rows: Sequence[Pictures]) -> None:
-    """Write a sheet of pictures as PNG and as PDF; UserError if that fails."""
+def write_pixels(stem: Path, pixels: np.ndarray) -> None:
+    """Write a picture, uint8 [H, W, 3], as PNG and PDF pixel by pixel; UserError if that fails."""
+    figure = _start_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
+    figure.dpi = DPI
+    figure.figimage(pixels)
     for suffix in (".png", ".pdf"):
-        _save(stem.with_name(stem.name + suffix), draw_sheet(headings, rows))
+        _save(stem.with_name(stem.name + suffix), figure)
 
 
 def _save(path: Path, figure: Figure) -> None:
@@ -219,43 +216,3 @@ def _draw_group(axes: Axes, method: str, index: int, x: float, group: GroupScore
     axes.plot([x], [group.figures[BROKEN_DOWN]], mark, gid=method, color=colour)
     if math.isfinite(low):
         axes.vlines(x, low, high, color=colour, linewidth=0.8)
-
-
-def draw_sheet(headings: Sequence[str], rows: Sequence[Pictures]) -> Figure:
-    """Draw rows of pictures under headings, as wide as a page; rows are numbered from 1.
-
-    Args:
-      headings: of the columns.
-      rows: pictures of one size; None leaves a cell empty. The second one is never None.
-    """
-    width = (PAGE - MARGIN) / len(headings) - GAP
-    heights = [width * row[1].shape[0] / row[1].shape[1] for row in rows if row[1] is not None]
-    total = HEADING + sum(heights) + GAP * len(rows)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(PAGE, total))
-        FigureCanvasAgg(figure)
-        lefts = [MARGIN + (width + GAP) * column for column in range(len(headings))]
-        for left, heading in zip(lefts, headings, strict=True):
-            text = shorten(heading, max(6, int(width * LETTERS)))
-            x, y = (left + width / 2) / PAGE, 1 - HEADING / 2 / total
-            figure.text(x, y, text, ha="center", va="center")
-        bottom = total - HEADING
-        for number, (row, height) in enumerate(zip(rows, heights, strict=True), start=1):
-            bottom -= height
-            y = (bottom + height / 2) / total
-            figure.text(MARGIN / 2 / PAGE, y, str(number), ha="center", va="center")
-            for left, picture in zip(lefts, row, strict=True):
-                if picture is not None:
-                    box = left / PAGE, bottom / total, width / PAGE, height / total
-                    _place(figure.add_axes(box), picture, round(width * DPI))
-            bottom -= GAP
-    return figure
-
-
-def _place(axes: Axes, picture: np.ndarray, width: int) -> None:
-    """Show a picture in axes that are `width` pixels wide."""
-    axes.set_axis_off()
-    height = max(1, round(width * picture.shape[0] / picture.shape[1]))
-    method = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_LINEAR
-    resized = cv2.resize(picture, (width, height), interpolation=method)
-    axes.imshow(resized, cmap="gray", vmin=0, vmax=255, aspect="auto")

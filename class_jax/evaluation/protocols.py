@@ -30,6 +30,7 @@ from py_sod_metrics import (
 )
 from py_sod_metrics.utils import prepare_data
 
+from class_jax.data.check import BETA2
 from class_jax.data.resize import resize_bicubic, resize_bilinear
 
 PYSOD, MATLAB = PROTOCOLS = ("pysod", "matlab")
@@ -47,7 +48,6 @@ PUBLISHED, ALL = "published", "all"
 METRICS = {PUBLISHED: FIGURES, ALL: (*FIGURES, *BINARY)}
 LOWER_IS_BETTER = {"MAE", "BER"}
 NUM_THRESHOLDS = 256
-BETA2 = 0.3
 
 Figures = dict[str, float]  # one value for each name of some METRICS
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import datasets
-from class_jax.data.montage import draw_outlines
+from class_jax.data.sheet import draw_outlines
 from class_jax.data.sources import Source
 from class_jax.errors import BrokenFilesError, UserError
 from class_jax.files import atomic_write

@@ -14,9 +14,7 @@ from class_jax.data.check import check_masks
 from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
-from class_jax.evaluation.examples import write_examples
 from class_jax.evaluation.figures import write_breakdown, write_curves
-from class_jax.evaluation.gallery import check_names, choose_images, write_gallery
 from class_jax.evaluation.pairing import (
     MethodMaps,
     build_map_set,
@@ -27,6 +25,12 @@ from class_jax.evaluation.pairing import (
 )
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
+from class_jax.evaluation.sheets import (
+    check_names,
+    choose_images,
+    write_examples,
+    write_gallery,
+)
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.jobs.plan import check_output

@@ -1,31 +1,21 @@
 """Sheets that show where a network's cross-level attention looks (the paper's Fig. 1 and 3)."""
 
 import functools
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import jax
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from class_jax.data.resize import resize
+from class_jax.data.sheet import CELL, Panel, draw_sheet
 from class_jax.errors import UserError
 from class_jax.models.classnet import Attention
 from class_jax.models.network import Network, Variables
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.pictures.predictor import Predictor
 
-CELL, GAP, CAPTION = 320, 12, 26  # pixels: side of a panel, around it, and of the line above it
 LEVELS = (4, 3, 2)
 POINT = (255, 40, 40)
-
-
-class Panel(NamedTuple):
-    """A picture of the sheet, uint8 RGB [H, W, 3], and the line above it."""
-
-    caption: str
-    pixels: np.ndarray
 
 
 def draw_attention(
@@ -66,12 +56,12 @@ def draw_attention(
     small = _fit(image)
     marked = _mark(small, x / width, y / height)
     side = predictor.image_size
-    first = [Panel(f"the point {x}, {y}", marked)]
-    second = [Panel("saliency map", _heat(small, saliency, (0, 1)))]
+    first = [Panel(marked, f"the point {x}, {y}")]
+    second = [Panel(_heat(small, saliency, (0, 1)), "saliency map")]
     for level in LEVELS:
         first.append(_position_panel(stages[level], level, small, place, inner, side))
         second.append(_channel_panel(stages[level], level, small, inner, side))
-    return _lay_out([first, second])
+    return draw_sheet([first, second])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -89,14 +79,14 @@ def _position_panel(
 ) -> Panel:
     """Show a row of S: how much the point's position at level 5 takes from each position."""
     if stage.position is None:
-        return Panel(f"level {level}: no position attention", image)
+        return Panel(image, f"level {level}: no position attention")
     tall, wide = stage.high.shape[1:3]
     row, column = int(place[0] * tall / side), int(place[1] * wide / side)
     weights = np.asarray(stage.position[0, row * wide + column]).reshape(stage.low_shape)
     caption = f"S, level {level}"
     if not stage.alpha:
         caption += ": off, alpha = 0"
-    return Panel(caption, _heat(image, _unfit(weights, inner, side)))
+    return Panel(_heat(image, _unfit(weights, inner, side)), caption)
 
 
 def _channel_panel(
@@ -104,12 +94,12 @@ def _channel_panel(
 ) -> Panel:
     """Show the channel of level 5 that the channels of a level take most from, by Z."""
     if stage.channel is None:
-        return Panel(f"level {level}: no channel attention", image)
+        return Panel(image, f"level {level}: no channel attention")
     shares = stage.channel[0].mean(axis=0)
     strongest = int(shares.argmax())
     activation = np.asarray(stage.high[0, ..., strongest], np.float32)
     caption = f"Z, level {level}: channel {strongest}, {shares[strongest]:.0%}"
-    return Panel(caption, _heat(image, _unfit(activation, inner, side)))
+    return Panel(_heat(image, _unfit(activation, inner, side)), caption)
 
 
 def _unfit(values: np.ndarray, inner: tuple[int, int], side: int) -> np.ndarray:
@@ -142,22 +132,3 @@ def _mark(image: np.ndarray, x: float, y: float) -> np.ndarray:
     centre = (int(x * image.shape[1]), int(y * image.shape[0]))
     marked = cv2.circle(image.copy(), centre, 9, (255, 255, 255), 4, cv2.LINE_AA)
     return cv2.circle(marked, centre, 9, POINT, 2, cv2.LINE_AA)
-
-
-def _lay_out(rows: Sequence[Sequence[Panel]]) -> np.ndarray:
-    """Draw rows of panels on white, each below its caption."""
-    height, width = rows[0][0].pixels.shape[:2]
-    wide = max(width, CELL * 3 // 4)  # room for the captions
-    size = (
-        GAP + len(rows[0]) * (wide + GAP),
-        GAP + len(rows) * (CAPTION + height + GAP),
-    )
-    sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for down, row in enumerate(rows):
-        for across, panel in enumerate(row):
-            x = GAP + across * (wide + GAP)
-            y = GAP + down * (CAPTION + height + GAP)
-            draw.text((x, y), panel.caption, fill="black", font=font)
-            sheet.paste(Image.fromarray(panel.pixels), (x, y + CAPTION))
-    return np.asarray(sheet)

@@ -13,8 +13,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from class_jax.data.check import BETA2, SALIENT_ABOVE
 from class_jax.data.feed import eval_batches
-from class_jax.data.montage import draw_montage
+from class_jax.data.sheet import Panel, draw_sheet
 from class_jax.data.sources import Source
 from class_jax.models.network import Network, Variables
 from class_jax.sharding import (
@@ -25,8 +26,7 @@ from class_jax.sharding import (
     round_up_batch,
 )
 
-BETA_SQUARED = 0.3
-MONTAGE_ROWS = 8  # validation images in TensorBoard
+SHEET_ROWS = 8  # validation images in TensorBoard
 Sums = dict[str, jax.Array]
 ValidationStep = Callable[[Variables, Mapping[str, jax.Array]], tuple[Sums, jax.Array]]
 
@@ -68,8 +68,8 @@ def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
     hits, marked = jax.vmap(counts)(levels, masks.astype(jnp.float32))
     precision = hits / jnp.maximum(marked, 1)
     recall = hits / jnp.maximum(masks.sum(axis=(1, 2)), 1)[:, None]
-    numerator = (1 + BETA_SQUARED) * precision * recall
-    return numerator / jnp.where(numerator == 0, 1, BETA_SQUARED * precision + recall)
+    numerator = (1 + BETA2) * precision * recall
+    return numerator / jnp.where(numerator == 0, 1, BETA2 * precision + recall)
 
 
 def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
@@ -80,7 +80,7 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
 
     def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
         maps = jax.nn.sigmoid(network.apply(variables, batch["image"])[0])
-        masks = batch["mask"] > 128
+        masks = batch["mask"] > SALIENT_ABOVE
         valid = batch["valid"]
         curves = f_curves(stretch(maps), masks)
         sums = {
@@ -120,7 +120,7 @@ def compute_scores(
 def make_validation(
     network: Network, source: Source, *, settings: ConfigDict, mesh: Mesh
 ) -> Callable[[Variables], tuple[dict[str, float], np.ndarray]]:
-    """Return a function variables → (scores, montage of the first images).
+    """Return a function variables → (scores, contact sheet of the first images).
 
     `settings`: the `image_size` that `source` is resized to, and a `batch_size`.
     """
@@ -141,5 +141,6 @@ def draw_examples(batch: Mapping[str, np.ndarray], maps: np.ndarray) -> np.ndarr
     """Draw image, mask and map (in 0–1) of the first valid examples."""
     levels = np.rint(np.nan_to_num(maps) * 255).astype(np.uint8)  # a diverged network's are NaN
     # Process 0, which logs it, has valid examples; another one may have nothing but padding.
-    count = max(1, min(MONTAGE_ROWS, int(batch["valid"].sum())))
-    return draw_montage(list(zip(batch["image"], batch["mask"], levels, strict=True))[:count])
+    count = max(1, min(SHEET_ROWS, int(batch["valid"].sum())))
+    rows = list(zip(batch["image"], batch["mask"], levels, strict=True))[:count]
+    return draw_sheet([[Panel(pixels) for pixels in row] for row in rows])

@@ -1,19 +1,13 @@
-"""The curves, looked at as pixels and as lines, and the sheet of examples."""
+"""The figures, looked at as pixels and as lines."""
 
 import dataclasses
-import functools
 from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from class_jax.data.images import write_picture
-from class_jax.data.montage import draw_montage
-from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import GroupScores
-from class_jax.evaluation.examples import draw_errors, pick_examples, write_examples
 from class_jax.evaluation.figures import (
     COLUMN,
     DPI,
@@ -22,13 +16,10 @@ from class_jax.evaluation.figures import (
     draw_curves,
     write_breakdown,
     write_curves,
-    write_sheet,
 )
-from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import MEASUREMENTS, measure
-from class_jax.evaluation.scoring import MapSet, SetScores
+from class_jax.evaluation.scoring import SetScores
 from class_jax.text import printable
-from tests.array_source import ArraySource, image_of, mask_of, reading_of
 from tests.evaluation.test_protocols import drawn_pairs
 
 
@@ -165,112 +156,3 @@ def test_a_panel_for_each_property_and_a_mark_for_each_method():
 def test_a_breakdown_is_as_wide_as_a_page(tmp_path):
     write_breakdown(tmp_path / "b.png", [broken_down()])
     assert cv2.imread(str(tmp_path / "b.png")).shape[1] == round(PAGE * DPI)
-
-
-def test_a_sheet_is_written_as_png_and_pdf(tmp_path):
-    grey, colour = np.full((30, 60), 77, np.uint8), np.full((30, 60, 3), (255, 0, 0), np.uint8)
-    rows = [[colour, grey, None], [None, grey.T, grey.T]]
-    write_sheet(tmp_path / "sheet", ["image", "mask", "m" * 99], rows)
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    height, width = sheet.shape[:2]
-    assert width == round(PAGE * DPI)
-    cell = PAGE / 3
-    assert height == pytest.approx(DPI * (cell / 2 + 2 * cell), rel=0.05)
-    assert (sheet[height // 8, width // 6] == (0, 0, 255)).all()  # BGR
-    assert (sheet[height // 8, width // 2] == 77).all()
-    assert (sheet[height // 8, 5 * width // 6] == 255).all()
-    assert (tmp_path / "sheet.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_errors_are_blue_where_the_object_is_missed_and_orange_where_it_is_not():
-    mask = np.array([[255, 255, 0, 0]], np.uint8)
-    levels = np.array([[255, 0, 255, 51]], np.uint8)
-    right, missed, false, partly = draw_errors(levels, mask)[0].astype(int)
-    assert (right == 255).all()
-    assert tuple(missed) == (0, 114, 178)
-    assert tuple(false) == (230, 159, 0)
-    np.testing.assert_allclose(partly, 255 + (false - 255) / 5, atol=0.5)
-    assert abs(missed @ (0.3, 0.6, 0.1) - false @ (0.3, 0.6, 0.1)) > 60  # told apart in grey
-
-
-def per_image(**maes):
-    return {name: {"MAE": mae} for name, mae in maes.items()}
-
-
-@pytest.mark.parametrize(
-    ("maes", "picked"),
-    [
-        ({"a": 0.2}, {"a": "best"}),
-        ({"a": 0.2, "b": 0.1}, {"b": "best", "a": "worst"}),
-        ({"a": 0.2, "b": 0.1, "c": 0.3}, {"b": "best", "a": "median", "c": "worst"}),
-        (
-            {"e": 0.1, "d": 0.1, "c": 0.1, "b": 0.9, "a": 0.5},
-            {"c": "best", "e": "median", "b": "worst"},
-        ),
-    ],
-)
-def test_best_median_and_worst_by_mae(maes, picked):
-    # In this order too: it is that of the rows.
-    assert list(pick_examples(per_image(**maes)).items()) == list(picked.items())
-
-
-def contains(sheet, part):
-    """Whether rows of `sheet` that span its width are `part`."""
-    tops = range(len(sheet) - len(part) + 1)
-    return any(np.array_equal(sheet[top : top + len(part)], part) for top in tops)
-
-
-def saliency_of(source, index):
-    return source.load(index)["image"][..., 0]
-
-
-def tasks_of(source, folder):
-    """A task for each image of the source, with its map written."""
-    tasks = []
-    for index, name in enumerate(source.names):
-        path = folder / f"{index}.png"
-        write_picture(path, saliency_of(source, index))
-        readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
-        tasks.append(Task(name, path, *readers))
-    return tasks
-
-
-def scores_of(source):
-    per_image = {
-        name: measure(saliency_of(source, index), mask_of(source, index)).figures()
-        for index, name in enumerate(source.names)
-    }
-    return SetScores("ecssd", "CLASS", "pysod", None, per_image, {}, True, Counter())
-
-
-def test_sheet_holds_image_mask_and_map(tmp_path):
-    source = ArraySource(["sub/one", "three", "four", "a" * 80])
-    scores, tasks = scores_of(source), tasks_of(source, tmp_path / "maps")
-
-    def fail():
-        raise UserError("gone")
-
-    unknown = [task._replace(image=None if task.name == "three" else fail) for task in tasks]
-    write_examples(
-        tmp_path / "examples.png",
-        [scores, scores],
-        [MapSet("s", "m", tasks), MapSet("s", "m", unknown)],
-    )
-    sheet = np.asarray(Image.open(tmp_path / "examples.png"))
-    upper, lower = sheet[: len(sheet) // 2 + 24], sheet[len(sheet) // 2 :]
-    ranked = sorted(scores.per_image, key=lambda name: scores.per_image[name]["MAE"])
-    for index, name in enumerate(source.names):
-        mask, saliency = source.load(index)["mask"], saliency_of(source, index)
-        row = source.load(index)["image"], mask, saliency, draw_errors(saliency, mask)
-        visible = name != ranked[2]  # four were measured, three are shown
-        assert contains(upper, draw_montage([row], cell=240)) == visible
-        assert contains(lower, draw_montage([(None, *row[1:])], cell=240)) == visible
-
-
-def test_sheet_that_cannot_be_written(tmp_path):
-    source = ArraySource(["one"])
-    tasks = tasks_of(source, tmp_path / "maps")
-    (tmp_path / "examples.png").mkdir()
-    with pytest.raises(UserError, match=r"examples.png cannot be written"):
-        write_examples(tmp_path / "examples.png", [scores_of(source)], [MapSet("s", "m", tasks)])
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -89,9 +89,9 @@ def test_a_set_is_scored_and_drawn_as_its_images_are_one_by_one(small_network):
     assert np.abs(sheet.astype(int) - expected).max() <= 1
 
 
-def test_a_montage_leaves_padding_out_and_stops_at_eight():
+def test_a_sheet_leaves_padding_out_and_stops_at_eight():
     images = np.zeros((10, 8, 8, 3), np.uint8)
     batch = {"image": images, "mask": images[..., 0], "valid": np.arange(10) < 9}
-    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 8 * 164
+    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 8 * 244
     batch["valid"] = np.arange(10) < 2
-    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 2 * 164
+    assert draw_examples(batch, np.zeros((10, 8, 8))).shape[0] == 4 + 2 * 244

@@ -1,0 +1,172 @@
+"""Sheets of maps beside images and masks: examples.png and the gallery."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from class_jax.data.images import load_map
+from class_jax.data.resize import resize_bilinear
+from class_jax.data.sheet import GAP, Panel, Row, draw_sheet
+from class_jax.errors import UserError
+from class_jax.evaluation.figures import DPI, PAGE, write_pixels
+from class_jax.evaluation.measuring import Task, read_if_possible
+from class_jax.evaluation.protocols import Figures
+from class_jax.evaluation.published import get_title
+from class_jax.evaluation.scoring import MapSet, SetScores
+from class_jax.files import atomic_write, write_csv
+from class_jax.text import list_names
+
+COLUMNS = ("image", "mask", "map", "missed: blue, false: orange")
+MISSED, FALSE = (0, 114, 178), (230, 159, 0)  # told apart in grey and by colour-blind readers
+WHITE = 255
+POINTS = 7  # size of a gallery's letters
+PICKED = 2  # images of each kind in a gallery, and of several sets one each
+
+
+class Choice(NamedTuple):
+    """An image to show in a gallery, and why."""
+
+    set_name: str
+    image: str
+    reason: str
+
+
+def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[MapSet]) -> None:
+    """Write a sheet of the best, the median and the worst map of every score, and their errors.
+
+    Args:
+      path: the PNG file, written atomically.
+      scores: of methods on sets.
+      map_sets: for each of the scores, the maps that were measured.
+
+    Raises:
+      UserError: the sheet cannot be written, or a mask or map cannot be read any more.
+    """
+    rows: list[Row] = [[Panel(caption=caption) for caption in COLUMNS]]
+    for row, maps in zip(scores, map_sets, strict=True):
+        rows.append(f"{get_title(row.set_name)}: {row.method} ({row.protocol})")
+        tasks = {task.name: task for task in maps.tasks}
+        for name, label in pick_examples(row.per_image).items():
+            image, mask = _read_truth(tasks[name])
+            levels = load_map(tasks[name].map, highest=maps.highest).levels
+            rows.append(f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {name}")
+            rows.append([Panel(p) for p in (image, mask, levels, draw_errors(levels, mask))])
+    with atomic_write(path) as partial:
+        Image.fromarray(draw_sheet(rows)).save(partial, format="PNG")
+
+
+def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
+    """Return name → "best", "median" or "worst" by MAE, for up to three images."""
+    ranked = sorted(per_image, key=lambda name: (per_image[name]["MAE"], name))
+    last = len(ranked) - 1
+    picked: dict[str, str] = {}
+    for label, position in (("best", 0), ("median", last // 2), ("worst", last)):
+        picked.setdefault(ranked[position], label)
+    return picked
+
+
+def draw_errors(levels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Draw where a map, uint8 [h, w], is below its mask and where above it: uint8 [H, W, 3].
+
+    Right pixels are white; others have the colour MISSED or FALSE in proportion to the difference.
+    """
+    error = (_resize(levels, mask).astype(np.float32) - mask)[..., None] / 255
+    colour = np.where(error < 0, np.array(MISSED, np.float32), np.array(FALSE, np.float32))
+    return np.rint(WHITE + np.abs(error) * (colour - WHITE)).astype(np.uint8)
+
+
+def check_names(names: Iterable[str], map_sets: Sequence[MapSet]) -> None:
+    """Raise UserError for names that no set has."""
+    known = {task.name: None for maps in map_sets for task in maps.tasks}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"no image is called {list_names(unknown)}: there are {list_names(known)}.")
+
+
+def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> list[Choice]:
+    """Return the images of that name, or a few of each set on which methods differ most.
+
+    Picked are those of the largest difference in MAE between two methods, and of the largest gain
+    and loss in MAE of the first method against the best of the others; for a single method its
+    best, median and worst.
+
+    Args:
+      scores: of methods on sets, by one protocol.
+      names: of images; none: they are picked.
+    """
+    choices: list[Choice] = []
+    sets = list(dict.fromkeys(row.set_name for row in scores))
+    for set_name in sets:
+        of_set = [row for row in scores if row.set_name == set_name]
+        measured = {name for row in of_set for name in row.per_image}
+        picks = {name: "named" for name in names if name in measured}
+        if not names:
+            picks = _pick(of_set, PICKED if len(sets) == 1 else 1)
+        choices += [Choice(set_name, *pick) for pick in picks.items()]
+    return choices
+
+
+def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[MapSet]) -> None:
+    """Write gallery.png and .pdf of all methods' maps of the chosen images, and .csv of which.
+
+    Raises:
+      UserError: a file cannot be written, or a mask or map cannot be read any more.
+    """
+    methods = list(dict.fromkeys(maps.method for maps in map_sets))
+    headings = ["image", "mask", *methods]
+    rows: list[Row] = [[Panel(caption=heading) for heading in headings]]
+    for choice in choices:
+        of_set = {maps.method: maps for maps in map_sets if maps.set_name == choice.set_name}
+        rows.append(_read_row(choice.image, of_set, methods))
+    cell = (round(PAGE * DPI) - GAP) // len(headings) - GAP
+    sheet = draw_sheet(rows, cell=cell, letters=POINTS * DPI // 72, paper=WHITE)
+    write_pixels(folder / "gallery", sheet)
+    numbered = ((str(row), *choice) for row, choice in enumerate(choices, start=1))
+    write_csv(folder / "gallery.csv", ("row", "set", "image", "reason"), numbered)
+
+
+def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
+    """Return image → reason for a few images that all methods have, `count` of each kind."""
+    first, *others = scores
+    if not others:
+        return pick_examples(first.per_image)
+    common = [n for n in first.per_image if all(n in row.per_image for row in others)]
+    errors = np.array([[row.per_image[n]["MAE"] for n in common] for row in scores])
+    gain = errors[1:].min(axis=0) - errors[0]
+    picked: dict[str, str] = {}
+    for values, reason in (
+        (np.ptp(errors, axis=0), "largest difference between methods"),
+        (gain, f"largest gain of {first.method}"),
+        (-gain, f"largest loss of {first.method}"),
+    ):
+        order = [index for index in np.argsort(-values, kind="stable") if values[index] > 0]
+        new = [common[index] for index in order if common[index] not in picked]
+        picked |= dict.fromkeys(new[:count], reason)
+    return picked
+
+
+def _read_row(name: str, maps: Mapping[str, MapSet], methods: Sequence[str]) -> list[Panel]:
+    """Read the image, the mask and each method's map of it, none where there is none."""
+    tasks = {method: task for method in maps for task in maps[method].tasks if task.name == name}
+    image, mask = _read_truth(next(iter(tasks.values())))
+    row = [Panel(image), Panel(mask)]
+    for method in methods:
+        levels = None
+        if method in tasks:
+            found = load_map(tasks[method].map, highest=maps[method].highest).levels
+            levels = _resize(found, mask)
+        row.append(Panel(levels))
+    return row
+
+
+def _read_truth(task: Task) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the image, if it can be read, and the mask."""
+    return read_if_possible(task), task.mask().levels
+
+
+def _resize(levels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return a map at its mask's size."""
+    return levels if levels.shape == mask.shape else resize_bilinear(levels, *mask.shape)

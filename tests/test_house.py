@@ -57,6 +57,7 @@ BOUNDARIES = {
     "orbax": {"class_jax/runs/checkpoints.py"},
     "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
     "onnx": {f"class_jax/export/{name}.py" for name in ("graph", "lowering", "operators")},
+    "skimage": {"class_jax/evaluation/properties.py"},
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},

@@ -15,5 +15,4 @@ def find_beside() -> Path:
 def make_importable() -> None:
     """Let this process import `configs` and `datasets`, ours before any other of these names."""
     folder = str(find_beside())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    sys.path[:] = [folder, *(place for place in sys.path if place != folder)]

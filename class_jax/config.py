@@ -11,37 +11,13 @@ from ml_collections import ConfigDict
 
 from class_jax.beside import find_beside
 from class_jax.errors import UserError
-from class_jax.limits import check_limits, check_model, flatten
+from class_jax.leaves import Fixed, check_limits, check_model, flatten, list_differences
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
 
 DEFAULT_RECIPE = "configs/r50.py"
 RELEASED_RECIPE = "configs/r50_released.py"  # the network of the authors' checkpoint
-
-# What a resumed run must share with the saved one: another value would not continue that run.
-FIXED_ON_RESUME = (
-    *("seed", "model", "data", "train.batch_size"),
-    *("train.freeze_stem", "train.ema_decay", "train.start_from"),
-)
-FREE_ON_RESUME = ("data.root", "data.val_root", "data.workers")
-FIXED_BEFORE_TRAINING = ("model", "train.freeze_stem", "train.ema_decay", "train.start_from")
-FREE_BEFORE_TRAINING = ("model.dtype",)
-FREE_AT_START = ("model.dtype", "model.pretrained")  # of the network that a run starts from
-
-# Leaves that later versions added, with the value that means what earlier ones did.
-ADDED_LEAVES = {
-    "train.accumulate": 1,
-    "train.ema_decay": 0.0,
-    "train.min_steps": 0,
-    "train.start_from": "",
-    "data.images": "",
-    "data.masks": "",
-    "data.salient": (),
-    "data.fit_masks": False,
-    "eval.keep_aspect": False,
-}
-# Leaves that only synthetic data has, with an example of each.
-SYNTHETIC_LEAVES = {"data.num_train": 1, "data.num_val": 1, "data.picture_size": (1, 1)}
+SYNTHETIC_RECIPE = "configs/quickstart.py"  # has the leaves that only synthetic data has
 
 
 def load_config(
@@ -66,16 +42,16 @@ def load_config(
       UserError: no such file, no such leaf, a value of the wrong type or out of its limits,
         another network than the one to start from, or a run that has lost its configuration.
     """
-    saved = None if recipe else load_saved(workdir)
+    saved = None if recipe else workdir.load_config()
     if has_network and not recipe and saved is None:
         workdir.check_unused()
-    config = saved or load_recipe(recipe or DEFAULT_RECIPE)
+    config = saved or (load_recipe(recipe) if recipe else load_shipped(DEFAULT_RECIPE))
     changes = _split_overrides(overrides)
     _override_all(config, changes, recipe or DEFAULT_RECIPE)
     _check_leaves(config)
     start = None if saved else _start_settings(config, workdir, settings_of)
     if _is_open(config):
-        _fill_open(config, start or load_saved(workdir), required=settings_of is not None)
+        _fill_open(config, start or workdir.load_config(), required=settings_of is not None)
         _override_all(config, changes, recipe or DEFAULT_RECIPE)
         _check_leaves(config)
     check_limits(config)
@@ -93,9 +69,9 @@ def _start_settings(
 ) -> ConfigDict | None:
     """Return the configuration of the network that a new run starts from, if it does."""
     source = config.train.start_from
-    if not source or settings_of is None or load_saved(workdir):  # a run that goes on needs none
+    if not source or settings_of is None or workdir.load_config():  # a run that goes on needs none
         return None
-    return settings_of(source) or load_recipe(RELEASED_RECIPE)
+    return settings_of(source) or load_shipped(RELEASED_RECIPE)
 
 
 def _is_open(config: ConfigDict) -> bool:
@@ -114,10 +90,10 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
                 "config.train.start_from is not set: it names the network to start from, a "
                 "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
             )
-        settings = load_recipe(DEFAULT_RECIPE)
+        settings = load_shipped(DEFAULT_RECIPE)
     if not isinstance(settings.get("model"), ConfigDict):
         raise UserError("the saved configuration has no section model: restore config.json.")
-    found = flatten(load_recipe(DEFAULT_RECIPE)) | flatten(settings)
+    found = flatten(load_shipped(DEFAULT_RECIPE)) | flatten(settings)
     with config.ignore_type():  # values of a file from elsewhere: checked afterwards
         config.model.update({**settings.model, "pretrained": ""})
         config.eval.image_size = config.eval.image_size or found["eval.image_size"]
@@ -126,34 +102,24 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
 
 def list_unlike_released(config: ConfigDict) -> list[str]:
     """Return the leaves in which the network differs from the authors' released one."""
-    released = load_recipe(RELEASED_RECIPE).model
-    differing = [f"model.{name}" for name in released if config.model[name] != released[name]]
-    return [f"config.{name}" for name in differing if name not in FREE_AT_START]
+    differing = list_differences(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK)
+    return [f"config.{name}" for name in differing]
 
 
 def _check_start(config: ConfigDict, start: ConfigDict) -> None:
     """Raise UserError, listing all differences, if a run would start from another network."""
-    if differences := _list_differences(config, start, ("model",), FREE_AT_START):
+    if differences := list_differences(config, start, Fixed.NETWORK):
         raise UserError(
             f"{config.train.start_from} is another network than the configuration describes:"
-            f"{list_lines(differences)}\n"
+            f"{list_lines([*differences.values()])}\n"
             "Set these leaves to its values, or use --config configs/finetune.py, which takes them "
             "over."
         )
 
 
-def load_saved(workdir: Workdir) -> ConfigDict | None:
-    """Return the workdir's configuration with the leaves of this version; None if it has none."""
-    config = workdir.load_config()
-    if config is not None and "train" in config:
-        present = flatten(config)
-        missing = {
-            name: value
-            for name, value in ADDED_LEAVES.items()
-            if name not in present and isinstance(config.get(name.partition(".")[0]), ConfigDict)
-        }
-        config.update_from_flattened_dict(missing)
-    return config
+def load_shipped(recipe: str) -> ConfigDict:
+    """Run a recipe that comes with the package, whatever the current folder holds."""
+    return _run_recipe(find_beside() / recipe, "", named=recipe)
 
 
 def load_recipe(recipe: str) -> ConfigDict:
@@ -168,19 +134,23 @@ def load_recipe(recipe: str) -> ConfigDict:
         configs = find_beside() / "configs"
         shipped = sorted(f"configs/{file.name}" for file in configs.glob("[!_]*.py"))
         raise UserError(f"--config={recipe}: no such file; the recipes are {', '.join(shipped)}.")
+    return _run_recipe(path, argument, named=recipe)
+
+
+def _run_recipe(path: Path, argument: str, *, named: str) -> ConfigDict:
     try:
         get_config = runpy.run_path(str(path)).get("get_config")
         if get_config is None:
-            raise UserError(f"--config={recipe}: {path} defines no function get_config().")
+            raise UserError(f"--config={named}: {path} defines no function get_config().")
         config = get_config(argument) if argument else get_config()
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise UserError(
-            f"--config={recipe} cannot be run: {type(error).__name__}: {error}."
+            f"--config={named} cannot be run: {type(error).__name__}: {error}."
         ) from error
     if not isinstance(config, ConfigDict):
-        raise UserError(f"--config={recipe}: get_config() returns no ConfigDict.")
+        raise UserError(f"--config={named}: get_config() returns no ConfigDict.")
     if flatten(config).get("model.pretrained", "") is None:
         config.model.pretrained = ""
     return config
@@ -191,41 +161,27 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> Non
 
     Before the run has `begun` (a converted checkpoint), only the network must be the same.
     """
-    saved = load_saved(workdir)
+    saved = workdir.load_config()
     if saved is None:
         return
-    fixed = FIXED_ON_RESUME if begun else FIXED_BEFORE_TRAINING
-    free = FREE_ON_RESUME if begun else FREE_BEFORE_TRAINING
-    if differences := _list_differences(config, saved, fixed, free):
+    fixed = Fixed.TRAINED if begun else Fixed.SAVED
+    if differences := list_differences(config, saved, fixed):
         raise UserError(
-            f"{workdir.path} holds a run of another configuration:{list_lines(differences)}\n"
+            f"{workdir.path} holds a run of another configuration:"
+            f"{list_lines([*differences.values()])}\n"
             "Choose another --workdir, or leave --config out to continue that run."
         )
 
 
-def _list_differences(
-    config: ConfigDict, other: ConfigDict, fixed: Sequence[str], free: Sequence[str]
-) -> list[str]:
-    """Return a line for each leaf within `fixed`, but not `free`, in which two differ."""
-    ours, theirs = flatten(config), flatten(other)
-    return [
-        f"{name} is {theirs.get(name, 'absent')!r} there and {ours.get(name, 'absent')!r} here"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-        and _is_within(name, fixed)
-        and not _is_within(name, free)
-    ]
-
-
 def _check_leaves(config: ConfigDict) -> None:
     """Raise UserError unless the leaves are those of configs/r50.py, of the same types."""
-    expected, leaves = flatten(load_recipe(DEFAULT_RECIPE)), flatten(config)
+    expected, leaves = flatten(load_shipped(DEFAULT_RECIPE)), flatten(config)
     if leaves.get("data.train") == "synthetic":
-        expected |= SYNTHETIC_LEAVES
+        expected |= flatten(load_shipped(SYNTHETIC_RECIPE))
     if missing := sorted(expected.keys() - leaves.keys()):
         raise UserError(
             f"the configuration has no leaf config.{', config.'.join(missing)}: see "
-            f"{DEFAULT_RECIPE}, and configs/quickstart.py for synthetic data."
+            f"{DEFAULT_RECIPE}, and {SYNTHETIC_RECIPE} for synthetic data."
         )
     for name in sorted(expected):
         if not _is_like(leaves[name], expected[name]):
@@ -238,10 +194,6 @@ def _is_like(value: Any, example: Any) -> bool:
         kinds = example[:1]  # an empty example allows items of any type
         return isinstance(value, tuple) and all(_is_like(item, *kinds) for item in value if kinds)
     return type(value) is type(example) or (type(value) is int and type(example) is float)
-
-
-def _is_within(name: str, sections: Sequence[str]) -> bool:
-    return any(name == section or name.startswith(section + ".") for section in sections)
 
 
 def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:

@@ -1,18 +1,15 @@
 """Which configuration is in force, overrides by type, and mistakes in one sentence."""
 
-import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from class_jax.config import (
-    ADDED_LEAVES,
-    check_resumable,
-    flatten,
-    load_config,
-    load_recipe,
-)
+from class_jax.config import check_resumable, load_config, load_recipe
 from class_jax.errors import UserError
+from class_jax.leaves import LEAVES, flatten
 from class_jax.runs.workdir import Workdir
 
 ROOT = Path(__file__).parents[1]
@@ -189,16 +186,63 @@ def test_a_converted_network_may_learn_from_anything(saved):
         check_resumable(other, saved, begun=False)
 
 
-def test_a_run_of_before_a_leaf_was_added_goes_on(workdir):
-    config = load_recipe(str(ROOT / "configs" / "quickstart.py"))
-    workdir.create()
-    workdir.save_config(config)
-    saved = json.loads(workdir.config_file.read_text())
-    for name in ADDED_LEAVES:
-        section, leaf = name.split(".")
-        del saved[section][leaf]
-    workdir.config_file.write_text(json.dumps(saved))
-    again = load_config(None, workdir, [])
-    assert flatten(again) == flatten(config)
-    check_resumable(again, workdir, begun=True)
-    assert load_config(None, workdir, ["--config.train.ema_decay=0.5"]).train.ema_decay == 0.5
+def test_the_table_holds_the_leaves_of_the_recipes_and_no_others():
+    recipes = (load_recipe(recipe) for recipe in RECIPES)
+    assert LEAVES.keys() == set().union(*(flatten(config) for config in recipes))
+
+
+# What someone who adds a leaf writes, and what happens to it then.
+ADDED_DEFAULT = '    config.train.helper = "nobody"\n'
+ADDED_LINE = '    "train.helper": Leaf(_one_of("nobody", "me"), {fixed}, {shown}),\n'
+FOLLOWED = """
+import sys
+
+from class_jax.config import check_resumable, load_config
+from class_jax.errors import UserError
+from class_jax.leaves import export_leaves
+from class_jax.runs.workdir import Workdir
+
+
+def attempt(*words):
+    try:
+        config = load_config(None, workdir, words, has_network=False)
+        check_resumable(config, workdir, begun=True)
+    except UserError as error:
+        return str(error)
+    return config.train.helper
+
+
+workdir = Workdir("run")
+workdir.create()
+print(attempt("--config.train.helper=you"))
+workdir.save_config(load_config(None, workdir, [], has_network=False))
+print(attempt("--config.train.helper=me"))
+print(repr(export_leaves(workdir.load_config()).train.helper))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fixed", "shown", "resumed", "exported"),
+    [
+        ("TRAINED", "show", "train.helper is 'nobody' there and 'me' here", "'nobody'"),
+        ("Fixed.NEVER", "hide", "me", "''"),
+    ],
+)
+def test_a_new_leaf_is_a_line_of_the_table_and_its_default(
+    tmp_path, fixed, shown, resumed, exported
+):
+    for folder in ("class_jax", "configs", "datasets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    recipe, table = tmp_path / "configs" / "r50.py", tmp_path / "class_jax" / "leaves.py"
+    recipe.write_text(
+        recipe.read_text().replace("    return config\n", ADDED_DEFAULT + "    return config\n")
+    )
+    line = ADDED_LINE.format(fixed=fixed, shown=shown)
+    table.write_text(table.read_text().replace("LEAVES = {\n", "LEAVES = {\n" + line))
+    done = subprocess.run(
+        [sys.executable, "-c", FOLLOWED], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    limit, *resuming, shown_as = done.stdout.splitlines()
+    assert limit == 'config.train.helper = \'you\': expected "nobody" or "me".'
+    assert resumed in "\n".join(resuming)
+    assert shown_as == exported

@@ -7,7 +7,7 @@ import pytest
 
 from class_jax.command.flags import parse_flags
 from class_jax.config import load_recipe
-from class_jax.limits import flatten
+from class_jax.leaves import flatten
 from tests.program import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,7 +14,7 @@ from class_jax import losses
 from class_jax.config import load_recipe
 from class_jax.data import augment
 from class_jax.errors import UserError
-from class_jax.limits import check_model
+from class_jax.leaves import check_model
 from class_jax.models.backbones import BACKBONES
 from class_jax.models.network import Variables, build_network
 from class_jax.training.optimizer import make_optimizer

@@ -25,8 +25,8 @@ ALLOWED = {
     "watchdog": {"handshake"},
     "parallel": {"handshake", "watchdog"},
     "files": set(),
-    "limits": {"models"},
-    "config": {"runs", "limits", "beside"},
+    "leaves": {"models"},
+    "config": {"runs", "leaves", "beside"},
     "data": {"files"},
     "models": set(),
     "weights": {"models", "files"},
@@ -41,10 +41,11 @@ ALLOWED = {
     "export": {"models", "data", "weights", "networks", "pictures"},
     "serving": {"data", "networks", "pictures", "jobs"},
     "modes": {
-        "models", "data", "sharding", "parallel", "runs", "config", "files", "training",
-        "evaluation", "networks", "pictures", "jobs", "losses", "weights", "export", "serving",
+        "models", "data", "sharding", "parallel", "runs", "config", "leaves", "files",
+        "training", "evaluation", "networks", "pictures", "jobs", "losses", "weights", "export",
+        "serving",
     },
-    "command": {"beside", "parallel", "files", "config", "runs", "modes", "networks"},
+    "command": {"beside", "parallel", "files", "config", "leaves", "runs", "modes", "networks"},
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 

@@ -69,7 +69,7 @@ def dispatch(arguments: list[str]) -> int:
     make_importable()
     _start_jax(flags)
     from class_jax import parallel
-    from class_jax.config import flatten
+    from class_jax.leaves import flatten
     from class_jax.runs.workdir import Workdir
 
     workdir = Workdir(flags.workdir)

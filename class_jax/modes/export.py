@@ -16,12 +16,12 @@ from class_jax.export.formats import FORMATS, Format, Trained, compute_maps
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
 from class_jax.jobs.plan import check_output
+from class_jax.leaves import export_leaves
 from class_jax.models.network import build_network
-from class_jax.networks.find import HUB, find_network, is_onnx
+from class_jax.networks.find import find_network, is_onnx
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.runs.workdir import Workdir
 
-PRIVATE = ("data.root", "data.val_root", "data.images", "data.masks")  # of one machine's disk
 MOST_PHOTOGRAPHS = 20
 
 
@@ -123,7 +123,7 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Trained:
     assert isinstance(engine, JaxEngine)
     network = build_network(config.model, dtype="float32")
     unused = Workdir(model).unused_weights
-    public = _without_paths(config)
+    public = export_leaves(config)
     scores = f"Checkpoint: {found.description}."
     if (table := Workdir(model).evaluation / "results.md").exists():
         scores += f"\n\n{table.read_text(encoding='utf-8')}"
@@ -142,16 +142,6 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Trained:
         card,
         unused if unused.exists() else None,
     )
-
-
-def _without_paths(config: ConfigDict) -> ConfigDict:
-    """Return a configuration without the paths of the machine that trained the network."""
-    public = ConfigDict(config.to_dict())
-    public.update_from_flattened_dict(dict.fromkeys(PRIVATE, ""))
-    for section, leaf in (("model", "pretrained"), ("train", "start_from")):
-        source = public[section][leaf]
-        public[section][leaf] = source if source.startswith(HUB) else Path(source).name
-    return public
 
 
 def _remove(path: Path) -> None:

@@ -1,35 +1,32 @@
 """Several processes, on one machine or many, that run the same program as one.
 
-Each process computes on its own devices. Process 0 does what must be done once (preparing data,
-locking the workdir) and broadcasts the result; if one process fails, all of them stop.
+JAX joins them, carries values between them and ends all if one is lost (docs/reliability.md). Each
+computes on its own devices. Process 0 does what must be done once (preparing data, locking the
+workdir) and broadcasts the result; if one process fails, all of them stop.
 """
 
 import contextlib
-import os
 import pickle
 import signal
+import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from etils import epath
 
 from class_jax.errors import UserError, sentence_of
-from class_jax.handshake import Role, meet
-from class_jax.watchdog import Watchdog
+from class_jax.text import first_line
 
 T = TypeVar("T")
 
 JOIN_SECONDS = 300  # to wait for the other processes at the start
+LOST_SECONDS = 100  # of silence, after which JAX takes a process for lost and ends the others
+LEAVE_SECONDS = 30  # to wait for the other processes at the end
 FILE_SECONDS = 90  # network disks show another machine's new files late
-POLL_MS = 500  # of one wait for a key; signals are handled between two of them
-SHUTDOWN_MS = 10_000  # to wait for the other processes at the end
-MESSAGE_BYTES = 2**20  # of one value in the key-value store
-
-_exchanges = 0  # so far: each exchange has keys of its own
-_watchdog: Watchdog | None = None  # of several processes that were given by hand
 
 
 class Failure(NamedTuple):
@@ -49,56 +46,79 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
       process_id: the index of this one, from 0.
 
     Raises:
-      UserError: the others cannot be reached, or one did not come.
+      UserError: JAX refuses. If a process does not come in time, JAX ends the others itself.
     """
-    global _watchdog  # noqa: PLW0603 - a process joins the others once
-    if coordinator and num_processes and process_id is not None:
-        if num_processes > 1:
-            print(
-                f"process {process_id} of {num_processes} waits for the others at {coordinator}, "
-                f"for {JOIN_SECONDS // 60} minutes at most",
-                file=sys.stderr,
-            )
-        links = meet(coordinator, Role(process_id, num_processes), seconds=JOIN_SECONDS)
-        _watchdog = Watchdog(process_id, links) if links else None
     import jax  # noqa: PLC0415 - a single process may need none of it
 
+    if coordinator and process_id == 0:
+        _check_port(coordinator)
+    if coordinator and num_processes != 1:
+        print(
+            f"process {process_id} of {num_processes} waits for the others at {coordinator}, for "
+            f"{JOIN_SECONDS // 60} minutes at most",
+            file=sys.stderr,
+        )
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
-    # Python's handler does not run inside JAX's wait, but the system's default ends the process.
-    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            initialization_timeout=JOIN_SECONDS,
-            # Given by hand, the cluster has no say in which devices belong to which process.
-            cluster_detection_method="deactivate" if coordinator else None,
-        )
+        with _let_ctrl_c_end():
+            jax.distributed.initialize(
+                coordinator,
+                num_processes,
+                process_id,
+                initialization_timeout=JOIN_SECONDS,
+                heartbeat_timeout_seconds=LOST_SECONDS,
+                shutdown_timeout_seconds=LEAVE_SECONDS,
+                # Given by hand, the cluster has no say in which devices belong to which process.
+                cluster_detection_method="deactivate" if coordinator else None,
+            )
     except Exception as error:  # its type depends on the kind of cluster that was looked for
         raise UserError(
-            f"the other processes cannot be joined ({' '.join(str(error).split())})."
+            f"the other processes cannot be joined ({first_line(error)}): give an address of "
+            "process 0, and to each process its own number below their count."
         ) from error
+
+
+def _check_port(coordinator: str) -> None:
+    """Raise UserError if another program serves the port: JAX 0.10 may crash then."""
+    try:
+        socket.create_server(("", int(coordinator.rpartition(":")[2]))).close()
+    except OSError as error:
+        raise UserError(
+            f"{coordinator} cannot be used ({error.strerror}): give a free port of process 0."
+        ) from error
+
+
+@contextlib.contextmanager
+def _let_ctrl_c_end() -> Iterator[None]:
+    """Let Ctrl-C end this process inside JAX's waits, during which Python's handler does not run.
+
+    A handler that a run has set, to save first, stays.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def process_count() -> int:
     """Return the number of processes."""
-    return _joined("num_processes") or 1
+    return sys.modules["jax"].process_count() if _has_joined() else 1
 
 
 def process_index() -> int:
     """Return the index of this process, from 0."""
-    return _joined("process_id") or 0
+    return sys.modules["jax"].process_index() if _has_joined() else 0
 
 
-def _joined(name: str) -> Any:
-    """Return a value of JAX's connection to the other processes; None if there is none."""
-    # It has no public name. Where JAX was not imported, nothing was joined.
-    distributed = sys.modules.get("jax._src.distributed")
-    return getattr(distributed.global_state, name) if distributed else None
+def _has_joined() -> bool:
+    """Return whether this process has joined others; it has not where JAX was not imported."""
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
 
 
 def is_first() -> bool:
@@ -118,8 +138,48 @@ def log(text: str) -> None:
 
 
 def all_gather(value: T) -> list[T]:
-    """Return the values of all processes, in their order; blocks until all gave one."""
-    return _exchange(value, range(process_count()))
+    """Return the values of all processes, in their order; blocks until all gave one.
+
+    Raises:
+      UserError: another process was lost, and JAX noticed.
+    """
+    if process_count() == 1:
+        return [value]
+    data = np.frombuffer(pickle.dumps(value), np.uint8)
+    sizes = [int(size) for size in _gather_arrays(np.int32(len(data)))]
+    # In powers of two: JAX compiles a program for each shape.
+    padded = np.zeros(2 ** max(max(sizes) - 1, 1).bit_length(), np.uint8)
+    padded[: len(data)] = data
+    rows = _gather_arrays(padded)
+    return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
+
+
+def _gather_arrays(array: np.ndarray | np.generic) -> np.ndarray:
+    """Return the arrays of all processes, stacked."""
+    from jax.experimental import multihost_utils  # noqa: PLC0415 - imported by then
+
+    with explain_failures(), _let_ctrl_c_end():
+        return multihost_utils.process_allgather(array)
+
+
+@contextlib.contextmanager
+def explain_failures() -> Iterator[None]:
+    """Say in a sentence that a computation with the other processes failed.
+
+    Raises:
+      UserError: instead of what JAX raises when another process is lost.
+    """
+    import jax  # noqa: PLC0415 - imported by then
+
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # which one differs with the device
+        if process_count() == 1:
+            raise
+        raise UserError(
+            f"process {process_index()} cannot compute with the others ({first_line(error)}): if "
+            "one was lost, run the same command in all processes to go on."
+        ) from error
 
 
 def run_on_first(fn: Callable[[], T]) -> T:
@@ -129,7 +189,7 @@ def run_on_first(fn: Callable[[], T]) -> T:
       UserError: in the other processes, if a user's mistake or an interruption stopped process 0.
       RuntimeError: in the other processes, if a fault did. Process 0 raises what `fn` raised.
     """
-    return fn() if process_count() == 1 else _run(fn, range(1))[0]
+    return _run(fn if is_first() else None)[0]
 
 
 def run_on_all(fn: Callable[[], T]) -> T:
@@ -140,19 +200,21 @@ def run_on_all(fn: Callable[[], T]) -> T:
       RuntimeError: a fault did. A process in which `fn` failed raises what `fn` raised.
     """
     results: list[T] = []  # stay in their process: only success is exchanged
-    _run(lambda: results.append(fn()), range(process_count()))
+    _run(lambda: results.append(fn()))
     return results[0]
 
 
-def _run(fn: Callable[[], Any], processes: range) -> list[Any]:
-    """Run `fn` in `processes`; return their results, or raise, in all."""
+def _run(fn: Callable[[], Any] | None) -> list[Any]:
+    """Run `fn` where it is given; return the results of all processes, or raise, in all."""
+    if process_count() == 1:
+        return [fn() if fn else None]
     try:
-        result = fn() if process_index() in processes else None
+        result = fn() if fn else None
     except BaseException as error:
-        _exchange(_describe(error), processes)
+        all_gather(_describe(error))
         raise
-    results = _exchange(result, processes)
-    for process, outcome in zip(processes, results, strict=True):
+    results = all_gather(result)
+    for process, outcome in enumerate(results):
         if isinstance(outcome, Failure):
             kind = UserError if outcome.fixable else RuntimeError
             raise kind(f"process {process} stopped: {outcome.message}")
@@ -200,68 +262,3 @@ def _wait_for_file(file: epath.Path, content: str) -> None:
                 "folder that they share, on a common disk or in a bucket."
             )
         time.sleep(0.5)
-
-
-def await_watchdog() -> None:
-    """Wait until the loss of another process has ended this one, if its error comes of that."""
-    if _watchdog:
-        _watchdog.wait()
-
-
-def shutdown(status: int) -> int:
-    """Shut down: return the exit status, or leave without clean-up if this process failed.
-
-    A failed process waits for the others briefly. Python's own exit would wait for ever: they may
-    wait for this one in a computation, and are ended by the loss of the connection.
-    """
-    if _watchdog:
-        _watchdog.say_farewell(status)
-    client = _joined("client")
-    if client is None or not status:
-        return status
-    with contextlib.suppress(Exception):
-        client.wait_at_barrier("shutdown", SHUTDOWN_MS)
-    if is_first():
-        time.sleep(1)  # process 0 serves the connection: the others leave before it
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _exchange(value: Any, senders: range) -> list[Any]:
-    """Return the values, pickled, of the processes `senders`, in all."""
-    global _exchanges  # noqa: PLW0603 - all processes count alike, so that their keys agree
-    client = _joined("client")
-    if client is None:
-        return [value]
-    _exchanges += 1
-    prefix = f"class_jax/{_exchanges}"
-    if process_index() in senders:
-        data = pickle.dumps(value)
-        parts = [data[i : i + MESSAGE_BYTES] for i in range(0, len(data), MESSAGE_BYTES)]
-        client.key_value_set(f"{prefix}/{process_index()}", str(len(parts)))
-        for number, part in enumerate(parts):
-            client.key_value_set_bytes(f"{prefix}/{process_index()}/{number}", part)
-    return [_receive(client, f"{prefix}/{sender}") for sender in senders]
-
-
-def _receive(client: Any, key: str) -> Any:
-    """Return the value that another process sent under `key`, once it has."""
-    count = int(_wait_for_key(client.blocking_key_value_get, key))
-    get = client.blocking_key_value_get_bytes
-    return pickle.loads(b"".join(_wait_for_key(get, f"{key}/{i}") for i in range(count)))
-
-
-def _wait_for_key(get: Callable[[str, int], T], key: str) -> T:
-    """Block until another process sets `key`, and return its value.
-
-    Polls, because Python answers no signal inside `get`.
-    """
-    import jax  # noqa: PLC0415 - imported by then
-
-    while True:
-        try:
-            return get(key, POLL_MS)
-        except jax.errors.JaxRuntimeError as error:
-            if "DEADLINE_EXCEEDED" not in str(error):
-                raise

@@ -20,10 +20,8 @@ PRODUCT = [
 ALLOWED = {
     "losses": set(),
     "sharding": set(),
-    "handshake": set(),
     "beside": set(),
-    "watchdog": {"handshake"},
-    "parallel": {"handshake", "watchdog"},
+    "parallel": set(),
     "files": set(),
     "leaves": {"models"},
     "config": {"runs", "leaves", "beside"},

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from class_jax import Predictor, handshake, parallel
+from class_jax import Predictor, parallel
 from class_jax.errors import UserError
 from class_jax.sharding import put_batch
 from tests.program import ROOT, call, pairs, use_devices
@@ -24,22 +24,20 @@ from tests.program import ROOT, call, pairs, use_devices
 TIMEOUT = 180  # seconds
 
 
-def test_an_address_that_cannot_serve(monkeypatch):
-    monkeypatch.setattr(parallel, "JOIN_SECONDS", 0)
-    monkeypatch.setattr(handshake, "RESOLVE_SECONDS", 0)
-    taken = socket.create_server(("", 0))
-    port = taken.getsockname()[1]
-    with taken, pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*free"):
-        parallel.start(f"localhost:{port}", 2, 0)
-    with (
-        socket.create_server(("", port)),
-        pytest.raises(UserError, match=r"cannot be used .*in use"),
-    ):
-        parallel.start(f"localhost:{port}", 1, 0)
-    with pytest.raises(UserError, match=f"localhost:{port} cannot be used .*refused"):
-        parallel.start(f"localhost:{port}", 2, 1)
-    with pytest.raises(UserError, match=r"nowhere.invalid:99 cannot .*an address of process 0"):
-        parallel.start("nowhere.invalid:99", 2, 1)
+def test_a_port_that_another_program_serves_is_refused():
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"localhost:{port} cannot be used .*in use.*a free"):
+            parallel.start(f"localhost:{port}", 2, 0)
+
+
+def test_a_number_beyond_the_count_is_refused(run):
+    status, _, err = run(
+        *("--coordinator", address(), "--num_processes", 2, "--process_id", 2),
+    )
+    assert status == 2
+    assert "process" in err.splitlines()[-1]
+    assert "Traceback" not in err
 
 
 def test_flags_reach_their_check_and_types_are_said(run):
@@ -57,7 +55,6 @@ def test_alone_a_process_is_all():
     assert parallel.run_on_first(lambda: 3) == parallel.run_on_all(lambda: 3) == 3
     assert list(parallel.local_indices(3)) == [0, 1, 2]
     parallel.check_same(1, "a number")
-    assert parallel.shutdown(2) == 2
 
 
 AGREEMENT = """
@@ -108,7 +105,7 @@ assert me or not (own / ".seen-by-all").exists()
 (shard,) = replicate({"x": jax.numpy.arange(3)}, make_mesh())["x"].addressable_shards
 assert shard.data.tolist() == [0, 1, 2]
 parallel.log("logged once")
-sys.exit(parallel.shutdown(3))
+sys.exit(3)
 """
 
 
@@ -157,29 +154,26 @@ def test_processes_agree_on_values_and_on_failures(tmp_path):
 
 WAITING = """
 import sys, time
-from class_jax import handshake, parallel
+from class_jax import parallel
 
-parallel.start(sys.argv[1], 2, int(sys.argv[2]))
+me = int(sys.argv[2])
+parallel.start(sys.argv[1], 2, me)
 parallel.all_gather("both are there")
 print("ready", flush=True)
-try:
-    parallel.run_on_first(lambda: time.sleep(600))
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+parallel.run_on_first(lambda: time.sleep(600))
 """
 
 
-def test_a_process_that_waits_for_another_answers_ctrl_c_within_seconds(tmp_path):
+def test_ctrl_c_ends_a_process_that_waits_for_another(tmp_path):
     script, meeting = tmp_path / "waiting.py", address()
     script.write_text(WAITING)
     pair = started(*((script, meeting, i) for i in (0, 1)))
     try:
-        assert pair[1].stdout.readline() == "ready\n"
+        while pair[1].stdout.readline() != "ready\n":
+            pass
         time.sleep(1)  # by now it waits
-        start = time.monotonic()
         pair[1].send_signal(signal.SIGINT)
-        assert pair[1].stdout.readline() == "interrupted\n"
-        assert time.monotonic() - start < 5
+        assert pair[1].wait(TIMEOUT) == -signal.SIGINT
     finally:
         for process in pair:
             process.kill()

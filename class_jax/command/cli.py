@@ -43,11 +43,8 @@ def main(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         status = 130
     except Exception as error:
-        if parallel := sys.modules.get("class_jax.parallel"):
-            parallel.await_watchdog()
         status = report(error)
-    parallel = sys.modules.get("class_jax.parallel")  # absent if a flag was wrong
-    return parallel.shutdown(status) if parallel else status
+    return status
 
 
 def report(error: Exception) -> int:

@@ -58,7 +58,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             parallel.log(remark)
         parallel.check_shared(workdir.path)
         try:
-            _train(config, workdir, sources, mesh)
+            with parallel.explain_failures():
+                _train(config, workdir, sources, mesh)
         except NonFiniteError as error:
             parallel.log(f"error: {error}")
             return 1

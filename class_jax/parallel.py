@@ -91,7 +91,7 @@ def _check_port(coordinator: str) -> None:
 
 @contextlib.contextmanager
 def _let_ctrl_c_end() -> Iterator[None]:
-    """Let Ctrl-C end this process inside JAX's waits, during which Python's handler does not run.
+    """Let Ctrl-C end this process inside JAX's waits, where Python's handler does not run.
 
     A handler that a run has set, to save first, stays.
     """

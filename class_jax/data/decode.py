@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ MAX_PIXELS, MOST_PIXELS = 178_956_970, 500_000_000
 MANY_FRAMES = {"GIF", "WEBP", "PNG", "AVIF", "TIFF"}
 FIRST_FRAME = "of several frames, the first is used"
 FEW_BITS = "16-bit files that use fewer bits, scaled to 8"
+SIXTEEN_BITS = "16 bits a channel, read and written as 8"
 
 _LIMIT = threading.Lock()  # held while Pillow's own limit is off
 
@@ -105,8 +107,12 @@ def _finish(image: Image.Image, height: int, width: int, deep: Source | None) ->
     if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
         image = image.copy()  # needs no file, where an animation goes back to its own
         guesses.append(FIRST_FRAME)
+    if image.mode == "La":  # of a PIL image; nothing converts it but this
+        image = image.convert("LA")
     if deep is not None and (found := _decode_deep(deep)) is not None:
+        kept = {key: value for key, value in image.info.items() if key != "transparency"}
         image, guess = found
+        image.info.update(kept)
         guesses += [guess] if guess else []
     return Decoded(
         image, height, width, orientation if 1 <= orientation <= 8 else 1, tuple(guesses)
@@ -116,7 +122,8 @@ def _finish(image: Image.Image, height: int, width: int, deep: Source | None) ->
 def _is_deep_colour(image: Image.Image) -> bool:
     """Return whether an opened image has 16 bits a channel, of which Pillow keeps the upper 8."""
     tiles = getattr(image, "tile", ())
-    return image.mode in ("RGB", "RGBA", "LA") and any("16" in str(tile[3]) for tile in tiles)
+    is_deep = any(re.search("16|65535", str(tile[3])) for tile in tiles)
+    return image.mode in ("RGB", "RGBA", "LA") and is_deep
 
 
 def _decode_deep(source: Source) -> tuple[Image.Image, str | None] | None:
@@ -134,11 +141,11 @@ def _decode_deep(source: Source) -> tuple[Image.Image, str | None] | None:
     return Image.fromarray(np.ascontiguousarray(levels)), guess
 
 
-def scale_to_8_bits(values: np.ndarray) -> tuple[np.ndarray, str | None]:
+def scale_to_8_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
     """Scale 16 bits to uint8, from the smallest number of bits that holds all values."""
     bits = max(8, int(values.max()).bit_length())
     levels = np.rint(values * (255 / (2**bits - 1))).astype(np.uint8)
-    return levels, None if bits == 16 else FEW_BITS
+    return levels, SIXTEEN_BITS if bits == 16 else FEW_BITS
 
 
 def _read_bytes(source: Source) -> bytes:
@@ -201,4 +208,6 @@ def name_of(source: Source) -> str | os.PathLike[str]:
 
 
 def _reason(error: Exception) -> str:
+    if not isinstance(error, (OSError, ValueError, SyntaxError)):
+        return "it is damaged"  # of an IndexError or struct.error the words say nothing
     return (str(error) or type(error).__name__).strip().rstrip(".")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data import masks
@@ -31,6 +31,9 @@ TURNS = {  # what makes an image upright, by its EXIF orientation
 }
 SIDEWAYS = 5  # orientations from here on swap height and width
 UPRIGHT = "turned upright by EXIF"
+FLOATS = "floats in 0-1, read as 8 bits"
+PLAIN_CMYK = "CMYK without a colour profile: converted plainly"
+PROFILED = {"CMYK": "CMYK", "L": "GRAY"}  # colour space of a profile by an image's mode
 ON_WHITE = "transparent: laid on white, or on black if nearly white"
 
 
@@ -142,8 +145,26 @@ def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
         if rgba[..., 3].min() < 255:
             return lay_on_white(rgba), ON_WHITE
         return np.ascontiguousarray(rgba[..., :3]), None
-    # `convert` would copy an RGB image.
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
+    if image.mode == "RGB":
+        return np.asarray(image), None  # `convert` would copy it
+    if (converted := _convert_by_profile(image)) is not None:
+        return np.asarray(converted), None
+    return np.asarray(image.convert("RGB")), PLAIN_CMYK if image.mode == "CMYK" else None
+
+
+def _convert_by_profile(image: Image.Image) -> Image.Image | None:
+    """Convert inks or greys to sRGB by their colour profile; None without one that can be used."""
+    space, data = PROFILED.get(image.mode), image.info.get("icc_profile")
+    if space is None or not data:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
+        if profile.profile.xcolor_space.strip() != space:
+            return None
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    except (OSError, ValueError, ImageCms.PyCMSError):  # a damaged profile
+        return None
 
 
 def lay_on_white(rgba: np.ndarray) -> np.ndarray:
@@ -154,7 +175,7 @@ def lay_on_white(rgba: np.ndarray) -> np.ndarray:
     return np.rint(alpha * rgba[..., :3] + (1 - alpha) * paper).astype(np.uint8)
 
 
-def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
+def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str]:
     """Scale more than 8 bits to 8, from the smallest number of bits that holds all values."""
     values = np.asarray(image)
     if values.dtype.kind == "f":
@@ -162,7 +183,7 @@ def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
             raise UserError(
                 f"{name} holds floats from {values.min():g} to {values.max():g}: expected 0 to 1."
             )
-        return np.rint(values * 255).astype(np.uint8), None
+        return np.rint(values * 255).astype(np.uint8), FLOATS
     if values.min() < 0 or values.max() > 65535:
         raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
     return scale_to_8_bits(values)
@@ -236,5 +257,5 @@ def read_fingerprint(path: Path) -> str | None:
     try:
         with Image.open(path) as image:
             return image.info.get(FINGERPRINT)
-    except (OSError, Image.DecompressionBombError):
+    except Exception:  # Pillow's parsers raise whatever a damaged file leads to
         return None

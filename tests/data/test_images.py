@@ -1,19 +1,29 @@
 """Every kind of file comes out as upright 8-bit RGB, masks as 8-bit grey; bad files are named."""
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from class_jax.data.decode import FEW_BITS, FIRST_FRAME, MOST_PIXELS, readable_suffixes
+from class_jax.data.decode import (
+    FEW_BITS,
+    FIRST_FRAME,
+    MOST_PIXELS,
+    SIXTEEN_BITS,
+    readable_suffixes,
+)
 from class_jax.data.images import (
+    FLOATS,
     ON_WHITE,
+    PLAIN_CMYK,
     UPRIGHT,
     load_image,
     load_map,
     load_mask,
+    load_original,
     read_fingerprint,
     read_highest,
     read_image,
@@ -69,7 +79,9 @@ def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
 def test_floats_in_0_1_are_scaled_and_others_refused_truthfully(tmp_path):
     floats = (GREY / 255).astype(np.float32)
     path = saved(tmp_path, Image.fromarray(floats), "x.tif")
-    np.testing.assert_array_equal(read_image(path)[..., 0], GREY)
+    picture = load_image(path)
+    np.testing.assert_array_equal(picture.pixels[..., 0], GREY)
+    assert picture.guesses == (FLOATS,)
     path = saved(tmp_path, Image.fromarray(floats * 3), "x.tif")
     with pytest.raises(UserError, match=r"holds floats from 0 to 2.96.*expected 0 to 1"):
         read_image(path)
@@ -82,7 +94,7 @@ def test_fewer_than_16_bits_are_scaled_by_the_power_of_two_that_holds_them(tmp_p
     picture = load_image(saved(tmp_path, Image.fromarray(deep)))
     expected = np.rint(deep.astype(np.float64) * 255 / (2**bits - 1))
     np.testing.assert_array_equal(picture.pixels[..., 1], expected)
-    assert picture.guesses == (() if bits == 16 else (FEW_BITS,))
+    assert picture.guesses == ((SIXTEEN_BITS if bits == 16 else FEW_BITS),)
 
 
 @pytest.mark.parametrize(("level", "paper"), [(30, 255), (128, 255), (250, 0)])
@@ -121,6 +133,113 @@ def test_usual_suffixes_are_read(tmp_path, suffix):
     kind = {"jfif": "JPEG", "mpo": "MPO", "jp2": "JPEG2000"}.get(suffix, suffix.upper())
     Image.fromarray(RGB).save(tmp_path / f"x.{suffix}", format=kind)
     assert read_image(tmp_path / f"x.{suffix}").shape == RGB.shape
+
+
+# Lab of paper and prints: of no ink, cyan, magenta, yellow, and two or three of them.
+PRINTS = {
+    0: (93, 0, 2), 1: (55, -37, -40), 2: (47, 70, -4), 4: (86, -5, 86),
+    3: (25, 19, -46), 5: (50, -65, 27), 6: (46, 64, 45), 7: (23, 0, 0),
+}  # fmt: skip
+
+
+def profile_of_prints():
+    """An ICC profile of CMYK by a table of the corners, as ICC.1:2001-04 lays it out."""
+    labs = [
+        np.array(PRINTS[c + 2 * m + 4 * y]) * (1 if not k else (0.3, 0, 0))
+        for c, m, y, k in np.ndindex(2, 2, 2, 2)
+    ]
+    table = np.rint([(L * 2.55, a + 128, b + 128) for L, a, b in labs]).astype(np.uint8).tobytes()
+    unit = struct.pack(">9i", *(np.eye(3).ravel() * 65536).astype(int))
+    steps = bytes(range(256))
+    a2b = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + unit + steps * 4 + table + steps * 3
+    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)
+    text = b"text\0\0\0\0none\0\0\0\0"
+    name = b"desc\0\0\0\0" + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    tags, data = b"", b""
+    for tag, value in ((b"desc", name), (b"cprt", text), (b"wtpt", white), (b"A2B0", a2b)):
+        tags += tag + struct.pack(">II", 128 + 4 + 4 * 12 + len(data), len(value))
+        data += value + bytes(-len(value) % 4)
+    begin = struct.pack(">I4sI", 132 + len(tags) + len(data), b"lcms", 0x02400000)
+    begin += b"prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28)
+    begin += struct.pack(">3i", 63190, 65536, 54061)
+    return begin.ljust(128, b"\0") + struct.pack(">I", 4) + tags + data
+
+
+def srgb_of_lab(lab):
+    """Compute sRGB 0-255 from Lab under D50, in float64."""
+    lightness, a, b = np.moveaxis(np.asarray(lab, np.float64), -1, 0)
+    f = np.stack([(lightness + 16) / 116 + a / 500, (lightness + 16) / 116,
+                  (lightness + 16) / 116 - b / 200], axis=-1)  # fmt: skip
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * (0.9642, 1, 0.8249)
+    to_linear = [
+        (3.1338561, -1.6168667, -0.4906146),
+        (-0.9787684, 1.9161415, 0.0334540),
+        (0.0719453, -0.2289914, 1.4052427),
+    ]
+    linear = np.clip(xyz @ np.transpose(to_linear), 0, 1)
+    low = linear <= 0.0031308
+    return 255 * np.where(low, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_inks_are_converted_by_their_profile(tmp_path, suffix):
+    inks = np.array([(c, m, y, 0) for y, m, c in np.ndindex(2, 2, 2)], np.uint8) * 255
+    image = Image.fromarray(np.repeat(np.repeat(inks[None], 16, 0), 16, 1), "CMYK")
+    options = {"icc_profile": profile_of_prints()} | ({"quality": 100} if suffix == "jpg" else {})
+    image.save(tmp_path / f"x.{suffix}", **options)
+    picture = load_image(tmp_path / f"x.{suffix}")
+    found = picture.pixels[8, 8::16].astype(int)
+    expected = srgb_of_lab([PRINTS[index] for index in range(8)])
+    assert np.abs(found - expected).max() < 30  # the black of paper is darkened to that of sRGB
+    assert np.abs(found - expected).mean() < 8
+    assert np.abs(np.asarray(image.convert("RGB"))[8, 8::16] - expected).mean() > 40
+    assert picture.guesses == ()
+    np.testing.assert_array_equal(load_original(tmp_path / f"x.{suffix}").pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("profile", [None, b"damaged", profile_of_prints()[:200]])
+def test_inks_without_a_usable_profile_are_converted_plainly_and_that_is_said(tmp_path, profile):
+    image = Image.fromarray(np.dstack([RGB, np.zeros_like(GREY)]), "CMYK")
+    image.save(tmp_path / "x.tif", icc_profile=profile)
+    picture = load_image(tmp_path / "x.tif")
+    np.testing.assert_array_equal(picture.pixels, 255 - RGB)
+    assert picture.guesses == (PLAIN_CMYK,)
+
+
+@pytest.mark.parametrize("mode", ["LAB", "YCbCr", "HSV", "RGBX", "RGBa"])
+def test_other_colour_spaces_become_rgb(mode):
+    smooth = Image.fromarray(RGB // 2 + 60)
+    image = smooth.convert("RGBA").convert(mode) if mode == "RGBa" else None
+    if mode == "LAB":
+        spaces = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(smooth, *spaces, outputMode="LAB")
+    found = read_image(image or smooth.convert(mode)).astype(int)
+    assert np.abs(found - np.asarray(smooth)).mean() < 2
+
+
+def test_a_profile_stays_with_16_bits_of_colour(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    deep_colour(tmp_path, RGB[..., ::-1].astype(np.uint16) * 257)
+    data = (tmp_path / "deep.png").read_bytes()
+    packed = b"x\0\0" + zlib.compress(profile)
+    crc = zlib.crc32(b"iCCP" + packed)
+    chunk = struct.pack(">I", len(packed)) + b"iCCP" + packed + struct.pack(">I", crc)
+    (tmp_path / "deep.png").write_bytes(data[:33] + chunk + data[33:])
+    original = load_original(tmp_path / "deep.png")
+    np.testing.assert_array_equal(original.pixels, RGB)
+    assert original.metadata["icc_profile"] == profile
+
+
+def test_a_damaged_gif_is_named_whatever_pillow_raises(tmp_path):
+    header = b"GIF89a" + struct.pack("<HHBBB", 4, 4, 0, 0, 0)
+    frame = b",\0\0\0\0\4\0\4\0\0\2\1\0\0"
+    for tail in (b"!\xf9\0" + frame, b"!\xf9\1\1\0" + frame, b"!\xff\0" + frame, frame[:5], b"!"):
+        path = tmp_path / "x.gif"
+        path.write_bytes(header + frame + tail)
+        for read in (load_image, load_original, load_mask):
+            with pytest.raises(UserError, match=r"x\.gif cannot be read as an image"):
+                read(path)
+        assert read_fingerprint(path) is None
 
 
 @pytest.mark.parametrize("suffix", [".eps", ".ps", ".h5", ".mpg", ".wmf", ".pdf"])
@@ -288,7 +407,7 @@ def test_sixteen_bits_of_colour_are_scaled_as_those_of_grey(tmp_path, bits, suff
     scaled = np.rint(RGB[..., ::-1].astype(np.float64) * ((2**bits - 1) / 255))
     picture = load_image(deep_colour(tmp_path, scaled, f"x{suffix}"))
     np.testing.assert_array_equal(picture.pixels, RGB)
-    assert picture.guesses == (() if bits == 16 else (FEW_BITS,))
+    assert picture.guesses == ((SIXTEEN_BITS if bits == 16 else FEW_BITS),)
 
 
 def test_masks_and_maps_in_three_equal_channels_of_16_bits_are_read_as_grey(tmp_path):

@@ -138,6 +138,24 @@ def test_files_and_folders_together(tmp_path):
         plan_image_maps([tmp_path / "x.jpg", tmp_path / "in"], tmp_path / "one.png")
 
 
+# A frame, and then extensions of a length at which Pillow raises IndexError and struct.error.
+GIF = b"GIF89a\4\0\4\0\0\0\0,\0\0\0\0\4\0\4\0\0\2\1\0\0"
+DAMAGED = [GIF + b"!\xf9\0" + GIF[13:], GIF + b"!\xf9\1\1\0" + GIF[13:]]
+
+
+@pytest.mark.parametrize("animate", [False, True])
+def test_a_damaged_animation_is_named_and_the_others_are_done(tmp_path, animate):
+    write(tmp_path / "in" / "good.gif")
+    for index, data in enumerate(DAMAGED):
+        (tmp_path / "in" / f"{index}.gif").write_bytes(data)
+    jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out", animate=animate)
+    results = make_maps(jobs, RedPredictor(), network="net", title="maps")
+    assert results.written == 1
+    assert {path.name for path in results.failed} == {"0.png", "1.png"}
+    for name in "01":
+        assert f"{name}.gif cannot be read" in results.failed[tmp_path / "out" / f"{name}.png"]
+
+
 def test_what_is_left_out_of_a_folder_is_named_by_kind(tmp_path):
     write(tmp_path / "a.avif")
     for name in ("b.heic", "c.mp4", "Thumbs.db", "notes.txt"):

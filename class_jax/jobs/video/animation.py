@@ -18,8 +18,7 @@ NAMED = (".gif", ".webp", ".apng")  # name an animation; a .png is one picture
 FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 GIF_TICK = 10  # milliseconds, of which the durations of a GIF are multiples
 DEFAULT_DURATION = 100  # milliseconds, as browsers show frames without one
-# What Pillow raises for a file that it cannot read.
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREADABLE = Exception  # Pillow raises whatever a damaged file leads to: IndexError, struct.error
 SOFTWARE = 0x0131  # EXIF tag, which keeps the fingerprint of a WebP
 
 
@@ -86,7 +85,7 @@ class Animation:
                 ends = start + duration
                 yield Frame(np.array(image.convert(kind)), round(start), round(ends) - round(start))
                 start = ends
-        except (OSError, ValueError, SyntaxError) as error:
+        except UNREADABLE as error:
             raise UserError(f"{self._path} is damaged: not all frames can be read.") from error
 
     def close(self) -> None:

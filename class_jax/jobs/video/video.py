@@ -1,6 +1,7 @@
 """Films that are read, by PyAV: frames with their times, upright; damage is found."""
 
 import math
+import string
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
@@ -16,17 +18,34 @@ from class_jax.jobs.video.frames import Frame, read_comment
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
+# Demuxers of films; those of playlists and scripts would open other files.
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,live_flv,ogg,mxf,gxf,dv,rm,nut,ivf,h264,hevc,"
+    "m4v,obu,mjpeg,mjpeg_2000,amv,nsv,wtv,yuv4mpegpipe"
+)
 CUT_SHORT = 0.02  # of a film: less is a matter of rounding
 
 
 def read_fingerprint(path: Path) -> str | None:
     """Return the fingerprint in a film that was written here; None if it holds none."""
     try:
-        with av.open(path, metadata_errors="replace") as container:
+        with _open(path) as container:
             notes = {name.lower(): text for name, text in container.metadata.items()}
     except (FFmpegError, OSError):
         return None
     return read_comment(notes.get("comment", ""))
+
+
+def _open(path: Path) -> InputContainer:
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    return av.open(path, metadata_errors="replace", container_options=options)
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file that is no film begins as a text."""
+    with path.open("rb") as file:
+        begin = file.read(64)
+    return bool(begin) and set(begin) <= set(string.printable.encode())
 
 
 class VideoReader:
@@ -38,8 +57,12 @@ class VideoReader:
         """Open a film; UserError if it cannot be read or holds no moving pictures."""
         self._path = path
         try:
-            self._container = av.open(path, metadata_errors="replace")
+            self._container = _open(path)
         except (FFmpegError, OSError) as error:
+            if _is_text(path):
+                raise UserError(
+                    f"{path} is a text, such as a playlist that names other files: expected a film."
+                ) from error
             raise UserError(f"{path} cannot be read as a film ({reason_of(error)}).") from error
         videos = [stream for stream in self._container.streams.video if not _is_cover(stream)]
         self.sounds = tuple(self._container.streams.audio)

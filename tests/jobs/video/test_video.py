@@ -349,6 +349,23 @@ def test_a_damaged_film_is_named_and_the_others_are_done(tmp_path, suffix, kind)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.mp4"]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ffconcat version 1.0\nfile good.mp4\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\ngood.mp4\n#EXT-X-ENDLIST\n",
+        '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"></MPD>',
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    ],
+)
+def test_a_playlist_or_script_plays_no_film_beside_it(tmp_path, script):
+    film(tmp_path / "good.mp4")
+    (tmp_path / "bad.mp4").write_text(script)
+    with pytest.raises(UserError, match="is a text, such as a playlist that names other files"):
+        make(tmp_path / "bad.mp4", tmp_path / "x.mp4")
+    assert not (tmp_path / "x.mp4").exists()
+
+
 def test_sound_alone_is_no_film(tmp_path):
     with av.open(tmp_path / "a.mp4", "w") as container:
         stream = container.add_stream("aac", rate=48000, layout="mono")

@@ -62,8 +62,7 @@ BOUNDARIES = {
     "grain": {"class_jax/data/feed.py"},
     "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound")},
     "filelock": {"class_jax/files.py"},
-    "gradio": {"class_jax/serving/page.py"},
-    "uvicorn": {"class_jax/serving/server.py"},
+    "h11": {"class_jax/serving/connection.py"},
 }
 
 
@@ -224,4 +223,5 @@ def test_library_code_names_no_flag():
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not re.search(r"(?<!-)--[a-z]\w+", node.value), f"{path}:{node.lineno}"
+                text = node.value.replace("curl --data-binary", "")  # a flag of curl's
+                assert not re.search(r"(?<!-)--[a-z]\w+", text), f"{path}:{node.lineno}"

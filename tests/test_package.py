@@ -65,6 +65,11 @@ def test_every_file_of_the_program_is_installed(installed):
         assert {path for path in found if path.parts[0] != "_beside"} == expected
 
 
+def test_the_page_is_installed(installed):
+    page = "class_jax/serving/page.html"
+    assert (installed / page).read_bytes() == (ROOT / page).read_bytes()
+
+
 def test_the_command_and_the_extras_are_declared(installed):
     (about,) = installed.glob("*.dist-info")
     assert (

@@ -14,8 +14,6 @@ for module, name in ((os, "sched_getaffinity"), (os, "fork"), (signal, "pthread_
 """
 IMPORT_ALL = """
 for path in sorted(pathlib.Path("class_jax").rglob("*.py")):
-    if "serving" in path.parts:
-        continue  # Gradio is optional, and takes termios for granted wherever Python has it
     importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
 print("imported")
 """

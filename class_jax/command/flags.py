@@ -56,8 +56,16 @@ FLAGS = (
         {"nargs": "*"},
     ),
     Flag("source", ("convert",), "the authors' checkpoint, .safetensors or .pth"),
-    Flag("host", ("serve",), "where to listen (default: 127.0.0.1, this machine)", "127.0.0.1"),
+    Flag(
+        "host", ("serve",), "where to listen (default: 127.0.0.1), and names it is reached by",
+        None, {"nargs": "+", "action": "extend"},
+    ),
     Flag("port", ("serve",), "the port (default: 7860)", 7860, {"type": int}),
+    Flag(
+        "allow_origin", ("serve",), "a page of others that may use it; once a page", None,
+        {"action": "append"},
+    ),
+    Flag("root_path", ("serve",), "its path behind a proxy, as in /saliency"),
     Flag("skip_broken", ("train", "prepare"), "leave broken files out", False, SWITCH),
 )  # fmt: skip
 

@@ -62,10 +62,18 @@ def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -
         return _finish(image, height, width, source if is_deep else None)
 
 
-def check_size(source: Source, *, most: int) -> None:
-    """Raise UserError unless a file's header is an image's, of at most `most` pixels."""
+class Header(NamedTuple):
+    """An image's format, as Pillow names it, and its stored size."""
+
+    kind: str
+    height: int
+    width: int
+
+
+def read_header(source: Source) -> Header:
+    """Return what the header of an image says; UserError if it is none."""
     with _explain_errors(source), _open(source) as image:
-        _check_size(image, name_of(source), most)
+        return Header(image.format or "", image.height, image.width)
 
 
 def _check_size(image: Image.Image, name: str | os.PathLike[str], most: int) -> None:

@@ -235,10 +235,10 @@ def write_picture(
         _save(partial, kind, pixels, fingerprint, like)
 
 
-def encode_png(pixels: np.ndarray, *, like: Original | None = None) -> bytes:
-    """Return the bytes of a PNG file of a picture, as `write_picture` writes it."""
+def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
+    """Return the bytes of a file of a picture, as `write_picture` writes it."""
     buffer = io.BytesIO()
-    _save(buffer, "PNG", pixels, "", like)
+    _save(buffer, kind, pixels, "", like)
     return buffer.getvalue()
 
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from class_jax import parallel
 from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import encode_png, write_picture
+from class_jax.data.images import encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.jobs.maps import draw
@@ -150,7 +150,7 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
     if target:
         write_picture(target, pixels, like=original)
         return 0
-    sys.stdout.buffer.write(encode_png(pixels, like=original))
+    sys.stdout.buffer.write(encode(pixels, like=original))
     return 0
 
 

@@ -1,92 +1,118 @@
 """Mode serve: a page in the browser and an HTTP API for a trained network."""
 
 import argparse
-import contextlib
-import shutil
+import io
+import os
+import re
+import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from ml_collections import ConfigDict
 from PIL import Image
 
+from class_jax import serving
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
-from class_jax.networks.find import find_network, is_onnx, keep_trying
+from class_jax.networks.find import find_network, keep_trying
 from class_jax.pictures.predictor import Predictor
 from class_jax.runs.workdir import Workdir
 
-EXAMPLES = 4
+FOLDER = Path(serving.__file__).parent
+EXAMPLES = 4  # that are drawn where no photographs come with the package
 EXAMPLE_SIZE = (360, 480)
 EXAMPLE_SEED = 7
-OWN = ("127.0.0.1", "localhost", "::1")  # addresses that only this machine reaches
+HOST = "127.0.0.1"
+OWN = (HOST, "localhost", "::1")  # addresses that only this machine reaches
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     """Serve a network until Ctrl-C; return the exit status.
 
     Raises:
-      UserError: Gradio is not installed, the port is in use, or there is no network.
+      UserError: h11 is not installed, the port is in use, or there is no network.
     """
     try:
-        from class_jax.serving.page import add_page  # noqa: PLC0415 - optional
+        from class_jax.serving.server import Server, listen  # noqa: PLC0415 - optional
     except ImportError as error:
         raise UserError(
-            f'--mode serve needs Gradio ({error}): pip install "gradio>=6.31,<7", or in a clone '
+            f'--mode serve needs h11 ({error}): pip install "h11>=0.14", or in a clone '
             "pip install -r requirements-serve.txt."
         ) from error
-    from fastapi import FastAPI  # noqa: PLC0415
-
-    from class_jax.serving.api import add_api  # noqa: PLC0415
-    from class_jax.serving.server import listen, run_server  # noqa: PLC0415
+    from class_jax.serving.access import Access, is_address  # noqa: PLC0415
+    from class_jax.serving.api import Api  # noqa: PLC0415
     from class_jax.serving.service import Service  # noqa: PLC0415
 
     if not 0 <= flags.port < 2**16:
         raise UserError(f"--port={flags.port}: expected 1 to 65535, or 0 for any that is free.")
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(listen(flags.host, flags.port))
-        model = flags.model or workdir.path
-        predictor = _load(model, config, flags.checkpoint)
-        folder = Path(tempfile.mkdtemp(prefix="class_jax-serve-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        service = Service(predictor, has_attention=not is_onnx(model))
-        stack.callback(service.close)
-        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        add_api(app, service)
-        add_page(app, service, examples=_draw_examples(folder, predictor), folder=folder)
-        _announce(flags.host, listener.getsockname()[1], predictor)
-        run_server(app, listener)
-    return 0
+    hosts = flags.host or [HOST]
+    root_path = _check_root_path(flags.root_path)
+    address = next((host for host in hosts if is_address(host) or host in OWN), hosts[0])
+    examples = load_examples()
+    with listen(address, flags.port) as listener:
+        bound, port = listener.getsockname()[:2]
+        access = Access.make(bound, hosts, flags.allow_origin or [])
+        model = str(flags.model or workdir.path)
+        service = Service(lambda: _load(model, config, flags.checkpoint, examples))
+        page = (FOLDER / "page.html").read_text(encoding="utf-8")
+        api = Api(service, access=access, page=page, examples=examples, root_path=root_path)
+        number = Server(api).run(
+            listener,
+            service.loaded,
+            lambda: _announce(address, port, root_path, service.loaded.result()),
+        )
+    status = 128 + number
+    if number == signal.SIGINT and service.is_ready:
+        status = 0
+    elif number == signal.SIGINT:
+        print("interrupted", file=sys.stderr)
+    sys.stderr.flush()
+    # The interpreter's own end would wait for a computation, and takes JAX seconds.
+    os._exit(status)
 
 
-def _load(model: object, config: ConfigDict, checkpoint: str) -> Predictor:
-    """Load the network."""
+def _check_root_path(text: str | None) -> str:
+    if text is None:
+        return ""
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", text, re.ASCII):
+        raise UserError(f"--root_path={text}: expected a path that begins with /, as in /saliency.")
+    return text.rstrip("/")
+
+
+def _load(model: str, config: ConfigDict, checkpoint: str, examples: dict[str, bytes]) -> Predictor:
+    """Load the network, and predict a picture, so that nobody waits for a compiler."""
 
     def attempt() -> Predictor:
-        found = find_network(str(model), config, checkpoint)
+        found = find_network(model, config, checkpoint)
         print(f"checkpoint: {found.description}", file=sys.stderr)
         return Predictor(found.load(), keep_aspect=config.eval.keep_aspect)
 
-    return keep_trying(attempt)
+    predictor = keep_trying(attempt)
+    predictor.predict(next(iter(examples.values())))
+    return predictor
 
 
-def _draw_examples(folder: Path, predictor: Predictor) -> list[Path]:
-    """Draw pictures to pick from; the first is predicted, so that nobody waits for a compiler."""
+def load_examples() -> dict[str, bytes]:
+    """Return pictures to pick from, by name: the photographs of the package, else drawn scenes."""
+    photographs = {
+        file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))
+    }
+    return photographs or dict(_draw_examples())
+
+
+def _draw_examples() -> list[tuple[str, bytes]]:
     source = SyntheticSource(EXAMPLES, seed=EXAMPLE_SEED, image_size=EXAMPLE_SIZE)
-    paths = []
-    for index in range(EXAMPLES):
-        example = source.load(index)
-        path = folder / "examples" / f"{example['name']}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(example["image"]).save(path)
-        paths.append(path)
-    predictor.predict(paths[0])
-    return paths
+    pictures = []
+    for number in range(EXAMPLES):
+        file = io.BytesIO()
+        Image.fromarray(source.load(number)["image"]).save(file, "PNG")
+        pictures.append((f"scene-{number + 1}.png", file.getvalue()))
+    return pictures
 
 
-def _announce(host: str, port: int, predictor: Predictor) -> None:
+def _announce(host: str, port: int, root_path: str, predictor: Predictor) -> None:
     name = f"[{host}]" if ":" in host else host
     print(f"on {predictor.device}", file=sys.stderr)
     if host not in OWN:
         print("note: whoever reaches this machine by the network can use it", file=sys.stderr)
-    print(f"http://{name}:{port}  (Ctrl-C ends it)", file=sys.stderr)
+    print(f"http://{name}:{port}{root_path}  (Ctrl-C ends it)", file=sys.stderr)

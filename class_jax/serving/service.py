@@ -1,143 +1,161 @@
 """The work behind the page and the API: one network, one picture at a time, in order of arrival."""
 
-import functools
 import threading
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from class_jax.data.decode import Source, check_size
-from class_jax.data.images import encode_png, load_image
-from class_jax.data.resize import resize
+from class_jax.data.decode import read_header
+from class_jax.data.images import encode
 from class_jax.errors import UserError
-from class_jax.jobs.maps import draw, draw_pixels
+from class_jax.jobs.maps import draw
 from class_jax.jobs.plan import MapJob, load_for_network
-from class_jax.pictures.outputs import ATTENTION, Output
+from class_jax.pictures.outputs import ATTENTION, OBJECT_LEVEL, Output
 from class_jax.pictures.predictor import Predictor
+from class_jax.serving.bodies import describe
 
-Result = TypeVar("Result")
-
-MOST_BYTES = 64 * 2**20  # of one picture's file
 MOST_PIXELS = 50_000_000  # of one picture: a cut-out of it takes some 2 GB while it is made
-MOST_WAITING = 50  # requests of the API; more are refused
-VIEW_SIDE = 1024  # pixels: the longer side of what is shown on the page
+MOST_SIDE, MOST_RATIO = 20_000, 50
+MOST_WAITING = 50  # pictures; more are refused
+MOST_SCANS = 100  # of a progressive JPEG file, each of which touches all pixels
+SCAN = b"\xff\xda"  # begins one
+FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
+# What people have; other decoders of Pillow are little used, and not for strangers.
+TAKEN = {
+    *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA"),
+}  # fmt: skip
 
 
 class BusyError(UserError):
-    """Too many requests wait."""
+    """Too many pictures wait, or the network is not loaded yet."""
 
 
-class View(NamedTuple):
-    """A picture and its map, small enough to be shown."""
+class Made(NamedTuple):
+    """A picture that was made."""
 
-    image: np.ndarray  # uint8 RGB [H, W, 3]
-    saliency: np.ndarray  # float32 [H, W] in 0–1
+    content: bytes  # of its file
+    kind: str  # its format, as Pillow names it
+    is_salient: bool  # something was found
 
 
 class Service:
-    """Makes outputs of pictures; all methods may be called by many threads."""
+    """Makes outputs of pictures by a thread of its own, which loads the network first."""
 
-    def __init__(self, predictor: Predictor, *, has_attention: bool) -> None:
-        """Use a predictor; `has_attention` if its engine can show where it looks."""
-        self.has_attention, self.device = has_attention, predictor.device
-        self._predictor = predictor
-        # Of one thread: memory is that of one picture, and everybody is served in turn.
-        self._worker = ThreadPoolExecutor(1, "network")
-        self._waiting, self._lock = 0, threading.Lock()
+    def __init__(self, load: Callable[[], Predictor]) -> None:
+        """Start to load a network; `loaded` tells when that is done, or what went wrong."""
+        self.loaded: Future[Predictor] = Future()
+        self._waiting: dict[Future[Any], Callable[[], Any]] = {self.loaded: load}
+        self._change = threading.Condition()
+        # A daemon: nobody waits for a long computation when the server ends.
+        threading.Thread(target=self._work, name="network", daemon=True).start()
 
-    def make(self, source: Source, outputs: Sequence[Output]) -> "Future[list[bytes]]":
-        """Make outputs of a picture, as PNG files.
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the network is loaded."""
+        return self.loaded.done() and self.loaded.exception() is None
 
-        Raises (from the future):
-          UserError: the picture cannot be read or is too large, or an output cannot be made.
-        """
-        return self._worker.submit(self._make, source, outputs)
+    def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Made]":
+        """Put a picture in line; a future that is cancelled in time costs nothing.
 
-    def make_if_free(self, source: Source, output: Output) -> "Future[list[bytes]]":
-        """Make an output of a picture as `make`; BusyError if too many wait already."""
-        with self._lock:
-            if self._waiting >= MOST_WAITING:
-                raise BusyError(f"{MOST_WAITING} pictures wait already: try again in a minute.")
-            self._waiting += 1
-        future = self.make(source, [output])
-        future.add_done_callback(lambda _: self._leave())
-        return future
-
-    def view(self, path: Path) -> View:
-        """Read a picture and predict its map, both at the size of the page.
+        Args:
+          content: of the picture's file.
+          output: what to make.
+          suffix: a key of FORMATS.
 
         Raises:
-          UserError: the picture cannot be read or is too large.
+          BusyError: too many wait.
+          UserError (from the future): as `make_picture`.
         """
-        return self._call(self._view, path)
+        future: Future[Made] = Future()
+        predictor = self.loaded.result()
+        with self._change:
+            if len(self._waiting) >= MOST_WAITING:
+                raise BusyError(f"{MOST_WAITING} pictures wait already: try again in a minute.")
+            self._waiting[future] = lambda: make_picture(predictor, content, output, suffix)
+            self._change.notify()
+        future.add_done_callback(self._forget)
+        return future
 
-    def render(self, view: View, output: Output) -> np.ndarray:
-        """Return an output of a view, uint8; UserError if its point lies outside."""
-        return self._call(self._render, view, output)
+    def _forget(self, future: "Future[Any]") -> None:
+        """Drop the picture of a client that has left."""
+        with self._change:
+            self._waiting.pop(future, None)
 
-    def make_zip(self, paths: Sequence[Path], output: Output, target: Path) -> Iterator[str | None]:
-        """Write a zip of an output of many pictures; yield None or what is wrong, for each."""
-        is_plain = len({path.stem.lower() for path in paths}) == len(paths)
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:  # of PNG files
-            for number, path in enumerate(paths, 1):
-                name = f"{path.stem}.png" if is_plain else f"{number:03d}_{path.stem}.png"
+    def _next(self) -> "tuple[Future[Any], Callable[[], Any]]":
+        """Wait for a picture and return its future and its work."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting)
+            future = next(iter(self._waiting))
+            return future, self._waiting.pop(future)
+
+    def _work(self) -> None:
+        while True:
+            future, function = self._next()
+            if future.set_running_or_notify_cancel():
                 try:
-                    (content,) = self.make(path, [output]).result()
-                    archive.writestr(name, content)
-                    yield None
-                except UserError as error:
-                    yield hide_folder(error, path)
-
-    def close(self) -> None:
-        """Drop what waits, and let the worker end."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
-
-    def _leave(self) -> None:
-        with self._lock:
-            self._waiting -= 1
-
-    def _call(self, function: Callable[..., Result], *arguments: object) -> Result:
-        return self._worker.submit(function, *arguments).result()
-
-    def _make(self, source: Source, outputs: Sequence[Output]) -> list[bytes]:
-        check_size(source, most=MOST_PIXELS)
-        for output in outputs:
-            self._check(output)
-        read = functools.partial(load_for_network, source)
-        job = MapJob(Path("the picture"), read, "", source)
-        prepared = self._predictor.prepare(job.read(self._predictor.image_size))
-        (saliency,) = self._predictor.maps([prepared])
-        return [
-            encode_png(pixels, like=original)
-            for pixels, original in (draw(job, saliency, o, self._predictor) for o in outputs)
-        ]
-
-    def _view(self, path: Path) -> View:
-        check_size(path, most=MOST_PIXELS)
-        side = max(self._predictor.image_size, VIEW_SIDE // 2)  # read at up to twice this
-        picture = load_image(path, side=side)
-        scale = min(1.0, VIEW_SIDE / max(picture.height, picture.width))
-        height, width = (max(1, round(n * scale)) for n in (picture.height, picture.width))
-        prepared = self._predictor.prepare(picture)
-        (saliency,) = self._predictor.maps([prepared._replace(height=height, width=width)])
-        return View(np.ascontiguousarray(resize(picture.pixels, height, width)), saliency)
-
-    def _render(self, view: View, output: Output) -> np.ndarray:
-        self._check(output)
-        return draw_pixels(view.image, view.saliency, output, self._predictor, "the picture")
-
-    def _check(self, output: Output) -> None:
-        if output.kind == ATTENTION and not self.has_attention:
-            raise UserError(
-                "attention is not shown: an .onnx file holds the map alone. Serve the workdir or "
-                "the exported folder that it is of."
-            )
+                    future.set_result(function())
+                except BaseException as error:  # whoever waits for it is told
+                    future.set_exception(error)
+            del future, function  # hold a picture
 
 
-def hide_folder(error: UserError, path: Path) -> str:
-    """Return an error's sentence without the folder of a file on this machine."""
-    return str(error).replace(str(path), path.name)
+def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: str) -> Made:
+    """Make an output of a picture.
+
+    Raises:
+      UserError: the picture cannot be read or is too large, or the output cannot be made of it.
+    """
+    _check_picture(content)
+    kind = FORMATS[suffix]
+    if output.has_alpha and kind == "JPEG":
+        raise UserError(
+            "JPEG files have no transparency: give a background, or format=png or webp."
+        )
+    job = MapJob(Path("the picture"), lambda side: load_for_network(content, side), "", content)
+    prepared = predictor.prepare(job.read(predictor.image_size))
+    (saliency,) = predictor.maps([prepared])
+    pixels, original = draw(job, saliency, output, predictor)
+    _check_sides(kind, pixels)
+    level = OBJECT_LEVEL if output.threshold is None else output.threshold
+    return Made(encode(pixels, kind, like=original), kind, bool(saliency.max() >= level))
+
+
+def _check_picture(content: bytes) -> None:
+    """Raise UserError unless a file's header is a picture's that can be served."""
+    try:
+        kind, height, width = read_header(content)
+    except UserError as error:
+        raise UserError(describe(content) or str(error)) from error
+    if kind not in TAKEN:
+        raise UserError(f"{kind} files are not taken: save it as JPEG, PNG or WebP.")
+    size = f"the picture has {width}x{height} pixels"
+    if height * width > MOST_PIXELS:
+        raise UserError(f"{size}: at most {MOST_PIXELS // 1_000_000} million are taken.")
+    if max(height, width) > MOST_SIDE:
+        raise UserError(f"{size}: sides are at most {MOST_SIDE:,} long.")
+    if max(height, width) > MOST_RATIO * min(height, width):
+        raise UserError(f"{size}: a side is at most {MOST_RATIO} times the other one.")
+    if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > MOST_SCANS:
+        raise UserError(f"the picture has {scans} scans: save it with at most {MOST_SCANS}.")
+
+
+def _check_sides(kind: str, pixels: np.ndarray) -> None:
+    if kind == "WEBP" and max(pixels.shape) > (most := 16383):
+        raise UserError(f"WebP pictures have sides of at most {most} pixels: take format=png.")
+
+
+def has_attention(predictor: Predictor) -> bool:
+    """Return whether a predictor's engine can show where it looks."""
+    return hasattr(predictor.engine, "network")
+
+
+def check_kind(predictor: Predictor, output: Output) -> None:
+    """Raise UserError if the network cannot make an output of this kind."""
+    if output.kind == ATTENTION and not has_attention(predictor):
+        raise UserError(
+            "attention is not shown: an .onnx file holds the map alone. Serve the workdir or the "
+            "exported folder that it is of."
+        )

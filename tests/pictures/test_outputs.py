@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import encode_png, load_original
+from class_jax.data.images import encode, load_original
 from class_jax.errors import UserError
 from class_jax.pictures.alpha import blur_background, estimate_foreground, refine_alpha
 from class_jax.pictures.outputs import Output, lay_over, parse_background, render
@@ -145,7 +145,7 @@ def test_profile_resolution_and_orientation_are_kept(tmp_path):
     image.save(tmp_path / "a.png", icc_profile=profile, dpi=(300, 300), exif=exif)
     original = load_original(tmp_path / "a.png")
     np.testing.assert_array_equal(original.pixels, np.rot90(pixels, -1))
-    (tmp_path / "b.png").write_bytes(encode_png(original.pixels, like=original))
+    (tmp_path / "b.png").write_bytes(encode(original.pixels, like=original))
     with Image.open(tmp_path / "b.png") as copy:
         assert copy.info["icc_profile"] == profile
         assert copy.info["dpi"] == pytest.approx((300, 300), abs=0.1)

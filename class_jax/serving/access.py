@@ -1,0 +1,91 @@
+"""Who may ask: the names under which the server is reached, and the pages that may use it.
+
+A page of anybody may send requests to 127.0.0.1 through the browser of who looks at it, with its
+own name in `Host` if that name was made to mean 127.0.0.1, else in `Origin`.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from class_jax.errors import UserError
+from class_jax.serving.connection import RefusedError, Request
+
+OWN = frozenset({"localhost", "127.0.0.1", "::1"})  # that only this machine reaches
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
+ANYBODY = "*"
+
+
+class Access(NamedTuple):
+    """Names of the server and origins of others' pages that are let in."""
+
+    names: frozenset[str]
+    takes_addresses: bool  # any address as a name: no page of others can have it
+    origins: frozenset[str]
+
+    @classmethod
+    def make(cls, address: str, names: Iterable[str], origins: Iterable[str]) -> Self:
+        """Return the rules of a server.
+
+        Args:
+          address: where it listens.
+          names: of it, beside those that are its own.
+          origins: `https://example.org`, or "*", of other pages that may use it.
+
+        Raises:
+          UserError: an origin is none.
+        """
+        for origin in origins:
+            if origin != ANYBODY and not ORIGIN.fullmatch(origin):
+                raise UserError(f"{origin} is no origin: expected as in https://example.org:8000.")
+        known = {name.strip("[]").lower() for name in names} | OWN
+        is_own = _is_loopback(address)
+        if not is_own:
+            known |= {socket.gethostname().lower()}
+        return cls(frozenset(known), not is_own, frozenset(map(str.lower, origins)))
+
+    def check(self, request: Request) -> None:
+        """Raise RefusedError unless the request names this server, from a page that may use it."""
+        host = request.headers.get("host", "").lower()
+        if not self._is_name(host):
+            raise RefusedError(
+                421,
+                f"this server is not {host or 'without a name'}: whoever runs it can add names.",
+            )
+        origin = request.headers.get("origin", "").lower()
+        is_own = origin in ("", f"http://{host}", f"https://{host}")
+        if not is_own and not self._is_let_in(origin):
+            raise RefusedError(
+                403, f"pages of {origin} may not use this server: whoever runs it can allow them."
+            )
+
+    def origin_of(self, request: Request) -> str | None:
+        """Return the origin of another page that is let in; None for the server's own."""
+        origin = request.headers.get("origin", "")
+        return origin if origin and self._is_let_in(origin.lower()) else None
+
+    def _is_let_in(self, origin: str) -> bool:
+        return origin in self.origins or ANYBODY in self.origins
+
+    def _is_name(self, host: str) -> bool:
+        if not HOST.fullmatch(host):
+            return False
+        name = re.sub(r":\d+$", "", host) if not host.endswith("]") else host
+        name = name.strip("[]")
+        return name in self.names or (self.takes_addresses and is_address(name))
+
+
+def is_address(name: str) -> bool:
+    """Return whether a name is an IP address."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return is_address(address) and ipaddress.ip_address(address).is_loopback

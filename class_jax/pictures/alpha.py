@@ -1,17 +1,19 @@
 """Alpha and colours of a cut-out: edges that follow the picture, and no halo of what was behind."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-WORKING_SIDE = 512  # pixels: filters' coefficients are computed on a copy of this size
-RADIUS = 0.045  # of the longer side: how far the network's edge may be off
+WORKING_PIXELS = 512 * 512  # filters are computed on a copy of at most this size
+RADIUS = 0.055  # of a picture's mean side: how far the network's edge may be off
 EPSILON = 1e-4  # variance of colours, in 0–1, below which the picture has no edge to follow
 CONTRAST = 3.0  # undoes the blur of the filter
-FOREGROUND_RADII = (1 / 12, 1 / 48, 1 / 120)  # of the longer side, in successive passes
-COARSE_SIDE = 1024  # pixels: the first pass is computed on a copy of this size
-STRIP = 512  # rows that the others compute at once
+FOREGROUND_RADII = (1 / 20, 1 / 60, 1 / 100)  # of the mean side, in successive passes
+TILE = 128  # pixels: squares of the whole picture in which alpha may be soft
+
+Tile = tuple[slice, slice]  # rows and columns
 
 
 def refine_alpha(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
@@ -22,133 +24,183 @@ def refine_alpha(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
 
     Args:
       image: uint8 RGB [H, W, 3].
-      saliency: float32 [H, W] in 0–1.
+      saliency: float32 in 0–1, of the image's size or smaller.
 
     Returns:
       float32 [H, W] in 0–1.
     """
-    height, width = saliency.shape
-    scale = min(1.0, WORKING_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    guide = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    size = _working_size(image)
+    guide = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(saliency, size, interpolation=cv2.INTER_AREA)
-    slopes, offsets = _fit_locally(guide, small, max(1, round(RADIUS * max(size))))
-    slopes = cv2.resize(slopes, (width, height), interpolation=cv2.INTER_LINEAR)
-    alpha = cv2.resize(offsets, (width, height), interpolation=cv2.INTER_LINEAR)
-    for channel in range(3):
-        alpha = alpha + slopes[..., channel] * (image[..., channel] * np.float32(1 / 255))
-    return np.clip(CONTRAST * (alpha - 0.5) + 0.5, 0, 1)
+    fit = CONTRAST * _fit_locally(guide * np.float32(1 / 255), small, _radius(RADIUS, guide))
+    fit[..., 3] += 0.5 - CONTRAST / 2
+    shape = image.shape[:2]
+    alpha = np.zeros(shape, np.float32)
+    # A value between four of the copy's lies within their limits, whatever the colour.
+    window = np.ones((3, 3), np.uint8)
+    lowest = cv2.erode(fit[..., 3] + np.minimum(fit[..., :3], 0).sum(-1), window)
+    highest = cv2.dilate(fit[..., 3] + np.maximum(fit[..., :3], 0).sum(-1), window)
+    for tile in _tiles(shape):
+        inner = _shrink(tile, shape, lowest.shape)
+        if lowest[inner].min() >= 1:
+            alpha[tile] = 1
+        elif highest[inner].max() > 0:
+            local = _sample(fit, tile, shape)
+            local[..., :3] *= image[tile] * np.float32(1 / 255)
+            np.clip(local.sum(-1), 0, 1, out=alpha[tile])
+    return alpha
 
 
-def _fit_locally(guide: np.ndarray, values: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
-    """Fit values ≈ a·guide + b in every window; return the windows' mean a [h, w, 3] and b."""
+def _fit_locally(guide: np.ndarray, values: np.ndarray, radius: int) -> np.ndarray:
+    """Fit values ≈ a·guide + b in every window; return the windows' mean a and b, [h, w, 4]."""
     mean, mean_value = _box(guide, radius), _box(values, radius)
     covariance = _box(guide * values[..., None], radius) - mean * mean_value[..., None]
-    products = guide[..., :, None] * guide[..., None, :]
-    second = _box(products.reshape(*values.shape, 9), radius).reshape(*values.shape, 3, 3)
-    spread = second - mean[..., :, None] * mean[..., None, :] + EPSILON * np.eye(3, dtype="f4")
-    slopes = np.linalg.solve(spread, covariance[..., None])[..., 0]
+    spread = {
+        (i, j): _box(guide[..., i] * guide[..., j], radius) - mean[..., i] * mean[..., j]
+        for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+    }
+    slopes = _solve(spread, covariance)
     offsets = mean_value - (slopes * mean).sum(-1)
-    return _box(slopes, radius), _box(offsets, radius)
+    return _box(np.dstack([slopes, offsets]), radius)
+
+
+def _solve(spread: dict[tuple[int, int], np.ndarray], right: np.ndarray) -> np.ndarray:
+    """Return x of (S + εI) x = right [h, w, 3] by elimination; `spread` is S's upper triangle."""
+    first, second, third = (spread[i, i] + np.float32(EPSILON) for i in range(3))
+    ratio, other = spread[0, 1] / first, spread[0, 2] / first
+    second = second - ratio * spread[0, 1]
+    mixed = spread[1, 2] - other * spread[0, 1]
+    last = mixed / second
+    third = third - other * spread[0, 2] - last * mixed
+    x, y, z = np.moveaxis(right, -1, 0)
+    y = y - ratio * x
+    z = (z - other * x - last * y) / third
+    y = y / second - last * z
+    return np.dstack([x / first - ratio * y - other * z, y, z])
 
 
 def _box(x: np.ndarray, radius: int) -> np.ndarray:
     """Return means of square windows, [h, w] or [h, w, C], mirrored at the borders."""
-    side = 2 * radius + 1
-    if x.ndim == 2 or x.shape[2] <= 4:
-        return cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT)
-    return np.dstack([_box(np.ascontiguousarray(x[..., i]), radius) for i in range(x.shape[2])])
+    height, width = (2 * min(radius, side) + 1 for side in x.shape[:2])
+    return cv2.blur(x, (width, height), borderType=cv2.BORDER_REFLECT).reshape(x.shape)
+
+
+def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return a transparent cut-out, uint8 RGBA [H, W, 4], of `estimate_foreground` and alpha."""
+    cut = np.zeros((*alpha.shape, 4), np.uint8)
+    cut[..., 3] = _levels(alpha)
+    _fill_foreground(cut[..., :3], image, alpha)
+    return cut
 
 
 def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Estimate the object's own colours where alpha is soft, by blur fusion (Forte 2021).
 
     With blurred foreground F̂ and background B̂, F = F̂ + α (I − α F̂ − (1 − α) B̂), in passes of
-    windows that become smaller.
+    windows that become smaller. F̂ and B̂ are computed on a smaller copy.
 
     Args:
       image: uint8 RGB [H, W, 3], the composite I = α F + (1 − α) B.
       alpha: float32 [H, W] in 0–1.
 
     Returns:
-      F, uint8 [H, W, 3]; equal to the image where alpha is 1.
+      F, uint8 [H, W, 3]; the image where alpha is 1, and 0 where it is 0: nothing of what was
+      behind an object may be found in its cut-out.
     """
-    side = max(alpha.shape)
-    radii = [max(1, round(share * side)) for share in FOREGROUND_RADII[1:]]
-    box = _soft_box(alpha, sum(radii))
-    result = image.copy()
-    if box is not None:
-        fore, back = _fuse_coarsely(image, alpha)
-        rows, columns = box
-        for top in range(rows.start, rows.stop, STRIP):
-            strip = slice(top, min(top + STRIP, rows.stop))
-            result[strip, columns] = _fuse_strip(
-                image[:, columns],
-                (fore[:, columns], back[:, columns]),
-                alpha[:, columns],
-                strip,
-                radii,
-            )
-    return result
+    colours = np.zeros(image.shape, np.uint8)
+    _fill_foreground(colours, image, alpha)
+    return colours
 
 
-def _fuse_coarsely(image: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return both grounds' colours by the first pass, on a smaller copy, uint8 [H, W, 3]."""
-    height, width = alpha.shape
-    scale = min(1.0, COARSE_SIDE / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    thin = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    radius = max(1, round(FOREGROUND_RADII[0] * max(size)))
-    fore, back = (
-        cv2.resize(_to_bytes(ground), (width, height), interpolation=cv2.INTER_LINEAR)
-        for ground in _fuse(small, small, small, thin, radius)
-    )
-    return fore, back
+def _fill_foreground(colours: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> None:
+    """Write the foreground's colours where alpha's level is above 0."""
+    levels = _levels(alpha)
+    grounds: list[np.ndarray] = []
+    for tile in _tiles(alpha.shape):
+        inside = levels[tile] > 0
+        if not inside.any():
+            continue
+        found = image[tile]
+        if (inside & (levels[tile] < 255)).any():
+            grounds = grounds or _blur_grounds(image, alpha)
+            fore, back = (_sample(ground, tile, alpha.shape) for ground in grounds)
+            found = _to_bytes(_fuse(found, fore, back, alpha[tile]))
+        colours[tile] = found * inside[..., None]
 
 
-def _fuse_strip(
-    image: np.ndarray,
-    grounds: tuple[np.ndarray, np.ndarray],
-    alpha: np.ndarray,
-    rows: slice,
-    radii: Sequence[int],
-) -> np.ndarray:
-    """Return the foreground's colours in some rows, uint8; a strip saves memory."""
-    above = max(0, rows.start - sum(radii))
-    wide = slice(above, rows.stop + sum(radii))
-    colours, fore, back = (x[wide].astype(np.float32) for x in (image, *grounds))
-    for radius in radii:
-        fore, back = _fuse(colours, fore, back, alpha[wide], radius)
-    return _to_bytes(fore[rows.start - above : rows.stop - above])
+def _blur_grounds(image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
+    """Return the blurred colours of foreground and background, uint8 [h, w, 3], on the copy."""
+    size = _working_size(image)
+    colours = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    fused: np.ndarray = colours
+    back: np.ndarray = colours
+    for share in FOREGROUND_RADII:
+        radius = _radius(share, colours)
+        blurred = _box(weight, radius)[..., None]
+        fore = _box(fused * weight[..., None], radius) / (blurred + 1e-5)
+        back = _box(back * (1 - weight[..., None]), radius) / (1 - blurred + 1e-5)
+        fused = _fuse(colours, fore, back, weight)
+    return [_to_bytes(fore), _to_bytes(back)]
+
+
+def _fuse(image: np.ndarray, fore: np.ndarray, back: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Return F = F̂ + α (I − α F̂ − (1 − α) B̂), float32 [h, w, 3]."""
+    weight = alpha[..., None]
+    return fore + weight * (image - weight * fore - (1 - weight) * back)
+
+
+def _levels(alpha: np.ndarray) -> np.ndarray:
+    """Return alpha as uint8, rounded."""
+    return cv2.convertScaleAbs(alpha, alpha=255).reshape(alpha.shape)
 
 
 def _to_bytes(colours: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(colours, 0, 255)).astype(np.uint8)
 
 
-def _fuse(
-    image: np.ndarray, fore: np.ndarray, back: np.ndarray, alpha: np.ndarray, radius: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the foreground's colours and the blurred background's, float32 [H, W, 3]."""
-    weight = alpha[..., None]
-    blurred = _box(alpha, radius)[..., None]
-    fore = _box(fore * weight, radius) / (blurred + 1e-5)
-    back = _box(back * (1 - weight), radius) / (1 - blurred + 1e-5)
-    return fore + weight * (image - weight * fore - (1 - weight) * back), back
+def _working_size(image: np.ndarray) -> tuple[int, int]:
+    """Return width and height of the copy of an image that filters are computed on."""
+    height, width = image.shape[:2]
+    scale = min(1.0, math.sqrt(WORKING_PIXELS / (height * width)))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _soft_box(alpha: np.ndarray, margin: int) -> tuple[slice, slice] | None:
-    """Return the rows and columns in which alpha is neither 0 nor 1, with a margin around."""
-    soft = (alpha > 0.002) & (alpha < 0.998)
-    bounds = []
-    for axis in (1, 0):
-        places = np.flatnonzero(soft.any(axis))
-        if not len(places):
-            return None
-        start, stop = int(places[0]) - margin, int(places[-1]) + margin + 1
-        bounds.append(slice(max(0, start), min(stop, alpha.shape[1 - axis])))
-    return bounds[0], bounds[1]
+def _radius(share: float, image: np.ndarray) -> int:
+    """Return a share of an image's mean side, in pixels."""
+    return max(1, round(share * math.sqrt(image.shape[0] * image.shape[1])))
+
+
+def _tiles(shape: tuple[int, ...]) -> Iterator[Tile]:
+    """Yield the squares of a picture."""
+    for top in range(0, shape[0], TILE):
+        for left in range(0, shape[1], TILE):
+            yield slice(top, min(top + TILE, shape[0])), slice(left, min(left + TILE, shape[1]))
+
+
+def _shrink(tile: Tile, shape: tuple[int, ...], small: tuple[int, ...]) -> Tile:
+    """Return the rows and columns of a smaller copy that a tile of a picture is sampled from."""
+    rows, columns = (
+        slice(part.start * few // many, -(-part.stop * few // many))
+        for part, many, few in zip(tile, shape, small[:2], strict=True)
+    )
+    return rows, columns
+
+
+def _sample(small: np.ndarray, tile: Tile, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a tile of a copy [h, w, C] resized bilinearly to a picture's shape."""
+    (rows, down), (columns, across) = (
+        (part, few / many) for part, many, few in zip(tile, shape, small.shape[:2], strict=True)
+    )
+    matrix = np.array(
+        [
+            [across, 0, (columns.start + 0.5) * across - 0.5],
+            [0, down, (rows.start + 0.5) * down - 0.5],
+        ]
+    )
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(small, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

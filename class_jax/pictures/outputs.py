@@ -11,7 +11,12 @@ from PIL import ImageColor
 from class_jax.data.images import read_image, to_levels
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
-from class_jax.pictures.alpha import blur_background, estimate_foreground, refine_alpha
+from class_jax.pictures.alpha import (
+    blur_background,
+    cut_out,
+    estimate_foreground,
+    refine_alpha,
+)
 
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
 KINDS = {MAP: "maps", CUTOUT: "cut-outs", OVERLAY: "overlays", ATTENTION: "sheets"}
@@ -143,9 +148,9 @@ def _paint(output: Output, mask: np.ndarray, image: np.ndarray) -> np.ndarray:
         return _multiply(colours, DIMMED + (1 - DIMMED) * mask)
     if image.shape[2] == 4:  # what the picture itself leaves transparent stays so
         mask = mask * (image[..., 3] * np.float32(1 / 255))
-    foreground = estimate_foreground(colours, mask)
     if output.background is None:
-        return np.dstack([foreground, np.rint(mask * 255).astype(np.uint8)])
+        return cut_out(colours, mask)
+    foreground = estimate_foreground(colours, mask)
     behind = _fill_background(output.background, colours, mask)
     return lay_over(foreground, mask, behind)
 

@@ -40,16 +40,6 @@ def test_a_cut_out_laid_on_another_colour_is_nearer_the_truth_than_plain_copying
     assert ours < 0.65 * plain, (ours, plain)
 
 
-def test_colours_stay_where_alpha_is_whole_and_strips_do_not_show(monkeypatch):
-    alpha, image = soft_disc(), smooth_colours(1)
-    whole = estimate_foreground(image, alpha)
-    np.testing.assert_array_equal(whole[alpha == 1], image[alpha == 1])
-    monkeypatch.setattr("class_jax.pictures.alpha.STRIP", 7)
-    np.testing.assert_allclose(estimate_foreground(image, alpha), whole, atol=1)
-    hard = (alpha > 0.5).astype(np.float32)
-    np.testing.assert_array_equal(estimate_foreground(image, hard), image)
-
-
 def test_edges_move_to_those_of_the_picture():
     hard = soft_disc(200, 60, 0.5)
     rng = np.random.default_rng(0)

@@ -24,6 +24,10 @@ class VanishedError(UserError):
     """A checkpoint was removed while it was read: a running training keeps newer ones."""
 
 
+class UnreadableError(VanishedError):
+    """Checkpoints cannot be read, perhaps because a training is writing there."""
+
+
 class BrokenFilesError(UserError):
     """Files of a data set are broken or have no partner."""
 

@@ -137,7 +137,6 @@ LEAVES = {
     "train.checkpoint_every": Leaf(POSITIVE),
     "eval.sets": Leaf(NAMES),
     "eval.image_size": Leaf(SIDE),
-    "eval.keep_aspect": Leaf(),
     "eval.batch_size": Leaf(BATCH),
     "eval.dtype": Leaf(DTYPE),
     "eval.after_training": Leaf(),

@@ -72,7 +72,6 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict()
     config.eval.sets = ("ecssd", "pascal_s", "duts_te", "hku_is", "dut_omron")
     config.eval.image_size = 352
-    config.eval.keep_aspect = False  # True: fit images into the square, do not stretch them
     config.eval.batch_size = 16
     config.eval.dtype = "float32"
     config.eval.after_training = False

@@ -31,12 +31,10 @@ ALLOWED = {
     "runs": {"models", "parallel", "sharding", "files"},
     "training": {"models", "losses", "data", "sharding", "runs", "parallel", "files"},
     "evaluation": {"data", "files"},
-    "networks": {
-        "models", "data", "sharding", "runs", "files", "weights", "parallel", "pictures",
-    },
-    "pictures": {"models", "data", "networks", "files"},
-    "jobs": {"data", "files", "networks", "pictures", "parallel", "runs"},
-    "export": {"models", "data", "weights", "networks", "pictures"},
+    "networks": {"models", "data", "sharding", "runs", "files", "weights", "beside"},
+    "pictures": {"models", "data", "networks"},
+    "jobs": {"data", "files", "networks", "pictures", "parallel"},
+    "export": {"models", "data", "weights", "networks"},
     "serving": {"data", "networks", "pictures", "jobs"},
     "modes": {
         "models", "data", "sharding", "parallel", "runs", "config", "leaves", "files",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from class_jax.beside import make_importable
-from class_jax.command.flags import parse_flags
+from class_jax.command.flags import USE_NETWORK, WORKDIR, parse_flags
 from class_jax.command.streams import is_output_lost, protect_streams
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
 from class_jax.files import absolute
@@ -69,7 +69,7 @@ def dispatch(arguments: list[str]) -> int:
     from class_jax.leaves import flatten
     from class_jax.runs.workdir import Workdir
 
-    workdir = Workdir(flags.workdir)
+    workdir = Workdir(flags.workdir or WORKDIR)
     config = parallel.run_on_all(lambda: _load_config(flags, overrides, workdir))
     parallel.check_same(flatten(config), "their configuration")
     mode = importlib.import_module(f"class_jax.modes.{flags.mode}")
@@ -86,19 +86,23 @@ def _load_config(
     Raises:
       UserError: as `config.load_config`; or a leaf is given that an exported network has fixed.
     """
+    from class_jax import parallel
     from class_jax.config import load_config
-    from class_jax.networks.find import fetch_model, is_onnx, load_settings
+    from class_jax.networks.places import PHOTO, choose, is_onnx, read_settings, resolve
     from class_jax.runs.workdir import Workdir
 
     if flags.mode == "train":
-        from class_jax.networks.start import read_settings
-
         return load_config(flags.config, workdir, overrides, settings_of=read_settings)
+    may_be_photo = flags.mode in USE_NETWORK and (flags.mode != "eval" or flags.input)
+    if may_be_photo and choose(flags.model, flags.workdir, otherwise=WORKDIR) == PHOTO:
+        if flags.model is None:
+            parallel.log(f"{WORKDIR} holds no run: by the network that comes with class_jax, photo")
+        flags.model = PHOTO
     if flags.model is None:
         return load_config(flags.config, workdir, overrides)
-    flags.model = fetch_model(flags.model)
-    load_settings(flags.model)  # is there a model at all
+    flags.model = resolve(flags.model)
     if not is_onnx(flags.model):
+        read_settings(flags.model)  # is there a model at all
         return load_config(flags.config, Workdir(flags.model), overrides)
     for name in overrides:
         if name.startswith(FIXED_IN_ONNX):

@@ -10,6 +10,7 @@ from class_jax.errors import UserError
 
 # Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
 MODES = ("train", "eval", "predict", "score", "convert", "prepare", "export", "serve")
+WORKDIR = "runs/"  # where none is named
 DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
 images with masks), predict (maps of images), score (any method's maps), convert (the authors'
 checkpoint), prepare (get and check data), export (for other programs), serve (a page in the
@@ -116,7 +117,7 @@ def _make_parser() -> Parser:
     add("--version", action="version", version=f"class-jax {class_jax.__version__}")
     add("--mode", choices=MODES, default="train", help="what to do (default: train)")
     add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
-    add("--workdir", default="runs/", help="everything a run writes (default: runs/)")
+    add("--workdir", help=f"everything a run writes (default: {WORKDIR})")
     for flag in FLAGS:
         text = f"{', '.join(flag.modes)}: {flag.help}"
         add(f"--{flag.name}", help=text, default=argparse.SUPPRESS, **flag.options)

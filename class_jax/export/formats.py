@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
 from class_jax.models.network import Network, Variables
-from class_jax.networks.find import CONFIG, WEIGHTS
+from class_jax.networks.places import CONFIG, WEIGHTS
 from class_jax.weights.exported import load_exported, save_exported
 from class_jax.weights.load import load_released
 from class_jax.weights.released import save_released
@@ -23,7 +23,7 @@ Maps = Callable[[np.ndarray], np.ndarray]  # uint8 [B, S, S, 3] → float32 [B, 
 PLATFORMS = ("cpu", "cuda", "tpu")  # that a StableHLO program runs on
 
 
-class Trained(NamedTuple):
+class Export(NamedTuple):
     """A network to be exported."""
 
     network: Network  # computes in float32
@@ -38,8 +38,8 @@ class Format(NamedTuple):
     """A format."""
 
     default: str  # name of its file or folder
-    write: Callable[[Trained, Path], None]
-    read: Callable[[Trained, Path], Maps]
+    write: Callable[[Export, Path], None]
+    read: Callable[[Export, Path], Maps]
     is_named_by_suffix: bool = False  # readers know the format by its suffix alone
 
 
@@ -53,64 +53,64 @@ def _apply(network: Network, variables: Variables, images: jax.Array) -> jax.Arr
     return jax.nn.sigmoid(network.apply(variables, images)[0])
 
 
-def write_folder(trained: Trained, path: Path) -> None:
+def write_folder(export: Export, path: Path) -> None:
     """Write a folder with configuration, weights and model card."""
     path.mkdir()
-    (path / CONFIG).write_text(json.dumps(trained.config.to_dict(), indent=2) + "\n")
-    save_exported(path / WEIGHTS, trained.variables)
-    (path / "README.md").write_text(trained.card)
+    (path / CONFIG).write_text(json.dumps(export.config.to_dict(), indent=2) + "\n")
+    save_exported(path / WEIGHTS, export.variables)
+    (path / "README.md").write_text(export.card)
 
 
-def read_folder(trained: Trained, path: Path) -> Maps:
+def read_folder(export: Export, path: Path) -> Maps:
     """Read such a folder."""
-    return compute_maps(trained.network, load_exported(path / WEIGHTS, trained.network))
+    return compute_maps(export.network, load_exported(path / WEIGHTS, export.network))
 
 
-def write_onnx(trained: Trained, path: Path) -> None:
+def write_onnx(export: Export, path: Path) -> None:
     """Write an ONNX model with batch norms folded."""
     try:
         from class_jax.export.lowering import write_model  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
         raise UserError(f"ONNX files need {error.name}: pip install onnx onnxruntime.") from error
-    folded = fold_batch_norms(trained.variables)
+    folded = fold_batch_norms(export.variables)
 
     def function(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = trained.network.apply(folded, images)[0]
+        logits = export.network.apply(folded, images)[0]
         return jax.nn.sigmoid(logits), logits
 
-    write_model(path, function, side=trained.side, about=json.dumps(trained.config.to_dict()))
+    write_model(path, function, side=export.side, about=json.dumps(export.config.to_dict()))
 
 
-def read_onnx(trained: Trained, path: Path) -> Maps:
+def read_onnx(export: Export, path: Path) -> Maps:
     """Read an ONNX model."""
     from class_jax.networks.onnx_engine import OnnxEngine  # noqa: PLC0415 - needs an extra
 
     return OnnxEngine(path).maps
 
 
-def write_stablehlo(trained: Trained, path: Path) -> None:
+def write_stablehlo(export: Export, path: Path) -> None:
     """Write a StableHLO program for CPUs, GPUs and TPUs, by jax.export."""
-    variables = fold_batch_norms(trained.variables)
+    variables = fold_batch_norms(export.variables)
     (batch,) = jax.export.symbolic_shape("b")
-    shape = jax.ShapeDtypeStruct((batch, trained.side, trained.side, 3), jnp.uint8)
-    function = jax.jit(lambda images: jax.nn.sigmoid(trained.network.apply(variables, images)[0]))
+    shape = jax.ShapeDtypeStruct((batch, export.side, export.side, 3), jnp.uint8)
+    function = jax.jit(lambda images: jax.nn.sigmoid(export.network.apply(variables, images)[0]))
     path.write_bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
 
 
-def read_stablehlo(trained: Trained, path: Path) -> Maps:
+def read_stablehlo(export: Export, path: Path) -> Maps:
     """Read a StableHLO program."""
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     return lambda images: np.asarray(program.call(images))
 
 
-def write_torch(trained: Trained, path: Path) -> None:
+def write_torch(export: Export, path: Path) -> None:
     """Write the authors' state dict."""
-    save_released(path, trained.network, trained.variables, trained.unused)
+    save_released(path, export.network, export.variables, export.unused)
 
 
-def read_torch(trained: Trained, path: Path) -> Maps:
+def read_torch(export: Export, path: Path) -> Maps:
     """Read the authors' state dict."""
-    return compute_maps(trained.network, load_released(str(path), trained.network))
+    return compute_maps(export.network, load_released(str(path), export.network))
 
 
 FORMATS = {

@@ -17,10 +17,10 @@ from onnx import helper
 from class_jax.errors import UserError
 from class_jax.export.graph import GraphWriter, Tensor, Value
 from class_jax.export.operators import BINARY, OPERATORS, broadcast, combine
-from class_jax.networks.onnx_engine import LOGITS
+from class_jax.networks.onnx_engine import OUTPUTS
 
 OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
-INPUT, OUTPUT = "images", "saliency"
+INPUT = "images"
 NESTED = ("jit", "pjit", "custom_jvp_call", "remat2", "checkpoint", "closed_call")
 
 
@@ -33,7 +33,7 @@ def write_model(path: Path, function: Callable[[jax.Array], Any], *, side: int, 
       side: S, pixels.
       about: the network's configuration in JSON, kept in the file's metadata.
     """
-    graph = translate(function, side=side, names=(OUTPUT, LOGITS))
+    graph = translate(function, side=side, names=OUTPUTS)
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -53,7 +53,7 @@ def translate(
     Args:
       function: uint8 [B, S, S, 3] → arrays [B, S, S] of float32, for any B.
       side: S, pixels.
-      names: of the results; the first is the graph's output, the others are inner tensors.
+      names: of the results.
 
     Raises:
       UserError: the function uses something that is not known here.
@@ -72,7 +72,7 @@ def translate(
         graph.nodes,
         "class_jax",
         [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [*shape, 3])],
-        [helper.make_tensor_value_info(names[0], onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in names],
         graph.constants,
     )
 

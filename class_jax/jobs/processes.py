@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from class_jax import parallel
 from class_jax.jobs.maps import MapResults, make_maps
 from class_jax.jobs.plan import Job, Sorted, count_jobs
-from class_jax.networks.find import find_network, is_there, keep_trying
+from class_jax.networks.places import find, is_there, keep_trying
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.pictures.predictor import Predictor
 
@@ -35,7 +35,7 @@ def open_network(
     """Find a network that all processes see, tell the user which, and load it if needed.
 
     Args:
-      model: a workdir, an exported folder or an `.onnx` file.
+      model: as `places.find` takes it.
       config: the configuration in force.
       checkpoint: of a workdir: "best", "latest" or a step.
       sort: sorts the planned outputs, given the fingerprint of the network and the output.
@@ -47,16 +47,15 @@ def open_network(
     parallel.check_same(is_there(model), "whether they see checkpoints")
 
     def attempt() -> OpenedNetwork:
-        found = find_network(model, config, checkpoint)
+        found = find(model, checkpoint).with_settings(config)
         fingerprint = found.fingerprint + output.text
         sorted_jobs = parallel.run_on_first(lambda: sort(fingerprint))
         parallel.log(f"checkpoint: {found.description}")
         if not any(jobs.todo for jobs in sorted_jobs):
             return OpenedNetwork(fingerprint, sorted_jobs, None)
-        engine = parallel.run_on_all(found.load)
+        engine = parallel.run_on_all(found.engine)
         engine.expect(max(map(count_jobs, sorted_jobs)))
-        predictor = Predictor(engine, keep_aspect=config.eval.keep_aspect)
-        return OpenedNetwork(fingerprint, sorted_jobs, predictor)
+        return OpenedNetwork(fingerprint, sorted_jobs, Predictor(engine))
 
     # Several processes would not agree on another checkpoint.
     return attempt() if parallel.process_count() > 1 else keep_trying(attempt)

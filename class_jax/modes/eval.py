@@ -22,7 +22,7 @@ from class_jax.files import absolute, atomic_write
 from class_jax.jobs.plan import Job, Sorted, check_output, plan_source_maps, sort_jobs
 from class_jax.jobs.processes import OpenedNetwork, make_shared_maps, open_network
 from class_jax.modes.score import check_apart, score_maps
-from class_jax.networks.find import find_network
+from class_jax.networks.places import find
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
 from datasets.inputs import EvaluationSource, evaluation_source, folder_source
@@ -71,7 +71,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
     Args:
       config: the configuration in force; its `eval.sets` are evaluated.
       workdir: the run.
-      model: another network than the run's: a workdir, an exported folder or an `.onnx` file.
+      model: another network than the run's, as `places.find` takes it.
       inputs: folders of images with masks to evaluate instead of the configured sets.
       output: folder of maps, tables and figures; by default `eval` in the workdir, and there a
         folder for `inputs` of their name.
@@ -86,7 +86,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
     Raises:
       UserError: no checkpoint, or nothing could be evaluated.
     """
-    find_network(model or workdir.path, config, checkpoint)  # before images are read
+    find(model or workdir.path, checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
     opened = parallel.run_on_first(lambda: _open_sets(config, paths, skip_broken=skip_broken))

@@ -12,14 +12,14 @@ from class_jax.config import list_unlike_released
 from class_jax.data.folders import find_images
 from class_jax.errors import UserError
 from class_jax.export.card import write_card
-from class_jax.export.formats import FORMATS, Format, Trained, compute_maps
+from class_jax.export.formats import FORMATS, Export, Format, compute_maps
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
 from class_jax.jobs.plan import check_output
 from class_jax.leaves import export_leaves
-from class_jax.models.network import build_network
-from class_jax.networks.find import find_network, is_onnx
-from class_jax.networks.jax_engine import JaxEngine
+from class_jax.models.network import Variables, build_network
+from class_jax.networks.places import find, is_onnx, keep_trying
+from class_jax.networks.trained import Trained
 from class_jax.runs.workdir import Workdir
 
 MOST_PHOTOGRAPHS = 20
@@ -115,28 +115,32 @@ def _find_photographs(paths: Sequence[str]) -> list[Path]:
     return found[:MOST_PHOTOGRAPHS]
 
 
-def _load(model: str, config: ConfigDict, checkpoint: str) -> Trained:
+def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     """Load a network to be exported."""
-    found = find_network(model, config, checkpoint)
-    print(f"checkpoint: {found.description}", file=sys.stderr)
-    engine = found.load()
-    assert isinstance(engine, JaxEngine)
     network = build_network(config.model, dtype="float32")
-    unused = Workdir(model).unused_weights
+
+    def attempt() -> tuple[Trained, Variables]:
+        found = find(model, checkpoint)
+        return found, found.values(network)
+
+    found, variables = keep_trying(attempt)
+    print(f"checkpoint: {found.description}", file=sys.stderr)
+    folder = Workdir(found.folder)
+    unused = folder.unused_weights
     public = export_leaves(config)
-    scores = f"Checkpoint: {found.description}."
-    if (table := Workdir(model).evaluation / "results.md").exists():
+    scores = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
+    if (table := folder.evaluation / "results.md").exists():
         scores += f"\n\n{table.read_text(encoding='utf-8')}"
     card = write_card(
         public,
         parameters=network.count_parameters(),
         scores=scores,
         is_converted=unused.exists(),
-        examples=Workdir(model).count_examples(),
+        examples=folder.count_examples(),
     )
-    return Trained(
+    return Export(
         network,
-        engine.variables,
+        variables,
         config.eval.image_size,
         public,
         card,

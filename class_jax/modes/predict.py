@@ -24,7 +24,7 @@ from class_jax.jobs.plan import (
     sort_jobs,
 )
 from class_jax.jobs.processes import make_shared_maps, open_network
-from class_jax.networks.find import is_onnx
+from class_jax.networks.places import is_onnx
 from class_jax.pictures.outputs import (
     ATTENTION,
     BLUR,

@@ -14,7 +14,7 @@ from PIL import Image
 from class_jax import serving
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
-from class_jax.networks.find import find_network, keep_trying
+from class_jax.networks.places import find, keep_trying
 from class_jax.pictures.predictor import Predictor
 from class_jax.runs.workdir import Workdir
 
@@ -83,9 +83,9 @@ def _load(model: str, config: ConfigDict, checkpoint: str, examples: dict[str, b
     """Load the network, and predict a picture, so that nobody waits for a compiler."""
 
     def attempt() -> Predictor:
-        found = find_network(model, config, checkpoint)
+        found = find(model, checkpoint).with_settings(config)
         print(f"checkpoint: {found.description}", file=sys.stderr)
-        return Predictor(found.load(), keep_aspect=config.eval.keep_aspect)
+        return Predictor(found.engine())
 
     predictor = keep_trying(attempt)
     predictor.predict(next(iter(examples.values())))

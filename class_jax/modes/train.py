@@ -19,7 +19,7 @@ from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
 from class_jax.models.network import Network, Variables, build_network
-from class_jax.networks.start import load_start
+from class_jax.networks.places import find, keep_trying
 from class_jax.runs.checkpoints import Checkpoints
 from class_jax.runs.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
 from class_jax.runs.workdir import Workdir
@@ -195,12 +195,21 @@ def _start_state(
 
 def _start_variables(config: ConfigDict, network: Network) -> tuple[Variables, str]:
     if config.train.start_from:
-        return load_start(config.train.start_from, network)
+        return keep_trying(lambda: _load_start(config.train.start_from, network))
     variables = network.initialize(config.seed)
     if not config.model.pretrained:
         return variables, "encoder from random values"
     loaded = load_encoder(config.model.pretrained, network, variables)
     return loaded, f"encoder from {config.model.pretrained}"
+
+
+def _load_start(source: str, network: Network) -> tuple[Variables, str]:
+    """Return the values of the network to start from, and its description."""
+    try:
+        found = find(source)
+        return found.values(network), found.description
+    except DamagedError as error:  # not of this run
+        raise UserError(f"{source}: {error}") from error
 
 
 def _write_examples(workdir: Workdir, source: Source) -> None:

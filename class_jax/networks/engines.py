@@ -1,8 +1,11 @@
-"""Engines compute logits of square images; predictors know nothing else of them."""
+"""Engines compute logits of square images; nothing else is known of them."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from class_jax.models.classnet import Attention
 
 
 class Engine(Protocol):
@@ -12,9 +15,18 @@ class Engine(Protocol):
     batch_size: int  # the most images at once
     device: str  # for users
     is_on_cpu: bool
+    can_attend: bool  # its attention can be shown
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""
+        ...
+
+    def attend(self, images: np.ndarray) -> "list[Attention]":
+        """Compute the attention weights at levels 2, 3, 4, as arrays of NumPy.
+
+        Raises:
+          UserError: the network cannot show them.
+        """
         ...
 
     def expect(self, count: int) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from jax.sharding import Mesh, Sharding
 from ml_collections import ConfigDict
 
+from class_jax.models.classnet import Attention
 from class_jax.models.network import Network, Variables, build_network
 from class_jax.sharding import (
     batch_sharding,
@@ -43,8 +44,8 @@ class JaxEngine:
         self.image_size = image_size
         self.batch_size = round_up_batch(batch_size, mesh)
         self.device = f"{len(devices)} × {devices[0].device_kind}"
+        self.can_attend = True
         self.is_on_cpu = devices[0].platform == "cpu"
-        self.network = network
         self.variables = jax.device_put(variables, replicated_sharding(mesh))
         self._mesh = mesh
         self._padded_size = mesh.size  # only grows, so that few sizes are compiled
@@ -55,6 +56,7 @@ class JaxEngine:
             out_shardings=replicated,
             compiler_options=compiler_options(mesh),
         )
+        self._attention = jax.jit(network.attend)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""
@@ -63,6 +65,10 @@ class JaxEngine:
         images = np.pad(images, ((0, self._padded_size - count), (0, 0), (0, 0), (0, 0)))
         batch = put_batch({"image": images}, self._mesh)["image"]
         return np.asarray(self._finest_logits(self.variables, batch))[:count]
+
+    def attend(self, images: np.ndarray) -> list[Attention]:
+        """Compute the attention weights at levels 2, 3, 4, as arrays of NumPy."""
+        return jax.device_get(self._attention(self.variables, images))
 
     def expect(self, count: int) -> None:
         """Pad batches as for `count` images, so that those left of a set are predicted alike."""

@@ -1,13 +1,22 @@
 """The engine for exported networks on CPUs: ONNX Runtime, without JAX."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from class_jax.errors import UserError
+from class_jax.networks.engines import Engine
 
-LOGITS = "class_jax_logits"  # the tensor in an exported file that the map is the sigmoid of
+if TYPE_CHECKING:
+    from class_jax.models.classnet import Attention
+
+# Before ONNX Runtime is imported: it looks up a host and writes files otherwise.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+OUTPUTS = ["saliency", "logits"]  # of an exported file; the map is the sigmoid of the logits
 MAX_BATCH = 8  # larger ones are no faster on CPUs, and take more memory
 INSTALL = "pip install onnx onnxruntime"
 
@@ -15,12 +24,19 @@ INSTALL = "pip install onnx onnxruntime"
 class OnnxEngine:
     """An exported network in ONNX Runtime; see `engines.Engine`."""
 
-    def __init__(self, path: Path, *, batch_size: int = MAX_BATCH) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        batch_size: int = MAX_BATCH,
+        attentive: Callable[[], Engine] | None = None,
+    ) -> None:
         """Load an exported `.onnx` file.
 
         Args:
           path: the file.
           batch_size: the most images at once, at most 8.
+          attentive: returns an engine of the same network that can show its attention.
 
         Raises:
           UserError: ONNX Runtime is not installed, or the file is not such an export.
@@ -33,30 +49,40 @@ class OnnxEngine:
         options.log_severity_level = 4  # what fails is raised
         try:
             self._session = onnxruntime.InferenceSession(
-                path.read_bytes() + _add_output(LOGITS), options, ["CPUExecutionProvider"]
+                path.read_bytes(), options, ["CPUExecutionProvider"]
             )
             (entry,) = self._session.get_inputs()
-            self._map = self._session.get_outputs()[0].name
+            names = [output.name for output in self._session.get_outputs()]
             _, self.image_size, width, channels = entry.shape
             is_ours = (entry.type, width, channels) == ("tensor(uint8)", self.image_size, 3)
+            is_ours = is_ours and names == OUTPUTS
         except OSError:
             raise
         except Exception as error:  # ONNX Runtime does not state what it raises
             raise _refuse(path) from error
         if not is_ours:
             raise _refuse(path)
-        self._input = entry.name
+        self._input, self._attentive = entry.name, attentive
         self.batch_size = min(batch_size, MAX_BATCH)
-        self.is_on_cpu = True
+        self.is_on_cpu, self.can_attend = True, attentive is not None
         self.device = f"{os.cpu_count()} CPU cores, by ONNX Runtime"
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""
-        return self._session.run([LOGITS], {self._input: images})[0]
+        return self._session.run(OUTPUTS[1:], {self._input: images})[0]
 
     def maps(self, images: np.ndarray) -> np.ndarray:
         """Compute maps at the network's size, float32 [B, S, S] in 0–1, as `logits`."""
-        return self._session.run([self._map], {self._input: images})[0]
+        return self._session.run(OUTPUTS[:1], {self._input: images})[0]
+
+    def attend(self, images: np.ndarray) -> "list[Attention]":
+        """Compute the attention weights by the engine that can; UserError if there is none."""
+        if self._attentive is None:
+            raise UserError(
+                "an .onnx file holds the map alone, and no attention: name the run or the exported "
+                "folder that it is of."
+            )
+        return self._attentive().attend(images)
 
     def expect(self, count: int) -> None:
         """Ignore `count`: the size of a batch does not change the result of an image."""
@@ -67,19 +93,3 @@ def _refuse(path: Path) -> UserError:
         f"{path} is not an ONNX file that was exported here, or it is damaged: export the network "
         "again."
     )
-
-
-def _add_output(tensor: str) -> bytes:
-    """Return what, appended to a serialised model, makes an inner tensor one of its outputs.
-
-    Exported files have one output, the map. Maps of other sizes are made of logits, which a map
-    does not determine where it is near 1. Serialised messages of protocol buffers that follow each
-    other are merged: https://protobuf.dev/programming-guides/encoding/#last-one-wins.
-    """
-    name = _encode_field(1, tensor.encode())  # ValueInfoProto.name
-    return _encode_field(7, _encode_field(12, name))  # GraphProto.output, ModelProto.graph
-
-
-def _encode_field(number: int, content: bytes) -> bytes:
-    """Encode a short field of variable length."""
-    return bytes([number << 3 | 2, len(content)]) + content

@@ -1,18 +1,17 @@
 """Sheets that show where a network's cross-level attention looks (the paper's Fig. 1 and 3)."""
 
-import functools
+from typing import TYPE_CHECKING
 
 import cv2
-import jax
 import numpy as np
 
 from class_jax.data.resize import resize
 from class_jax.data.sheet import CELL, Panel, draw_sheet
 from class_jax.errors import UserError
-from class_jax.models.classnet import Attention
-from class_jax.models.network import Network, Variables
-from class_jax.networks.jax_engine import JaxEngine
 from class_jax.pictures.predictor import Predictor
+
+if TYPE_CHECKING:
+    from class_jax.models.classnet import Attention
 
 LEVELS = (4, 3, 2)
 POINT = (255, 40, 40)
@@ -28,7 +27,7 @@ def draw_attention(
     """Draw, for a point, its row of S at levels 4, 3, 2, and the strongest channel of Z there.
 
     Args:
-      predictor: by JAX.
+      predictor: of an engine that can show its attention.
       image: uint8 RGB [H, W, 3].
       saliency: its map, float32 [H, W] in 0–1.
       point: x and y in pixels; None: the most salient pixel.
@@ -47,51 +46,38 @@ def draw_attention(
         x, y = point
     if not (0 <= x < width and 0 <= y < height):
         raise UserError(f"the point {x},{y} lies outside of {name}, {width}x{height} pixels.")
-    inside = predictor.prepare(image)
-    inner = predictor.inner_size(inside)
-    assert isinstance(predictor.engine, JaxEngine)
-    stages = _attend(predictor.engine.network, predictor.engine.variables, inside.pixels[None])
-    stages = dict(zip((2, 3, 4), jax.device_get(stages), strict=True))
-    place = ((y + 0.5) / height * inner[0], (x + 0.5) / width * inner[1])
+    levels = predictor.engine.attend(predictor.prepare(image).pixels[None])
+    stages = dict(zip((2, 3, 4), levels, strict=True))
+    place = ((y + 0.5) / height, (x + 0.5) / width)
     small = _fit(image)
     marked = _mark(small, x / width, y / height)
-    side = predictor.image_size
     first = [Panel(marked, f"the point {x}, {y}")]
     second = [Panel(_heat(small, saliency, (0, 1)), "saliency map")]
     for level in LEVELS:
-        first.append(_position_panel(stages[level], level, small, place, inner, side))
-        second.append(_channel_panel(stages[level], level, small, inner, side))
+        first.append(_position_panel(stages[level], level, small, place))
+        second.append(_channel_panel(stages[level], level, small))
     return draw_sheet([first, second])
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _attend(network: Network, variables: Variables, images: jax.Array) -> list[Attention]:
-    return network.attend(variables, images)
-
-
 def _position_panel(
-    stage: Attention,
-    level: int,
-    image: np.ndarray,
-    place: tuple[float, float],
-    inner: tuple[int, int],
-    side: int,
+    stage: "Attention", level: int, image: np.ndarray, place: tuple[float, float]
 ) -> Panel:
-    """Show a row of S: how much the point's position at level 5 takes from each position."""
+    """Show a row of S: how much the position at level 5 of a point takes from each position.
+
+    The point is given as shares of the height and width.
+    """
     if stage.position is None:
         return Panel(image, f"level {level}: no position attention")
     tall, wide = stage.high.shape[1:3]
-    row, column = int(place[0] * tall / side), int(place[1] * wide / side)
+    row, column = int(place[0] * tall), int(place[1] * wide)
     weights = np.asarray(stage.position[0, row * wide + column]).reshape(stage.low_shape)
     caption = f"S, level {level}"
     if not stage.alpha:
         caption += ": off, alpha = 0"
-    return Panel(_heat(image, _unfit(weights, inner, side)), caption)
+    return Panel(_heat(image, weights), caption)
 
 
-def _channel_panel(
-    stage: Attention, level: int, image: np.ndarray, inner: tuple[int, int], side: int
-) -> Panel:
+def _channel_panel(stage: "Attention", level: int, image: np.ndarray) -> Panel:
     """Show the channel of level 5 that the channels of a level take most from, by Z."""
     if stage.channel is None:
         return Panel(image, f"level {level}: no channel attention")
@@ -99,13 +85,7 @@ def _channel_panel(
     strongest = int(shares.argmax())
     activation = np.asarray(stage.high[0, ..., strongest], np.float32)
     caption = f"Z, level {level}: channel {strongest}, {shares[strongest]:.0%}"
-    return Panel(_heat(image, _unfit(activation, inner, side)), caption)
-
-
-def _unfit(values: np.ndarray, inner: tuple[int, int], side: int) -> np.ndarray:
-    """Return values over the network's square, [h, w], at the image's part of the square."""
-    square = cv2.resize(values, (side, side), interpolation=cv2.INTER_LINEAR)
-    return square[: inner[0], : inner[1]]
+    return Panel(_heat(image, activation), caption)
 
 
 def _heat(

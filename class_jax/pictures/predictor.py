@@ -12,7 +12,7 @@ from class_jax.data.decode import MOST_PIXELS, Source, name_of
 from class_jax.data.images import Picture, load_image, load_original
 from class_jax.data.resize import resize, resize_bilinear
 from class_jax.networks.engines import Engine
-from class_jax.networks.find import BEST, fetch_model, find_network, keep_trying, load_settings
+from class_jax.networks.places import BEST, PHOTO, find, keep_trying
 from class_jax.pictures.outputs import CUTOUT, Output, parse_background, render
 
 AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
@@ -34,32 +34,25 @@ class Predictor:
     to each image's own size, and the sigmoid is applied last.
     """
 
-    def __init__(self, engine: Engine, *, keep_aspect: bool = False) -> None:
-        """Use an engine.
-
-        Args:
-          engine: a network that is loaded.
-          keep_aspect: fit images into the square and fill its rest, instead of stretching them.
-        """
-        self.image_size, self.batch_size = engine.image_size, engine.batch_size
-        self.device = engine.device
-        self.engine, self._keep_aspect = engine, keep_aspect
+    def __init__(self, engine: Engine | None = None) -> None:
+        """Use an engine: a network that is loaded, by default the one that comes with class_jax."""
+        self.engine = engine or find(PHOTO).engine()
+        self.image_size, self.batch_size = self.engine.image_size, self.engine.batch_size
+        self.device = self.engine.device
 
     @classmethod
-    def load(cls, model: str | os.PathLike[str], *, checkpoint: str = BEST) -> Self:
+    def load(cls, model: str | os.PathLike[str] = PHOTO, *, checkpoint: str = BEST) -> Self:
         """Load a trained network.
 
         Args:
-          model: a workdir, an exported folder, an `.onnx` file or `hf://owner/name`.
+          model: "photo", the network that comes with class_jax; a workdir, an exported folder, an
+            `.onnx` file, the authors' checkpoint or `hf://owner/name`.
           checkpoint: of a workdir: "best", "latest" or a step number.
 
         Raises:
           UserError: there is none, or no such checkpoint.
         """
-        place = fetch_model(model)
-        config = load_settings(place)
-        engine = keep_trying(lambda: find_network(place, config, checkpoint).load())
-        return cls(engine, keep_aspect=config.eval.get("keep_aspect", False))
+        return cls(keep_trying(lambda: find(model, checkpoint).engine()))
 
     @overload
     def predict(self, images: AnyImage) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
@@ -135,19 +128,7 @@ class Predictor:
             if not isinstance(image, FILES) and not hasattr(image, "read"):
                 raise TypeError(f"expected {EXPECTED}; got {type(image)}")
             image = load_image(image, side=self.image_size, most=MOST_PIXELS)
-        height, width = self.inner_size(image)
-        pixels = resize(image.pixels, height, width)
-        below, beside = self.image_size - height, self.image_size - width
-        if below or beside:
-            pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
-        return image._replace(pixels=pixels)
-
-    def inner_size(self, image: Picture) -> tuple[int, int]:
-        """Return the height and width that an image has in the network's square."""
-        if not self._keep_aspect:
-            return self.image_size, self.image_size
-        scale = self.image_size / max(image.height, image.width)
-        return max(1, round(image.height * scale)), max(1, round(image.width * scale))
+        return image._replace(pixels=resize(image.pixels, self.image_size, self.image_size))
 
     def map_all(self, pictures: Iterable[tuple[T, Picture]]) -> Iterator[tuple[T, np.ndarray]]:
         """Yield what stands beside each prepared picture, with its map at the picture's own size.
@@ -172,8 +153,7 @@ class Predictor:
         """Yield the maps of up to `batch_size` images at their own sizes."""
         logits = self.engine.logits(np.stack([image.pixels for image in batch]))
         for row, image in zip(logits, batch, strict=True):
-            height, width = self.inner_size(image)
-            yield _resize_to_map(row[:height, :width], image.height, image.width)
+            yield _resize_to_map(row, image.height, image.width)
 
 
 def _is_one_image(images: object) -> bool:

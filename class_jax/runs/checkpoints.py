@@ -20,7 +20,7 @@ from jax.sharding import Sharding
 from orbax.checkpoint import checkpoint_managers
 
 from class_jax import parallel
-from class_jax.errors import HOW_TO_GET_ONE, UserError, VanishedError
+from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
 from class_jax.files import measure_free
 from class_jax.models.network import Tree, Variables, describe_difference
 from class_jax.runs.manifest import DamagedError, check_manifest, has_manifest, write_manifest
@@ -34,33 +34,23 @@ OVERHEAD = 5_000_000  # bytes of a checkpoint beside its arrays
 LATEST = 2  # checkpoints that are kept beside the best: one may be damaged
 METADATA = "_CHECKPOINT_METADATA"  # of a checkpoint, in JSON
 UNTRAINED = "untrained"  # key in the metadata of the checkpoint that a run starts from
-TRIES = 5  # to read what a running training may replace
 VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
 
 
-def read_checkpoints(
-    folder: epath.Path, use: Callable[["Checkpoints"], Result], *, step_is_chosen: bool = False
-) -> Result:
-    """Return `use(checkpoints)`; try again if a running training replaced a step that it chose.
+def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result]) -> Result:
+    """Return `use(checkpoints)`.
 
     Raises:
-      UserError: what `use` raises, or the checkpoints cannot be read.
+      UserError: what `use` raises, or there are none.
+      VanishedError: a running training removed one meanwhile, or they cannot be read.
     """
-    error: Exception | None = None
-    for attempt in range(TRIES):
-        time.sleep(0.2 * attempt)
-        try:
-            with _silence_orbax(), Checkpoints(folder, writable=False) as checkpoints:
-                return use(checkpoints)
-        except UserError as failure:
-            if step_is_chosen or not isinstance(failure, VanishedError):
-                raise
-            error = failure
-        except Exception as failure:  # orbax and tensorstore do not state what they raise
-            error = failure
-    if isinstance(error, UserError):
-        raise error
-    raise UserError(f"{folder} cannot be read ({first_line(error)}).") from error
+    try:
+        with _silence_orbax(), Checkpoints(folder, writable=False) as checkpoints:
+            return use(checkpoints)
+    except UserError:
+        raise
+    except Exception as error:  # orbax and tensorstore do not state what they raise
+        raise UnreadableError(f"{folder} cannot be read ({first_line(error)}).") from error
 
 
 class Checkpoints:

@@ -149,7 +149,7 @@ def _check_sides(kind: str, pixels: np.ndarray) -> None:
 
 def has_attention(predictor: Predictor) -> bool:
     """Return whether a predictor's engine can show where it looks."""
-    return hasattr(predictor.engine, "network")
+    return predictor.engine.can_attend
 
 
 def check_kind(predictor: Predictor, output: Output) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from class_jax import Predictor
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.folding import fold_batch_norms
-from class_jax.export.formats import FORMATS, Format, Trained
+from class_jax.export.formats import FORMATS, Export, Format
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.networks.onnx_engine import OnnxEngine
@@ -157,7 +157,7 @@ def test_steep_maps_are_resized_alike_by_both_engines(tmp_path, small_network):
 def export_small(network, variables, kind, folder):
     """Predictors of a network by JAX, and by its export."""
     path = folder / "model.onnx"
-    FORMATS[kind].write(Trained(network, variables, SIDE, ConfigDict(), ""), path)
+    FORMATS[kind].write(Export(network, variables, SIDE, ConfigDict(), ""), path)
     ours = JaxEngine(network, variables, image_size=SIDE, batch_size=1, mesh=mesh_of(1))
     return Predictor(ours), Predictor(OnnxEngine(path))
 

@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from class_jax.config import load_config, load_recipe
 from class_jax.models.network import Variables, build_network
-from class_jax.networks.start import load_start, read_settings
+from class_jax.networks.places import find, read_settings
 from class_jax.runs.checkpoints import read_checkpoints
 from class_jax.runs.workdir import Workdir
 from class_jax.sharding import replicated_sharding
@@ -168,11 +168,12 @@ def test_the_authors_checkpoint_brings_the_released_network(tmp_path):
     released = load_recipe("configs/r50_released.py")
     assert config.model.to_dict() == released.model.to_dict()
     assert config.eval.image_size == 352
-    variables, described = load_start(str(file), build_network(config.model, dtype="float32"))
+    found = find(str(file))
+    variables = found.values(build_network(config.model, dtype="float32"))
     drawn = parity.draw("fusion3.conv2.weight", (64, 64, 3, 3), 3).transpose(2, 3, 1, 0)
     kernel = variables.params["stages"][1]["fusion"]["refine2"]["kernel"]
     np.testing.assert_array_equal(kernel, drawn)
-    assert described == str(file)
+    assert found.description == str(file)
 
 
 def test_preparing_needs_no_network_to_start_from(run, mine):

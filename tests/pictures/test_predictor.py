@@ -1,7 +1,5 @@
 """Maps at each image's own size, the same in any batch; mistakes in a sentence."""
 
-import json
-import shutil
 import subprocess
 import sys
 
@@ -58,63 +56,6 @@ def test_a_list_gives_a_list_whatever_the_batches(predictor):
     for image, saliency in zip(images, maps, strict=True):
         np.testing.assert_allclose(predictor.predict(image), saliency, atol=1e-5)
     assert predictor.predict([]) == []
-
-
-@pytest.fixture(scope="module")
-def fitting(predictor):
-    """The same network, into whose square images are fitted and not stretched."""
-    return Predictor(predictor.engine, keep_aspect=True)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_fitted_picture_is_one_that_was_padded_by_hand(predictor, fitting, turned):
-    image = picture(100, 50)
-    image[:, -2:] = image[:, -2:-1]  # so that filling before resizing equals filling after
-    padded = np.pad(image, ((0, 0), (0, 50), (0, 0)), mode="edge")
-    if turned:
-        image, padded = image.transpose(1, 0, 2), padded.transpose(1, 0, 2)
-    found, expected = fitting.predict(image), predictor.predict(padded)
-    if turned:
-        found, expected = found.T, expected.T
-    assert found.shape == (100, 50)
-    # Up to the seam, where the logits of the padding are not the picture's. OpenCV rounds pixels
-    # to whole levels, and at other sides differently.
-    np.testing.assert_allclose(found[:, :49], expected[:, :49], atol=3e-3)
-
-
-def test_logits_of_the_filling_do_not_reach_a_fitted_picture():
-    class Columns:  # stands in for a network: salient where the picture is not
-        image_size, batch_size, device = 64, 2, ""
-
-        def logits(self, images):
-            return np.where(np.arange(64) < 32, -9.0, 9.0) * np.ones((len(images), 64, 1))
-
-    (saliency,) = Predictor(Columns(), keep_aspect=True).predict([picture(100, 50)])
-    np.testing.assert_allclose(saliency, 1 / (1 + np.exp(9.0)), atol=1e-6)
-
-
-def test_square_pictures_are_fitted_as_they_are_stretched(predictor, fitting):
-    image = picture(70, 70)
-    np.testing.assert_array_equal(fitting.predict(image), predictor.predict(image))
-
-
-@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (63, 64)])
-def test_a_fitted_picture_of_any_aspect_has_a_map_of_its_size(fitting, size):
-    saliency = fitting.predict(picture(*size))
-    assert saliency.shape == size
-    assert np.isfinite(saliency).all()
-
-
-def test_a_run_says_whether_its_pictures_are_fitted(trained, tmp_path):
-    run = shutil.copytree(trained, tmp_path / "run")
-    settings = json.loads((run / "config.json").read_text())
-    settings["eval"]["keep_aspect"] = True
-    (run / "config.json").write_text(json.dumps(settings))
-    image = picture(40, 90)
-    fitted, stretched = Predictor.load(run), Predictor.load(trained)
-    expected = Predictor(stretched.engine, keep_aspect=True).predict(image)
-    np.testing.assert_allclose(fitted.predict(image), expected, atol=1e-6)
-    assert np.abs(stretched.predict(image) - expected).max() > 1e-3
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])

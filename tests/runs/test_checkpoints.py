@@ -18,6 +18,7 @@ from etils import epath
 
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
+from class_jax.networks.places import keep_trying
 from class_jax.runs.checkpoints import Checkpoints, read_checkpoints
 from class_jax.runs.manifest import DamagedError, list_steps, set_damaged_aside
 from class_jax.sharding import replicated_sharding
@@ -273,7 +274,7 @@ def test_reading_while_a_training_prunes(folder):
             while not folder.exists() or not list_steps(folder):
                 time.sleep(0.01)
             for _ in range(20):
-                step, values = read_checkpoints(folder, read)
+                step, values = keep_trying(lambda: read_checkpoints(folder, read))
                 expected = np.random.default_rng(step).standard_normal(10_000, np.float32)
                 np.testing.assert_array_equal(values, expected)
         finally:

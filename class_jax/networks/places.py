@@ -1,0 +1,248 @@
+"""Places of trained networks: runs, exports, the hub, the authors' checkpoint, the package."""
+
+import functools
+import importlib.resources
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
+
+from etils import epath
+from ml_collections import ConfigDict
+
+from class_jax.beside import make_importable
+from class_jax.data.folders import file_fingerprint
+from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
+from class_jax.files import absolute
+from class_jax.networks.trained import Trained
+from class_jax.runs.workdir import Workdir
+
+if TYPE_CHECKING:
+    from jax.sharding import Sharding
+
+    from class_jax.models.network import Network, Variables
+    from class_jax.runs.checkpoints import Checkpoints
+
+Result = TypeVar("Result")
+
+# JAX is imported only where it computes: ONNX Runtime needs none of it.
+
+CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"  # of an exported folder
+PHOTO = "photo"  # names the network in the package, which knows photographs
+PACKAGED = Path(str(importlib.resources.files("class_jax.networks") / "photo"))
+BEST = "best"
+HUB = "hf://"
+RELEASED = (".safetensors", ".pth", ".pt")
+PATIENCE_SECONDS = 60  # with a training that removes each checkpoint before it is read
+TRIES = 5  # to read what cannot be read, perhaps because a training is writing there
+
+
+def find(text: str | os.PathLike[str], checkpoint: str = BEST) -> Trained:
+    """Find a trained network; nothing of it is loaded yet.
+
+    Args:
+      text: "photo", a workdir, an exported folder, an `.onnx` file, the authors' checkpoint or
+        `hf://owner/name`.
+      checkpoint: of a workdir: "best", "latest" or a step.
+
+    Raises:
+      UserError: there is none, it has no such checkpoint, or it cannot be downloaded.
+      VanishedError: a running training removed the checkpoint; see `keep_trying`.
+    """
+    place = resolve(text)
+    is_single = is_onnx(place) or is_released(place) or is_exported(place)
+    if is_single and checkpoint != BEST:
+        raise UserError(f"{text} holds one network, and no checkpoint {checkpoint}.")
+    if is_onnx(place):
+        return _find_onnx(absolute(place))
+    if is_released(place):
+        return _find_released(place)
+    if is_exported(place):
+        return _find_exported(absolute(place))
+    return _find_run(Workdir(place), checkpoint)
+
+
+def keep_trying(read: Callable[[], Result]) -> Result:
+    """Return `read()`; again if a running training has removed the checkpoint that it found.
+
+    Raises:
+      VanishedError: that happened for a minute, or it could not be read five times.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for attempt in itertools.count(1):
+        try:
+            return read()
+        except VanishedError as error:
+            is_last = isinstance(error, UnreadableError) and attempt == TRIES
+            if is_last or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2 * min(attempt, TRIES))
+    raise AssertionError
+
+
+def choose(model: str | None, workdir: str | None, *, otherwise: str) -> str:
+    """Return what names the network to use: one that was named, else a run, else "photo".
+
+    Args:
+      model: what was named, if anything.
+      workdir: the workdir that was named, if any.
+      otherwise: the workdir where none was named, which is used if it holds a run.
+    """
+    if model or workdir:
+        return model or workdir or ""
+    run = Workdir(otherwise)
+    return otherwise if is_there(otherwise) or run.has_begun() or not is_packaged() else PHOTO
+
+
+def resolve(text: str | os.PathLike[str]) -> str:
+    """Return where a network lies on this machine; download that of `hf://owner/name`.
+
+    Raises:
+      UserError: it cannot be downloaded, or the package holds none.
+    """
+    name = str(text)
+    if name == PHOTO:
+        if not is_packaged():
+            raise UserError("this copy of class_jax holds no network of photographs.")
+        return str(PACKAGED)
+    if not name.startswith(HUB) or is_released(name):
+        return name
+    from class_jax.weights.hub import fetch_folder  # noqa: PLC0415
+
+    return str(fetch_folder(name, (CONFIG, WEIGHTS)))
+
+
+def read_settings(text: str | os.PathLike[str]) -> ConfigDict:
+    """Return the configuration that a network was saved with.
+
+    Raises:
+      UserError: there is none, or it is damaged.
+    """
+    place = resolve(text)
+    if is_onnx(place):
+        raise UserError(
+            f"{text}: an .onnx file only predicts, as its batch norms are merged into its "
+            "convolutions: name the run or the folder that it was exported from."
+        )
+    if is_released(place):
+        return _released_settings(place)
+    workdir = Workdir(place)
+    if (settings := workdir.load_config()) is None:
+        raise _explain_absence(workdir)
+    if not isinstance(settings.get("model"), ConfigDict):
+        raise UserError(f"{text}: its configuration has no section model.")
+    return settings
+
+
+def is_onnx(place: str | os.PathLike[str]) -> bool:
+    """Return whether a network is an `.onnx` file, by its name."""
+    return str(place).lower().endswith(".onnx")
+
+
+def is_exported(place: str | os.PathLike[str]) -> bool:
+    """Return whether a network is an exported folder."""
+    return "://" not in str(place) and (absolute(place) / WEIGHTS).is_file()
+
+
+def is_released(place: str | os.PathLike[str]) -> bool:
+    """Return whether a network is a file of the authors' checkpoint, by its name."""
+    name = str(place)
+    if PurePosixPath(name).suffix.lower() not in RELEASED:
+        return False
+    return name.count("/") > 3 if name.startswith(HUB) else not Path(name).is_dir()
+
+
+def is_packaged() -> bool:
+    """Return whether the package holds its network."""
+    return is_exported(PACKAGED)
+
+
+def is_there(place: str | os.PathLike[str]) -> bool:
+    """Return whether anything lies where a network should be."""
+    return is_onnx(place) or is_exported(place) or Workdir(place).checkpoints.exists()
+
+
+def _explain_absence(workdir: Workdir) -> UserError:
+    inner = workdir.path / "safetensors"
+    if inner.is_dir():
+        return UserError(f"{workdir.path} holds exports: name {inner}, or another one of them.")
+    return UserError(f"{workdir.path} holds no trained network yet: {HOW_TO_GET_ONE}")
+
+
+def _find_onnx(path: Path) -> Trained:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    return Trained(str(path), file_fingerprint(path), path, graph=path)
+
+
+def _find_exported(folder: Path) -> Trained:
+    file, graph = folder / WEIGHTS, folder / GRAPH
+
+    def load(network: "Network", _: "Sharding") -> "Variables":
+        from class_jax.weights.exported import load_exported  # noqa: PLC0415
+
+        return load_exported(file, network)
+
+    is_ours = folder == PACKAGED
+    return Trained(
+        f"{PHOTO}, the network that comes with class_jax" if is_ours else str(folder),
+        file_fingerprint(file),
+        folder,
+        Workdir(folder).load_config(),
+        load,
+        graph=graph if is_ours and graph.is_file() else None,
+    )
+
+
+def _find_released(source: str) -> Trained:
+    def load(network: "Network", _: "Sharding") -> "Variables":
+        from class_jax.weights.load import load_released  # noqa: PLC0415
+
+        return load_released(source, network)
+
+    path = source if source.startswith(HUB) else absolute(source)
+    origin = str(path) if isinstance(path, str) else file_fingerprint(path)
+    return Trained(source, origin, Path(path).parent, _released_settings(source), load)
+
+
+def _released_settings(source: str) -> ConfigDict:
+    if not source.startswith(HUB) and not absolute(source).is_file():
+        raise UserError(f"{source}: there is no such file of weights.")
+    make_importable()
+    from configs import r50_released  # noqa: PLC0415
+
+    return r50_released.get_config()
+
+
+def _find_run(workdir: Workdir, checkpoint: str) -> Trained:
+    from class_jax.runs.checkpoints import read_checkpoints  # noqa: PLC0415
+
+    folder = workdir.checkpoints
+    if not folder.exists():
+        raise _explain_absence(workdir)
+
+    def choose_step(checkpoints: "Checkpoints") -> Trained:
+        step, remark = checkpoints.find(checkpoint)
+        return Trained(
+            f"step {step} of {workdir.path} ({remark})",
+            checkpoints.fingerprint(step),
+            workdir.path,
+            workdir.load_config(),
+            functools.partial(_restore, folder, step),
+            f"step {step} ({remark})",
+        )
+
+    return read_checkpoints(folder, choose_step)
+
+
+def _restore(
+    folder: epath.Path, step: int, network: "Network", sharding: "Sharding"
+) -> "Variables":
+    """Return the values in a checkpoint."""
+    from class_jax.runs.checkpoints import read_checkpoints  # noqa: PLC0415
+
+    return read_checkpoints(
+        folder, lambda checkpoints: checkpoints.restore_variables(step, network.shapes, sharding)
+    )

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
@@ -33,7 +34,7 @@ ROOT_PATH = "/below"
 class Slow(RedPredictor):
     """Gives maps of the size that is asked for, after a while."""
 
-    device, engine = "nothing", None
+    device, engine = "nothing", SimpleNamespace(can_attend=False)
 
     def __init__(self, seconds):
         super().__init__()

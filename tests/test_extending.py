@@ -1,5 +1,7 @@
 """The recipes of docs/extending.md, followed: its code is run as it stands there."""
 
+import csv
+import functools
 import re
 
 import jax
@@ -13,7 +15,13 @@ import datasets
 from class_jax import losses
 from class_jax.config import load_recipe
 from class_jax.data import augment
+from class_jax.data.images import load_mask
 from class_jax.errors import UserError
+from class_jax.evaluation.comparison import compare_methods
+from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.protocols import METRICS
+from class_jax.evaluation.scoring import MapSet, Scorer
+from class_jax.evaluation.tables import write_tables
 from class_jax.leaves import check_model
 from class_jax.models.backbones import BACKBONES
 from class_jax.models.network import Variables, build_network
@@ -153,3 +161,34 @@ def test_the_augmentation_takes_the_colours_from_a_tenth_of_the_images():
         augment_grey(example, np.random.default_rng(seed), crop=0.1, image=image, mask=mask)
         grey += (image.min(axis=-1) == image.max(axis=-1)).all()
     assert 8 <= grey <= 34  # 20 of 200, within three and a half deviations
+
+
+def test_the_metric_is_in_every_table_by_its_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(METRICS, "RMSE", None)  # taken out again after the test
+    run_example("A metric")
+    mask = np.zeros((20, 20), np.uint8)
+    mask[5:15, 5:15] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    scores = []
+    for method, noise in (("A", 40), ("B", 90)):
+        tasks = []
+        for index in range(8):
+            levels = np.abs(mask - np.random.default_rng(index).integers(0, noise, mask.shape))
+            levels[0, 0], levels[9, 9] = 0, 255  # spans all levels, and is not stretched
+            path = tmp_path / f"{method}{index}.png"
+            Image.fromarray(levels.astype(np.uint8)).save(path)
+            tasks.append(
+                Task(f"{index}", path, functools.partial(load_mask, tmp_path / "mask.png"))
+            )
+        with Scorer(["pysod", "matlab"], processes=1) as scorer:
+            scores += [row.analyze() for row in scorer.score(MapSet("toys", method, tasks))]
+    write_tables(tmp_path, scores, compare_methods(scores))
+    levels = np.asarray(Image.open(tmp_path / "A0.png")) / 255
+    (row, *_) = csv.DictReader((tmp_path / "per_image.csv").read_text().splitlines())
+    assert float(row["RMSE"]) == pytest.approx(np.sqrt(np.mean((levels - mask / 255) ** 2)))
+    results = (tmp_path / "results.csv").read_text().splitlines()
+    assert {"RMSE", "RMSE_low", "RMSE_high"} <= set(results[0].split(","))
+    for name in ("results.md", "results.tex", "comparison.md", "breakdown.csv"):
+        assert "RMSE" in (tmp_path / name).read_text()
+    compared = (tmp_path / "comparison.md").read_text()
+    assert re.search(r"\| RMSE \| A \| B \| -.* better \|", compared)  # lower is better

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from class_jax.evaluation.protocols import LOWER_IS_BETTER
+from class_jax.evaluation.protocols import METRICS
 from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import Interval, find_interval
 
@@ -125,7 +125,7 @@ def _judge(measure: str, interval: Interval, direction: int) -> str:
     """
     low, high = interval
     if (low > 0 and direction > 0) or (high < 0 and direction < 0):
-        return BETTER if (direction > 0) != (measure in LOWER_IS_BETTER) else WORSE
+        return BETTER if (direction > 0) != METRICS[measure].lower_is_better else WORSE
     return EQUAL
 
 

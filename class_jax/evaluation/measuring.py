@@ -15,6 +15,10 @@ from class_jax.errors import UserError
 from class_jax.evaluation.properties import describe_mask
 from class_jax.evaluation.protocols import Measurement, measure
 
+CONSTANT = "are constant"
+INVERTED = "are nearer to the inverse of their masks: inverted?"
+FAR = 0.6  # MAE of a map from here on, of which the inverse has less than 1 − FAR
+
 
 class Task(NamedTuple):
     """A map to measure, and functions that read its mask and, if it is known, its image.
@@ -42,7 +46,7 @@ class Measured(NamedTuple):
 
     by_protocol: dict[str, Measurement]
     has_salient: bool  # in its mask
-    map_guess: str | None
+    guesses: tuple[str, ...]  # how the map was read, and what is suspicious about it
     properties: np.ndarray | None  # of its mask, unless they are known
 
 
@@ -55,14 +59,18 @@ def measure_task(task: Task, request: Request) -> Outcome:
         found, truth = load_map(task.map, highest=request.highest), task.mask()
     except UserError as error:
         return str(error)
+    if truth.levels.size == 1:
+        return f"the mask of {task.name} is a single pixel, for which PySODMetrics has no E."
     scores = {
         protocol: measure(found.levels, truth.levels, protocol, metrics=request.metrics)
         for protocol in request.protocols
     }
-    guess = found.add(_describe_fit(found.levels.shape, truth.levels.shape)).guess
     salient = truth.levels > SALIENT_ABOVE
+    fit = _describe_fit(found.levels.shape, truth.levels.shape)
+    looks = _describe_looks(found.levels, salient, next(iter(scores.values())).figures()["MAE"])
+    guesses = tuple(filter(None, (found.guess, fit, looks)))
     properties = describe_mask(salient, read_if_possible(task)) if request.describe else None
-    return Measured(scores, bool(salient.any()), guess, properties)
+    return Measured(scores, bool(salient.any()), guesses, properties)
 
 
 def read_if_possible(task: Task) -> np.ndarray | None:
@@ -81,3 +89,10 @@ def _describe_fit(found: tuple[int, ...], wanted: tuple[int, ...]) -> str | None
     if abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) > SAME_ASPECT:
         return "have another aspect than their masks and were stretched"
     return None
+
+
+def _describe_looks(levels: np.ndarray, salient: np.ndarray, mae: float) -> str | None:
+    """Say whether a map is constant, or nearer to the inverse of its mask."""
+    if levels.min() == levels.max():
+        return CONSTANT
+    return INVERTED if mae > FAR and 0 < salient.mean() < 1 else None

@@ -55,8 +55,8 @@ def measure_regions(salient: np.ndarray) -> tuple[int, int, float]:
     objects = np.bincount(label(salient, connectivity=2).ravel())[1:]
     # The first region of the others is what lies outside.
     holes = np.bincount(label(~np.pad(salient, 1), connectivity=1).ravel())[2:]
-    counts = (int(np.count_nonzero(sizes >= smallest)) for sizes in (objects, holes))
-    return *counts, float(perimeter_crofton(salient, 4))
+    num_objects, num_holes = (int((sizes >= smallest).sum()) for sizes in (objects, holes))
+    return num_objects, num_holes, float(perimeter_crofton(salient, 4))
 
 
 def measure_contrast(salient: np.ndarray, image: np.ndarray) -> float:

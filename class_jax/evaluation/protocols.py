@@ -1,17 +1,14 @@
 """The figures of a map against its mask, by two protocols that give different numbers.
 
-- `pysod` (the default): PySODMetrics on a map resized to its mask's size.
-- `matlab`: the scripts that the paper's figures come from. An image whose map or mask has no
-  salient pixel adds 0 to every sum and still counts; F is taken from averaged precision and recall.
-
-The only file that imports py_sod_metrics.
+A metric is an entry of METRICS, and a protocol one of PROTOCOLS; all metrics are PySODMetrics'.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import warnings
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from py_sod_metrics import (
@@ -33,119 +30,216 @@ from py_sod_metrics.utils import prepare_data
 from class_jax.data.check import BETA2
 from class_jax.data.resize import resize_bicubic, resize_bilinear
 
-PYSOD, MATLAB = PROTOCOLS = ("pysod", "matlab")
-PYSOD_VERSION = importlib.metadata.version("pysodmetrics")
-FIGURES = ("adpF", "meanF", "maxF", "wF", "S", "adpE", "meanE", "maxE", "MAE")
-BINARY = {  # of the map cut at one half
-    "IoU": IOUHandler,
-    "Dice": DICEHandler,
-    "BER": BERHandler,
-    "precision": PrecisionHandler,
-    "recall": RecallHandler,
-    "specificity": SpecificityHandler,
-}
-PUBLISHED, ALL = "published", "all"
-METRICS = {PUBLISHED: FIGURES, ALL: (*FIGURES, *BINARY)}
-LOWER_IS_BETTER = {"MAE", "BER"}
 NUM_THRESHOLDS = 256
+PUBLISHED, ALL = "published", "all"
 
-Figures = dict[str, float]  # one value for each name of some METRICS
+Curves = Mapping[str, np.ndarray]  # "F", "E", "precision", "recall": [..., 256]; 255 comes first
+Figures = dict[str, float]  # one value for each name of `names_of`
+
+
+class Pysod:
+    """A map beside its mask by `pysod`, which is PySODMetrics on a map of its mask's size."""
+
+    DESCRIPTION: ClassVar = f"PySODMetrics {importlib.metadata.version('pysodmetrics')}"
+    KEPT: ClassVar[tuple[str, ...]] = ("F", "E")  # the curves that figures are taken from
+
+    def __init__(self, prediction: np.ndarray, mask: np.ndarray, names: Iterable[str]) -> None:
+        """Fit the map, uint8 [h, w], to the mask, uint8 [H, W], to be measured by some METRICS."""
+        self.stretched, self.salient = self._fit(prediction, mask)
+        self._e_metric = Emeasure()
+        found = ((name, METRICS[name].handler) for name in names)
+        self._handlers = {name: handler for name, handler in found if handler is not None}
+
+    def _fit(self, prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the map in 0–1 and the mask as bool, once instead of once in each metric."""
+        if prediction.shape != mask.shape:
+            prediction = resize_bilinear(prediction, *mask.shape)
+        return prepare_data(prediction, mask)
+
+    @property
+    def is_measurable(self) -> bool:
+        """Return whether the image is measured; otherwise it counts as 0 in every metric."""
+        return True
+
+    def run(self, metric: Any) -> dict:
+        """Run a new metric on the image; one that is kept would store every image."""
+        metric.step(self.stretched, self.salient, normalize=False)
+        return metric.get_results()
+
+    @functools.cached_property
+    def counted(self) -> dict:
+        """Return F (β² = 0.3), its curves and binary metrics from one count of pixels."""
+        handlers = {
+            "F": FmeasureHandler(with_dynamic=True, with_adaptive=True),
+            "precision": PrecisionHandler(with_dynamic=True, with_adaptive=False),
+            "recall": RecallHandler(with_dynamic=True, with_adaptive=False),
+        }
+        handlers |= {
+            f"binary {name}": handler(with_dynamic=False, with_adaptive=False, with_binary=True)
+            for name, handler in self._handlers.items()
+        }
+        return self.run(FmeasureV2(handlers))
+
+    @functools.cached_property
+    def e_measure(self) -> dict:
+        """Return adaptive E and its curve."""
+        return self.run(self._e_metric)["em"]
+
+    def adaptive_e(self) -> float:
+        """Return E at the threshold min(2 · mean, 1)."""
+        return self.e_measure["adp"]
+
+    def structure(self) -> float:
+        """Return S, at least 0; NaN if the mask's centre of mass is in the last row or column."""
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            return self.run(Smeasure())["sm"]
+
+    def curves(self) -> Curves:
+        """Return the curves of the image."""
+        counted = {name: self.counted[name]["dynamic"] for name in ("F", "precision", "recall")}
+        return {"F": counted["F"], "E": self.e_measure["curve"], **counted}
+
+    @staticmethod
+    def complete(curves: Curves) -> Curves:
+        """Return averaged curves of KEPT with that of F."""
+        return curves
+
+
+class Matlab(Pysod):
+    """A map beside its mask by `matlab`, the scripts that the paper's figures come from.
+
+    An image whose map or mask has no salient pixel adds 0 to every sum and still counts; F is taken
+    from averaged precision and recall.
+    """
+
+    DESCRIPTION: ClassVar = "as the scripts behind published figures"
+    KEPT: ClassVar[tuple[str, ...]] = ("precision", "recall", "E")
+
+    def _fit(self, prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the map in 0–1, resized bicubically, and what is above half the mask's range."""
+        if prediction.shape != mask.shape:
+            prediction = resize_bicubic(prediction, *mask.shape)
+        return _stretch(prediction), _stretch(mask) >= 0.5
+
+    @property
+    def is_measurable(self) -> bool:
+        """Return whether map and mask have a salient pixel."""
+        return bool(self.stretched.any() and self.salient.any())
+
+    def adaptive_e(self) -> float:
+        """Return E strictly above the threshold 2 · mean, which is not limited to 1."""
+        threshold = np.nextafter(2 * self.stretched.mean(), np.inf)
+        assert self.e_measure  # the metric has counted the mask
+        return self._e_metric.cal_em_with_threshold(self.stretched, self.salient, threshold)
+
+    def structure(self) -> float:
+        """Return S, which may be negative."""
+        if self.salient.all():
+            return super().structure()
+        metric = Smeasure()
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            of_object = metric.object(self.stretched, self.salient)
+            of_region = metric.region(self.stretched, self.salient)
+        return metric.alpha * of_object + (1 - metric.alpha) * of_region
+
+    @staticmethod
+    def complete(curves: Curves) -> Curves:
+        """Return the curves with F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3."""
+        precision, recall = curves["precision"], curves["recall"]
+        both = BETA2 * precision + recall
+        f = np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
+        return {**curves, "F": f}
+
+
+PYSOD, MATLAB = "pysod", "matlab"
+PROTOCOLS = {PYSOD: Pysod, MATLAB: Matlab}
+
+
+class Metric(NamedTuple):
+    """The origin of a figure: one of three ways."""
+
+    measure: Callable[[Any], float] | None = None  # of an image; averaged over images
+    handler: type | None = None  # PySODMetrics', of the map cut at one half; averaged over images
+    curve: tuple[str, Callable[..., np.ndarray]] | None = None  # averaged, and np.max or np.mean
+    lower_is_better: bool = False
+    printed: str = PUBLISHED  # or ALL: with all metrics only
+
+
+METRICS = {
+    "adpF": Metric(lambda image: image.counted["F"]["adaptive"]),
+    "meanF": Metric(curve=("F", np.mean)),
+    "maxF": Metric(curve=("F", np.max)),
+    "wF": Metric(lambda image: image.run(WeightedFmeasure())["wfm"]),
+    "S": Metric(lambda image: image.structure()),
+    "adpE": Metric(lambda image: image.adaptive_e()),
+    "meanE": Metric(curve=("E", np.mean)),
+    "maxE": Metric(curve=("E", np.max)),
+    "MAE": Metric(lambda image: image.run(MAE())["mae"], lower_is_better=True),
+    "IoU": Metric(handler=IOUHandler, printed=ALL),
+    "Dice": Metric(handler=DICEHandler, printed=ALL),
+    "BER": Metric(handler=BERHandler, lower_is_better=True, printed=ALL),
+    "precision": Metric(handler=PrecisionHandler, printed=ALL),
+    "recall": Metric(handler=RecallHandler, printed=ALL),
+    "specificity": Metric(handler=SpecificityHandler, printed=ALL),
+}
+
+
+def names_of(metrics: str) -> tuple[str, ...]:
+    """Return the names of the figures that are "published", or of "all"."""
+    return tuple(name for name, metric in METRICS.items() if metrics in (metric.printed, ALL))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measurement:
-    """Sums over images from which the figures are computed.
+    """Sums over images from which the figures are computed; sums add up, so memory is bounded."""
 
-    Measurements add up, so memory does not grow with the number of images. Curves are float64
-    [256]; index 0 is the threshold 255.
-    """
-
+    protocol: str
+    names: tuple[str, ...]  # of the figures
     images: int
-    adaptive_f: float
-    weighted_f: float
-    s: float
-    adaptive_e: float
-    mae: float
-    f_curve: np.ndarray
-    e_curve: np.ndarray
-    precision_curve: np.ndarray
-    recall_curve: np.ndarray
-    binary: np.ndarray  # float64, one for each name in BINARY, or none
-
-    CURVES: ClassVar[tuple[str, ...]] = ("f_curve", "e_curve")  # those that figures are taken from
+    values: dict[str, float]  # of the metrics that are averaged over images
+    sums: dict[str, np.ndarray]  # of the curves, float64 [256]; index 0 is the threshold 255
 
     @classmethod
-    def zero(cls, metrics: str = PUBLISHED) -> Self:
-        """Return the sum over no images."""
-        binary = np.zeros(len(METRICS[metrics]) - len(FIGURES))
-        return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0, *(*np.zeros((4, NUM_THRESHOLDS)), binary))
+    def zero(cls, protocol: str = PYSOD, metrics: str = PUBLISHED, *, images: int = 0) -> Self:
+        """Return the sums over no images, or over some that count as 0."""
+        names = names_of(metrics)
+        values = {name: 0.0 for name in names if METRICS[name].curve is None}
+        curves = {name: np.zeros(NUM_THRESHOLDS) for name in ("F", "E", "precision", "recall")}
+        return cls(protocol, names, images, values, curves)
 
     def __add__(self, other: "Measurement") -> "Measurement":
         """Return the sums over both sets of images."""
-        names = (field.name for field in dataclasses.fields(self))
-        return type(self)(*(getattr(self, name) + getattr(other, name) for name in names))
-
-    @staticmethod
-    def f_of(curves: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return F at each threshold from averaged CURVES, [..., 256] each."""
-        return curves["f_curve"]
-
-    @classmethod
-    def figures_of(cls, curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the figures that are taken from averaged CURVES, [..., 256] each: [...].
-
-        maxF is the largest value of F's curve, meanF its mean over the thresholds; E likewise.
-        """
-        f, e = cls.f_of(curves), curves["e_curve"]
-        return {
-            "meanF": f.mean(axis=-1),
-            "maxF": f.max(axis=-1),
-            "meanE": e.mean(axis=-1),
-            "maxE": e.max(axis=-1),
-        }
+        return Measurement(
+            self.protocol,
+            self.names,
+            self.images + other.images,
+            {name: value + other.values[name] for name, value in self.values.items()},
+            {name: curve + other.sums[name] for name, curve in self.sums.items()},
+        )
 
     def figures(self) -> Figures:
         """Return the figures, averaged over the images (at least one)."""
-        averaged = self.figures_of(self._average_curves())
-        figures = {
-            "adpF": self.adaptive_f,
-            "wF": self.weighted_f,
-            "S": self.s,
-            "adpE": self.adaptive_e,
-            "MAE": self.mae,
-            **dict(zip(BINARY, self.binary, strict=False)),
-        }
-        averaged |= {name: total / self.images for name, total in figures.items()}
-        names = METRICS[ALL if len(self.binary) else PUBLISHED]
-        return {name: float(averaged[name]) for name in names}
-
-    def _average_curves(self) -> dict[str, np.ndarray]:
-        return {name: getattr(self, name) / self.images for name in self.CURVES}
+        averaged: dict[str, Any] = {n: total / self.images for n, total in self.values.items()}
+        averaged |= figures_of(self.protocol, self._average(), self.names)
+        return {name: float(averaged[name]) for name in self.names}
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the averaged curves F, E, precision and recall, float64 [256]."""
-        return {
-            "F": self.f_of(self._average_curves()),
-            "E": self.e_curve / self.images,
-            "precision": self.precision_curve / self.images,
-            "recall": self.recall_curve / self.images,
-        }
+        return dict(PROTOCOLS[self.protocol].complete(self._average()))
+
+    def _average(self) -> dict[str, np.ndarray]:
+        return {name: curve / self.images for name, curve in self.sums.items()}
 
 
-class MatlabMeasurement(Measurement):
-    """Sums for `matlab`, whose F is that of averaged precision and recall."""
-
-    CURVES: ClassVar[tuple[str, ...]] = ("precision_curve", "recall_curve", "e_curve")
-
-    @staticmethod
-    def f_of(curves: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3."""
-        precision, recall = curves["precision_curve"], curves["recall_curve"]
-        both = BETA2 * precision + recall
-        return np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
-
-
-MEASUREMENTS = {PYSOD: Measurement, MATLAB: MatlabMeasurement}
+def figures_of(protocol: str, curves: Curves, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return those of the named figures that are taken from averaged curves, [...] each."""
+    complete = PROTOCOLS[protocol].complete(curves)
+    found = {}
+    for name in names:
+        if (taken := METRICS[name].curve) is not None:
+            curve, reduce = taken
+            found[name] = reduce(complete[curve], axis=-1)
+    return found
 
 
 def measure(
@@ -153,73 +247,34 @@ def measure(
 ) -> Measurement:
     """Measure one map by a protocol.
 
-    As in PySODMetrics, S is NaN if the mask's centre of mass lies in the last row or column.
-
     Args:
       prediction: the map, uint8 [h, w]; resized to the mask's size, bilinearly (`pysod`) or
         bicubically with antialiasing (`matlab`).
       mask: uint8 [H, W]; salient above 128 (`pysod`) or from half of its range (`matlab`).
       protocol: one of PROTOCOLS.
-      metrics: one of METRICS.
+      metrics: "published" or "all".
 
     Raises:
-      ValueError: an array is not uint8 with two axes.
+      ValueError: an array is not uint8 with two axes, or the mask is a single pixel, for which
+        PySODMetrics' E has no value.
     """
     for array in (prediction, mask):
         if array.dtype != np.uint8 or array.ndim != 2:
             raise ValueError(f"expected uint8 [H, W], got {array.dtype} {list(array.shape)}")
-    run = _measure_matlab if protocol == MATLAB else _measure
-    return run(prediction, mask, metrics)
-
-
-def _measure(prediction: np.ndarray, mask: np.ndarray, metrics: str) -> Measurement:
-    """Measure by `pysod`."""
-    if prediction.shape != mask.shape:
-        prediction = resize_bilinear(prediction, *mask.shape)
-    # Normalised once here instead of once in each metric.
-    stretched, salient = prepare_data(prediction, mask)
-    e_measure = _run_metric(Emeasure(), stretched, salient)["em"]
-    return Measurement(
-        s=_measure_s(stretched, salient),
-        adaptive_e=float(e_measure["adp"]),
-        e_curve=e_measure["curve"],
-        **_measure_common(stretched, salient, metrics),
-    )
-
-
-def _measure_matlab(prediction: np.ndarray, mask: np.ndarray, metrics: str) -> Measurement:
-    """Measure by `matlab`."""
-    if prediction.shape != mask.shape:
-        prediction = resize_bicubic(prediction, *mask.shape)
-    stretched, salient = _stretch(prediction), _stretch(mask) >= 0.5
-    if not stretched.any() or not salient.any():
-        return dataclasses.replace(MatlabMeasurement.zero(metrics), images=1)
-    e_measure = Emeasure()
-    e_curve = _run_metric(e_measure, stretched, salient)["em"]["curve"]
-    # Strictly above the threshold, which is not clamped to 1.
-    threshold = np.nextafter(2 * stretched.mean(), np.inf)
-    return MatlabMeasurement(
-        s=_measure_s(stretched, salient, clip=False),
-        adaptive_e=float(e_measure.cal_em_with_threshold(stretched, salient, threshold)),
-        e_curve=e_curve,
-        **_measure_common(stretched, salient, metrics),
-    )
-
-
-def _measure_common(stretched: np.ndarray, salient: np.ndarray, metrics: str) -> dict[str, Any]:
-    """Return the sums that both protocols share, of a map in 0–1 and a boolean mask."""
-    binary = BINARY if metrics == ALL else {}
-    f_measure = _run_metric(_make_f_measure(binary), stretched, salient)
-    return {
-        "images": 1,
-        "mae": float(_run_metric(MAE(), stretched, salient)["mae"]),
-        "weighted_f": float(_run_metric(WeightedFmeasure(), stretched, salient)["wfm"]),
-        "adaptive_f": float(f_measure["F"]["adaptive"]),
-        "f_curve": f_measure["F"]["dynamic"],
-        "precision_curve": f_measure["P"]["dynamic"],
-        "recall_curve": f_measure["R"]["dynamic"],
-        "binary": np.array([f_measure[name]["binary"] for name in binary]),
-    }
+    if mask.size == 1:
+        raise ValueError("a mask of one pixel cannot be scored: E divides by the pixels less one")
+    names = names_of(metrics)
+    image = PROTOCOLS[protocol](prediction, mask, names)
+    if not image.is_measurable:
+        return Measurement.zero(protocol, metrics, images=1)
+    values = {}
+    for name in names:
+        metric = METRICS[name]
+        if metric.measure is not None:
+            values[name] = float(metric.measure(image))
+        elif metric.handler is not None:
+            values[name] = float(image.counted[f"binary {name}"]["binary"])
+    return Measurement(protocol, names, 1, values, dict(image.curves()))
 
 
 def _stretch(levels: np.ndarray) -> np.ndarray:
@@ -229,34 +284,3 @@ def _stretch(levels: np.ndarray) -> np.ndarray:
         return np.minimum(levels, 1).astype(np.float64)
     # Times the reciprocal, as in Octave: the last bit decides on which side of a threshold it is.
     return (levels - float(low)) * (1 / (high - low))
-
-
-def _measure_s(stretched: np.ndarray, salient: np.ndarray, *, clip: bool = True) -> float:
-    """Return S, clipped at 0 if `clip`."""
-    metric = Smeasure()
-    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # if S is NaN
-        if clip or salient.all():
-            return float(_run_metric(metric, stretched, salient)["sm"])
-        parts = metric.object(stretched, salient), metric.region(stretched, salient)
-    return float(metric.alpha * parts[0] + (1 - metric.alpha) * parts[1])
-
-
-def _run_metric(metric: Any, stretched: np.ndarray, salient: np.ndarray) -> dict:
-    """Run a new metric on one image; one that is kept would store every image."""
-    metric.step(stretched, salient, normalize=False)
-    return metric.get_results()
-
-
-def _make_f_measure(binary: Mapping[str, Any]) -> FmeasureV2:
-    """Make a metric for F (β² = 0.3), its curves and `binary` from one count of pixels."""
-    return FmeasureV2(
-        {
-            "F": FmeasureHandler(with_dynamic=True, with_adaptive=True),
-            "P": PrecisionHandler(with_dynamic=True, with_adaptive=False),
-            "R": RecallHandler(with_dynamic=True, with_adaptive=False),
-            **{
-                name: handler(with_dynamic=False, with_adaptive=False, with_binary=True)
-                for name, handler in binary.items()
-            },
-        }
-    )

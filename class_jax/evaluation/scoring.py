@@ -18,15 +18,22 @@ from tqdm import tqdm
 from class_jax.data.memory import keep_freed_memory
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import GroupScores, break_down
-from class_jax.evaluation.measuring import Outcome, Request, Task, measure_task
+from class_jax.evaluation.measuring import (
+    CONSTANT,
+    INVERTED,
+    Outcome,
+    Request,
+    Task,
+    measure_task,
+)
 from class_jax.evaluation.protocols import (
-    MEASUREMENTS,
     NUM_THRESHOLDS,
+    PROTOCOLS,
     PUBLISHED,
     Figures,
     Measurement,
 )
-from class_jax.evaluation.statistics import Sample, Statistics, summarize
+from class_jax.evaluation.statistics import Interval, Sample, Statistics, summarize
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
@@ -61,6 +68,21 @@ class SetScores:
     statistics: Statistics | None = None
     breakdown: Sequence[GroupScores] = ()
 
+    def intervals(self) -> dict[str, Interval]:
+        """Return the 95 % interval of each figure, none before the sample is analyzed."""
+        return self.statistics.intervals() if self.statistics else {}
+
+    def doubts(self) -> Iterator[str]:
+        """Yield remarks on maps that are constant or look inverted."""
+        images = self.total.images
+        if count := self.map_guesses[CONSTANT]:
+            yield f"{count} of {images} maps of {self.method} {CONSTANT}"
+        if (count := self.map_guesses[INVERTED]) > images / 2:
+            mae = self.total.figures()["MAE"]
+            yield f"{self.method} is inverted? MAE {mae:.2f}, and of the inverse {1 - mae:.2f}"
+        elif count:
+            yield f"{count} of {images} maps of {self.method} {INVERTED}"
+
     def analyze(self) -> Self:
         """Return the scores with their uncertainty and breakdown, and without the sample."""
         assert self.sample is not None
@@ -68,33 +90,26 @@ class SetScores:
         return dataclasses.replace(self, sample=None, statistics=statistics, breakdown=breakdown)
 
 
-@dataclasses.dataclass
 class _Tally:
     """The measurements of a set by one protocol, as they come in."""
 
-    protocol: str
-    total: Measurement
-    curves: np.ndarray
-    per_image: dict[str, Figures] = dataclasses.field(default_factory=dict)
-
-    @classmethod
-    def start(cls, protocol: str, metrics: str, images: int) -> Self:
+    def __init__(self, protocol: str, metrics: str, images: int) -> None:
         """Start with nothing, and with room for the curves of `images`."""
-        kind = MEASUREMENTS[protocol]
-        shape = (images, len(kind.CURVES), NUM_THRESHOLDS)
-        return cls(protocol, kind.zero(metrics), np.empty(shape, np.float32))
+        self.protocol, self.kept = protocol, PROTOCOLS[protocol].KEPT
+        self.total = Measurement.zero(protocol, metrics)
+        self.per_image: dict[str, Figures] = {}
+        self.curves = np.empty((images, len(self.kept), NUM_THRESHOLDS), np.float32)
 
     def add(self, name: str, measurement: Measurement) -> None:
         """Add the measurement of an image."""
         self.total += measurement
-        self.curves[len(self.per_image)] = [getattr(measurement, key) for key in measurement.CURVES]
+        self.curves[len(self.per_image)] = [measurement.sums[name] for name in self.kept]
         self.per_image[name] = measurement.figures()
 
     def sample(self, properties: np.ndarray) -> Sample:
         """Return the images' measurements, with the properties of their masks."""
-        rows = np.array([list(figures.values()) for figures in self.per_image.values()])
-        names = next(iter(self.per_image.values()))
-        figures = {name: rows[:, column] for column, name in enumerate(names)}
+        rows = list(self.per_image.values())
+        figures = {name: np.array([row[name] for row in rows]) for name in self.total.names}
         return Sample(self.protocol, figures, self.curves[: len(rows)], properties)
 
 
@@ -112,7 +127,7 @@ class Scorer:
 
         Args:
           protocols: some of PROTOCOLS.
-          metrics: one of METRICS.
+          metrics: "published" or "all".
           processes: how many measure at once; None: one for a few images, otherwise one per core.
         """
         self._protocols = tuple(protocols)
@@ -139,7 +154,7 @@ class Scorer:
         Raises:
           UserError: no map could be measured.
         """
-        tallies = [_Tally.start(p, self._metrics, len(maps.tasks)) for p in self._protocols]
+        tallies = [_Tally(p, self._metrics, len(maps.tasks)) for p in self._protocols]
         failed = dict(maps.failed)
         has_salient = False
         guesses: Counter[str] = Counter()
@@ -150,7 +165,7 @@ class Scorer:
                 failed[task.name] = outcome
                 continue
             has_salient |= outcome.has_salient
-            guesses.update([outcome.map_guess] if outcome.map_guess else [])
+            guesses.update(outcome.guesses)
             if outcome.properties is not None:
                 self._properties[maps.set_name, task.name] = outcome.properties
             for tally in tallies:

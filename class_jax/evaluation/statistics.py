@@ -4,20 +4,27 @@ Every method of a set is resampled by the same draws, so that the difference of 
 replicates is a paired bootstrap.
 """
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from class_jax.evaluation.protocols import MEASUREMENTS, NUM_THRESHOLDS, Figures
+from class_jax.evaluation.protocols import (
+    METRICS,
+    NUM_THRESHOLDS,
+    PROTOCOLS,
+    Curves,
+    Figures,
+    figures_of,
+)
 
 RESAMPLES = 2000
 SEED = 0
 TAILS = (0.025, 0.975)  # what a 95 % interval leaves out
 CHUNK = 256  # images at a time: no array but the sample grows with their number
 
-Interval = tuple[float, float]  # NaN, NaN if there is none
+Interval = tuple[float, float]
+NO_INTERVAL = (np.nan, np.nan)
 
 
 class Sample(NamedTuple):
@@ -25,7 +32,7 @@ class Sample(NamedTuple):
 
     protocol: str
     figures: dict[str, np.ndarray]  # float64 [N] for each name
-    curves: np.ndarray  # float32 [N, C, 256], in the order of the protocol's CURVES
+    curves: np.ndarray  # float32 [N, C, 256], in the order of the protocol's KEPT
     properties: np.ndarray  # float64 [N, P], of the masks
 
 
@@ -46,18 +53,15 @@ def summarize(sample: Sample) -> Statistics:
     The mean of an image's F at the threshold where the averaged F is largest is maxF itself (by
     `pysod`), so these values stand for maxF in tests that need one value an image.
     """
-    kind = MEASUREMENTS[sample.protocol]
-    by_name = {name: sample.curves[:, index] for index, name in enumerate(kind.CURVES)}
-    averaged = {name: curve.mean(axis=0, dtype=np.float64) for name, curve in by_name.items()}
-    best_f, best_e = kind.f_of(averaged).argmax(), averaged["e_curve"].argmax()
-    at_best = {
-        "maxF": kind.f_of({name: curve[:, best_f] for name, curve in by_name.items()}),
-        "maxE": by_name["e_curve"][:, best_e],
-    }
-    return Statistics(
-        resample(sample, np.arange(len(sample.curves))),
-        {name: values.astype(np.float64) for name, values in at_best.items()},
-    )
+    averaged = _complete(sample, sample.curves.mean(axis=0, dtype=np.float64))
+    at_best = {}
+    for name in sample.figures:
+        curve, reduce = METRICS[name].curve or ("", None)
+        if reduce is np.max:
+            best = averaged[curve].argmax()
+            of_images = _complete(sample, sample.curves[..., best, None])
+            at_best[name] = of_images[curve][:, 0].astype(np.float64)
+    return Statistics(resample(sample, np.arange(len(sample.curves))), at_best)
 
 
 def average(sample: Sample, rows: np.ndarray) -> Figures:
@@ -82,7 +86,7 @@ def resample(sample: Sample, rows: np.ndarray) -> dict[str, np.ndarray]:
 def find_interval(replicates: np.ndarray) -> Interval:
     """Return the percentile interval of replicates; NaN, NaN if they are not finite."""
     if not np.isfinite(replicates).all():
-        return (np.nan, np.nan)
+        return NO_INTERVAL
     low, high = np.quantile(replicates, TAILS)
     return (float(low), float(high))
 
@@ -138,10 +142,18 @@ def _flatten(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 
 def _combine(sample: Sample, values: np.ndarray, curves: np.ndarray) -> dict[str, np.ndarray]:
     """Return the figures from averaged figures [..., V] and averaged curves [..., C·256]."""
-    kind = MEASUREMENTS[sample.protocol]
-    split = functools.partial(np.take, curves.reshape(*curves.shape[:-1], -1, NUM_THRESHOLDS))
-    of_curves = kind.figures_of(
-        {name: split(index, axis=-2) for index, name in enumerate(kind.CURVES)}
-    )
+    kept = PROTOCOLS[sample.protocol].KEPT
+    split = curves.reshape(*curves.shape[:-1], len(kept), NUM_THRESHOLDS)
     by_name = {name: values[..., index] for index, name in enumerate(sample.figures)}
-    return by_name | of_curves
+    return by_name | figures_of(sample.protocol, _name(sample, split), sample.figures)
+
+
+def _name(sample: Sample, curves: np.ndarray) -> dict[str, np.ndarray]:
+    """Return curves, [..., C, T], by their names, [..., T] each."""
+    kept = PROTOCOLS[sample.protocol].KEPT
+    return {name: curves[..., index, :] for index, name in enumerate(kept)}
+
+
+def _complete(sample: Sample, curves: np.ndarray) -> Curves:
+    """Return curves, [..., C, T], by their names, that of F among them."""
+    return PROTOCOLS[sample.protocol].complete(_name(sample, curves))

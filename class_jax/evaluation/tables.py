@@ -5,23 +5,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from class_jax.evaluation.comparison import Comparison
-from class_jax.evaluation.markup import LATEX_HEAD, to_latex, to_markdown
-from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.scoring import SetScores
-from class_jax.evaluation.statistics import Interval
-from class_jax.evaluation.summary import (
-    DIGITS,
+from class_jax.evaluation.printed import (
+    LABELS,
     build_comparisons,
     build_tables,
-    format_number,
-    get_figures,
-    note_coverage,
+    describe,
+    note_sets,
+    print_figures,
     split_names,
 )
+from class_jax.evaluation.protocols import Figures
+from class_jax.evaluation.scoring import SetScores
+from class_jax.evaluation.statistics import NO_INTERVAL, Interval
+from class_jax.evaluation.table import LATEX_HEAD, to_latex, to_markdown, to_text
 from class_jax.files import atomic_write, write_csv
-from class_jax.text import printable
 
-LABELS = ("set", "method", "images", "protocol")
 COMPARISON_COLUMNS = (
     *("set", "protocol", "measure", "method", "against", "images"),
     *("difference", "low", "high", "p", "p_holm", "verdict"),
@@ -46,35 +44,28 @@ def write_tables(
     Raises:
       UserError: a file cannot be written.
     """
-    names = tuple(scores[0].total.figures())
-    bounds = tuple(f"{name}_{end}" for name in names for end in ("low", "high"))
-    rows = [
-        (*_label(row), *_format_figures(row.total.figures()), *_format_intervals(row, names))
-        for row in scores
-    ]
-    write_csv(folder / "results.csv", (*LABELS, *names, *bounds), rows)
-    write_csv(
-        folder / "per_image.csv",
-        ("set", "method", "image", "protocol", *names),
+    names = scores[0].total.names
+    bounds = [f"{name}_{end}" for name in names for end in ("low", "high")]
+    lists = (
+        ("results", [*LABELS, *names, *bounds], _list_results(scores)),
+        ("per_image", ["set", "method", "image", "protocol", *names], _list_images(scores)),
+        ("comparison", COMPARISON_COLUMNS, map(_list_comparison, comparisons)),
+        ("breakdown", [*BREAKDOWN_COLUMNS, *names, *bounds], _list_groups(scores)),
         (
-            (row.set_name, row.method, name, row.protocol, *_format_figures(figures))
-            for row in scores
-            for name, figures in row.per_image.items()
+            "curves",
+            ["set", "method", "protocol", "threshold", *scores[0].total.curves()],
+            _list_points(scores),
         ),
     )
-    write_csv(folder / "comparison.csv", COMPARISON_COLUMNS, map(_format_comparison, comparisons))
-    write_csv(
-        folder / "breakdown.csv", (*BREAKDOWN_COLUMNS, *names, *bounds), _list_groups(scores, names)
-    )
-    curves = tuple(scores[0].total.curves())
-    write_csv(folder / "curves.csv", (*CURVE_COLUMNS, *curves), _list_points(scores))
+    for name, columns, rows in lists:
+        write_csv(folder / f"{name}.csv", columns, rows)
     tables = list(build_tables(scores, comparisons))
     compared = "".join(map(to_markdown, build_comparisons(comparisons)))
-    coverage = note_coverage(scores).strip()
+    remarks = " ".join(note_sets(scores))
     for name, text in (
         ("results.md", "\n".join(["# Results", *map(to_markdown, tables)])),
         ("results.tex", "\n".join([LATEX_HEAD, *map(to_latex, tables)])),
-        ("comparison.md", f"{HOW_TO_READ}{compared or NOTHING}\n{coverage}\n"),
+        ("comparison.md", f"{HOW_TO_READ}{compared or NOTHING}\n{remarks}\n"),
     ):
         with atomic_write(folder / name) as partial:
             partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
@@ -82,66 +73,39 @@ def write_tables(
 
 def format_table(scores: Sequence[SetScores]) -> str:
     """Return plain text tables of the figures to four decimals, nine of them side by side."""
-    names = split_names(list(scores[0].total.figures()))
-    return "\n\n".join(_format_part(scores, part) for part in names)
-
-
-def _format_part(scores: Sequence[SetScores], names: Sequence[str]) -> str:
-    """Return a plain text table of some figures."""
-    columns = (*LABELS, *names)
-    lines: list[tuple[str, ...]] = [columns]
-    for row in scores:
-        figures = get_figures(row)
-        cells = (format_number(figures[name], DIGITS) for name in names)
-        lines.append((*map(printable, _label(row)), *cells))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_align(line, columns, widths) for line in lines)
-
-
-def _align(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int]) -> str:
-    """Pad cells so that names align left and numbers right."""
-    names = ("set", "method", "protocol")
-    return "  ".join(
-        cell.ljust(width) if column in names else cell.rjust(width)
-        for column, cell, width in zip(columns, cells, widths, strict=True)
+    parts = split_names(scores[0].total.names)
+    return "\n\n".join(
+        to_text([describe(row) | print_figures(row, names) for row in scores]) for names in parts
     )
 
 
-def _label(row: SetScores) -> tuple[str, str, str, str]:
-    """Return the first cells of a row of results."""
-    return row.set_name, row.method, str(row.total.images), row.protocol
+def _list_results(scores: Iterable[SetScores]) -> Iterator[list[str]]:
+    for row in scores:
+        found = row.intervals()
+        bounds = _bounds(found.get(name, NO_INTERVAL) for name in row.total.names)
+        yield [*describe(row).values(), *_exact(row.total.figures()), *bounds]
 
 
-def _format_figures(figures: Figures) -> list[str]:
-    return [repr(value) for value in figures.values()]
+def _list_images(scores: Iterable[SetScores]) -> Iterator[list[str]]:
+    for row in scores:
+        for name, figures in row.per_image.items():
+            yield [row.set_name, row.method, name, row.protocol, *_exact(figures)]
 
 
-def _format_intervals(row: SetScores, names: Sequence[str]) -> list[str]:
-    """Return the bounds of each figure, empty where there is no interval."""
-    intervals = row.statistics.intervals() if row.statistics else {}
-    return _format_bounds(intervals.get(name, (math.nan, math.nan)) for name in names)
-
-
-def _format_bounds(intervals: Iterable[Interval]) -> list[str]:
-    return ["" if math.isnan(bound) else repr(bound) for pair in intervals for bound in pair]
-
-
-def _format_comparison(found: Comparison) -> list[str]:
-    """Return the row of a pair of methods."""
+def _list_comparison(found: Comparison) -> list[str]:
     label = found.set_name, found.protocol, found.measure, found.method, found.other
     tests = [repr(value) for value in (found.p, found.p_holm)]
-    bounds = _format_bounds([found.interval])
+    bounds = _bounds([found.interval])
     return [*label, str(found.images), repr(found.difference), *bounds, *tests, found.verdict]
 
 
-def _list_groups(scores: Iterable[SetScores], names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the rows of breakdown.csv."""
+def _list_groups(scores: Iterable[SetScores]) -> Iterator[list[str]]:
     for row in scores:
         for group in row.breakdown:
             label = row.set_name, row.method, row.protocol, group.property, group.group
             facts = f"{group.low:.6g}", f"{group.high:.6g}", str(group.images)
-            bounds = _format_bounds(group.intervals[name] for name in names)
-            yield [*label, *facts, *_format_figures(group.figures), *bounds]
+            bounds = _bounds(group.intervals[name] for name in row.total.names)
+            yield [*label, *facts, *_exact(group.figures), *bounds]
 
 
 def _list_points(scores: Iterable[SetScores]) -> Iterator[list[str]]:
@@ -150,3 +114,12 @@ def _list_points(scores: Iterable[SetScores]) -> Iterator[list[str]]:
         curves = [curve[::-1].tolist() for curve in row.total.curves().values()]
         for threshold, values in enumerate(zip(*curves, strict=True)):
             yield [row.set_name, row.method, row.protocol, str(threshold), *map(repr, values)]
+
+
+def _exact(figures: Figures) -> list[str]:
+    return [repr(value) for value in figures.values()]
+
+
+def _bounds(intervals: Iterable[Interval]) -> list[str]:
+    """Return the bounds of intervals, empty where there is none."""
+    return ["" if math.isnan(bound) else repr(bound) for pair in intervals for bound in pair]

@@ -4,9 +4,8 @@ import argparse
 import functools
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -15,6 +14,7 @@ from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import write_breakdown, write_curves
+from class_jax.evaluation.measuring import CONSTANT, INVERTED
 from class_jax.evaluation.pairing import (
     MethodMaps,
     build_map_set,
@@ -103,21 +103,31 @@ def score_maps(
     Raises:
       UserError: nothing could be scored.
     """
-    measured = _measure_all(PROTOCOLS if protocol == "both" else (protocol,), metrics, map_sets)
-    problems = [*problems, *measured.problems]
-    if not measured.scores:
+    scored: list[list[SetScores]] = []  # of each map set that could be scored, by protocol
+    scored_maps: list[MapSet] = []
+    problems = list(problems)
+    with Scorer(tuple(PROTOCOLS) if protocol == "both" else (protocol,), metrics=metrics) as scorer:
+        for maps in map_sets:
+            try:
+                scored.append([row.analyze() for row in scorer.score(maps)])
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            scored_maps.append(maps)
+            problems.extend(scored[-1][0].failed.values())
+    if not scored:
         raise UserError(
             problems[0] if len(problems) == 1 else f"nothing could be scored:{list_lines(problems)}"
         )
-    firsts = [of_set[0] for of_set in measured.scores]
-    rows = [row for of_set in measured.scores for row in of_set]
+    firsts = [of_set[0] for of_set in scored]
+    rows = [row for of_set in scored for row in of_set]
     comparisons = compare_methods(rows)
     write_tables(folder, rows, comparisons)
     write_curves(folder, rows)
     write_breakdown(folder / "breakdown.png", rows)
-    write_examples(folder / "examples.png", firsts, measured.map_sets)
+    write_examples(folder / "examples.png", firsts, scored_maps)
     if gallery is not None:
-        write_gallery(folder, choose_images(firsts, gallery), measured.map_sets)
+        write_gallery(folder, choose_images(firsts, gallery), scored_maps)
     _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
     print(format_table(rows))
     hint = "; comparison.md says which differences are more than noise" if comparisons else ""
@@ -126,42 +136,19 @@ def score_maps(
     return 1 if problems else 0
 
 
-class Measured(NamedTuple):
-    """The scores of map sets, and what could not be done."""
-
-    scores: list[list[SetScores]]  # for each map set that could be scored, by protocol
-    map_sets: list[MapSet]
-    problems: list[str]
-
-
-def _measure_all(protocols: Sequence[str], metrics: str, map_sets: Sequence[MapSet]) -> Measured:
-    """Score map sets, one after another."""
-    measured = Measured([], [], [])
-    with Scorer(protocols, metrics=metrics) as scorer:
-        for maps in map_sets:
-            try:
-                scores = [row.analyze() for row in scorer.score(maps)]
-            except UserError as error:
-                measured.problems.append(str(error))
-                continue
-            measured.scores.append(scores)
-            measured.map_sets.append(maps)
-            measured.problems.extend(scores[0].failed.values())
-    return measured
-
-
 def _print_all(lines: Iterable[str]) -> None:
     for line in lines:
         print(line, file=sys.stderr)
 
 
-def _note_guesses(scores: Sequence[SetScores]) -> list[str]:
-    """Say how each method's maps were read, where that was a guess."""
-    return [
-        f"note: {row.method} on {row.set_name}: {count} of {row.total.images} maps {guess}"
-        for row in scores
-        for guess, count in row.map_guesses.items()
-    ]
+def _note_guesses(scores: Sequence[SetScores]) -> Iterator[str]:
+    """Say how each method's maps were read where that was a guess, and what is doubtful."""
+    for row in scores:
+        for guess, count in row.map_guesses.items():
+            if guess not in (CONSTANT, INVERTED):
+                of = f"{row.method} on {row.set_name}"
+                yield f"note: {of}: {count} of {row.total.images} maps {guess}"
+        yield from (f"warning: {row.set_name}: {doubt}" for doubt in row.doubts())
 
 
 def _note_undefined(scores: Sequence[SetScores]) -> list[str]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from class_jax.evaluation.protocols import FIGURES, METRICS, PROTOCOLS, measure
+from class_jax.evaluation.protocols import PROTOCOLS, measure, names_of
 from tests.evaluation.test_protocols import G, P, drawn_pairs
 
 
@@ -30,10 +30,10 @@ def test_all_figures_are_the_published_ones_and_those_of_the_cut_map(protocol):
     pairs.append((P, G))
     found = [measure(*pair, protocol, metrics="all") for pair in pairs]
     figures = sum(found[1:], found[0]).figures()
-    assert tuple(figures) == METRICS["all"]
+    assert tuple(figures) == names_of("all")
     plain = [measure(*pair, protocol) for pair in pairs]
     published = sum(plain[1:], plain[0]).figures()
-    assert {name: figures[name] for name in FIGURES} == published
+    assert {name: figures[name] for name in names_of("published")} == published
     expected = [counted(*pair) for pair in pairs]
     for name in expected[0]:
         mean = np.mean([values[name] for values in expected])

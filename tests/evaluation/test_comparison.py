@@ -1,5 +1,6 @@
 """Paired comparisons, against SciPy, worked examples and trials under the null."""
 
+import dataclasses
 import itertools
 from collections import Counter
 
@@ -13,11 +14,12 @@ from class_jax.evaluation.comparison import (
     find_equals,
     run_paired_test,
 )
-from class_jax.evaluation.protocols import FIGURES, MEASUREMENTS
+from class_jax.evaluation.protocols import Measurement, names_of
 from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import Sample, average_resamples, find_interval, summarize
 
 IMAGES = 80
+FIGURES = names_of("published")
 
 
 def scores_of(method, shift, *, noise=0.02, images=IMAGES, set_name="toys", seed=0):
@@ -28,12 +30,10 @@ def scores_of(method, shift, *, noise=0.02, images=IMAGES, set_name="toys", seed
     # Flat curves, of which mean and largest value are one.
     values |= {"meanF": values["maxF"], "meanE": values["maxE"]}
     curves = np.stack([values["maxF"], values["maxE"]], axis=1)[..., None] * np.ones(256)
-    total = MEASUREMENTS["pysod"](
-        images,
-        *(values[name].sum() for name in ("adpF", "wF", "S", "adpE", "MAE")),
-        *curves.sum(axis=0),
-        *np.zeros((2, 256)),
-        np.zeros(0),
+    total = dataclasses.replace(
+        Measurement.zero(images=images),
+        values={name: values[name].sum() for name in ("adpF", "wF", "S", "adpE", "MAE")},
+        sums=dict(zip(("F", "E"), curves.sum(axis=0), strict=True)),
     )
     per_image = {
         f"{i:03d}": {name: column[i] for name, column in values.items()} for i in range(images)

@@ -17,14 +17,14 @@ from class_jax.evaluation.figures import (
     write_breakdown,
     write_curves,
 )
-from class_jax.evaluation.protocols import MEASUREMENTS, measure
+from class_jax.evaluation.protocols import Measurement, measure
 from class_jax.evaluation.scoring import SetScores
 from class_jax.text import printable
 from tests.evaluation.test_protocols import drawn_pairs
 
 
 def scores(set_name="toys", method="A", protocol="pysod"):
-    total = MEASUREMENTS[protocol].zero()
+    total = Measurement.zero(protocol)
     for prediction, mask in drawn_pairs(4):
         total += measure(prediction, mask, protocol)
     return SetScores(set_name, method, protocol, total, {}, {}, True, Counter())
@@ -104,10 +104,8 @@ def test_lines_are_the_curves():
 def total_of(precision, recall):
     """Sums over one image that has these curves, F = 1.3·P·R / (0.3·P + R)."""
     f = 1.3 * precision * recall / (0.3 * precision + recall)
-    total = MEASUREMENTS["pysod"].zero()
-    return dataclasses.replace(
-        total, images=1, f_curve=f, precision_curve=precision, recall_curve=recall
-    )
+    curves = {"F": f, "E": 0 * f, "precision": precision, "recall": recall}
+    return dataclasses.replace(Measurement.zero(), images=1, sums=curves)
 
 
 def test_curves_fill_the_panel_where_good_methods_differ_little():

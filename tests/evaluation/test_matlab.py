@@ -10,7 +10,7 @@ import py_sod_metrics
 import pytest
 
 from class_jax.data.resize import resize_bicubic
-from class_jax.evaluation.protocols import MatlabMeasurement, measure
+from class_jax.evaluation.protocols import Measurement, measure
 from tests.evaluation.test_protocols import FULL, GREY, ZERO, G, P, drawn_pairs, golden_pairs
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "imresize_octave.npz")
@@ -22,7 +22,7 @@ def matlab(prediction, mask):
 
 
 def total_of(pairs):
-    return sum((matlab(*pair) for pair in pairs), MatlabMeasurement.zero())
+    return sum((matlab(*pair) for pair in pairs), Measurement.zero("matlab"))
 
 
 def test_golden_figures():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from class_jax.evaluation.protocols import BETA2, FIGURES, MEASUREMENTS, PROTOCOLS
+from class_jax.evaluation.protocols import BETA2, PROTOCOLS, names_of
 from class_jax.evaluation.statistics import (
     RESAMPLES,
     Sample,
@@ -16,6 +16,7 @@ from class_jax.evaluation.statistics import (
 )
 
 THRESHOLDS = 256
+FIGURES = names_of("published")
 ALL = np.arange(60)
 
 
@@ -26,7 +27,7 @@ def sample_of(protocol="pysod", images=60, seed=0):
     figures = {name: skill * rng.uniform(0.8, 1, images) for name in FIGURES}
     shape = 1 - (np.linspace(-1, 1, THRESHOLDS) - rng.normal(0, 0.2, (images, 1))) ** 2
     curves = [skill[:, None] * shape.clip(0) * rng.uniform(0.9, 1, (images, 1)) for _ in range(3)]
-    kept = np.stack(curves[: len(MEASUREMENTS[protocol].CURVES)], axis=1).astype(np.float32)
+    kept = np.stack(curves[: len(PROTOCOLS[protocol].KEPT)], axis=1).astype(np.float32)
     return Sample(protocol, figures, kept, np.zeros((images, 6)))
 
 
@@ -118,7 +119,7 @@ def test_intervals_of_the_largest_f_cover_in_95_percent_of_trials():
     for _ in range(300):
         skill = rng.beta(6, 2, (100, 1, 1))
         curves = (skill * peak.clip(0) * np.ones((1, 2, 1))).astype(np.float32)
-        sample = Sample("pysod", {"MAE": skill[:, 0, 0]}, curves, np.zeros((100, 6)))
+        sample = Sample("pysod", {"maxF": skill[:, 0, 0]}, curves, np.zeros((100, 6)))
         low, high = find_interval(resample(sample, np.arange(100))["maxF"])
         hits += low <= 0.75 * peak.max() <= high
     assert hits / 300 == pytest.approx(0.95, abs=0.04)  # three deviations of 300 trials

@@ -9,20 +9,26 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import Comparison
-from class_jax.evaluation.protocols import FIGURES, Measurement
+from class_jax.evaluation.printed import LABELS
+from class_jax.evaluation.protocols import Measurement, names_of
 from class_jax.evaluation.published import TEST_SETS, find_test_set
 from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import Statistics
 from class_jax.evaluation.tables import format_table, write_tables
 
+FIGURES = names_of("published")
+CURVES = ("F", "E", "precision", "recall")
+AVERAGED = ("adpF", "wF", "S", "adpE", "MAE")  # over images
 HEADING = "adpF,meanF,maxF,wF,S,adpE,meanE,maxE,MAE"
 
 
 def scores(set_name, method, *, value, mae, images=1000, protocol="pysod"):
     """All figures are `value` but for MAE."""
-    curves = np.full((4, 256), value) * images
-    sums = [value * images] * 4 + [mae * images]
-    total = Measurement(images, *sums, *curves, np.zeros(0))
+    total = dataclasses.replace(
+        Measurement.zero(protocol, images=images),
+        values={name: (mae if name == "MAE" else value) * images for name in AVERAGED},
+        sums={name: np.full(256, value) * images for name in CURVES},
+    )
     return SetScores(set_name, method, protocol, total, {}, {}, True, Counter())
 
 
@@ -127,8 +133,11 @@ def test_published_figures():
 def known_scores(set_name, images, per_image=()):
     """Sums whose figures are 1/3, 2/3, … by construction; curves fall from 2x to 0."""
     curves = np.outer([0.7, 0.8, 0.9, 0.9], np.linspace(2, 0, 256)) * images / 2
-    sums = [value * images for value in (1 / 3, 0.5, 2 / 3, 1 / 7, 0.04)]
-    total = Measurement(images, *sums, *curves, np.zeros(0))
+    total = dataclasses.replace(
+        Measurement.zero(images=images),
+        values={name: KNOWN[name] * images for name in AVERAGED},
+        sums=dict(zip(CURVES, curves, strict=True)),
+    )
     return SetScores(
         set_name,
         "CLASS",
@@ -295,3 +304,28 @@ def test_curves_from_the_lowest_threshold(tmp_path):
     assert [row["threshold"] for row in rows] == list(map(str, range(256)))
     assert float(rows[0]["F"]) == ROWS[0].total.curves()["F"][-1]
     assert float(rows[255]["precision"]) == ROWS[0].total.curves()["precision"][0]
+
+
+def test_a_column_is_added_by_one_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(LABELS, "left out", lambda row: str(len(row.failed)))
+    rows = [dataclasses.replace(row, failed={"x": "broken", "y": "broken"}) for row in ROWS]
+    write_tables(tmp_path, rows)
+    assert [row["left out"] for row in rows_of(tmp_path / "results.csv")] == ["2", "2"]
+    table = next(iter(markdown_tables(tmp_path).values()))
+    assert [row[table[0].index("left out")] for row in table] == ["left out", "2", "2"]
+    assert r"ECSSD & CLASS & 1000 & 2 &" in (tmp_path / "results.tex").read_text()
+    assert format_table(rows).splitlines()[1].split()[:5] == [
+        "ECSSD",
+        "CLASS",
+        "1000",
+        "pysod",
+        "2",
+    ]
+
+
+def test_two_spellings_of_one_set_keep_their_own_columns(tmp_path):
+    rows = [scores(name, "A", value=v, mae=0.1) for name, v in (("ECSSD", 0.2), ("ecssd", 0.4))]
+    write_tables(tmp_path, rows)
+    overview = next(t for title, t in markdown_tables(tmp_path).items() if "published" in title)
+    assert overview[0][1::4] == ["ECSSD F", "ecssd F"]
+    assert overview[1][1::4] == [".200", ".400"]

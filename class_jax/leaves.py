@@ -77,8 +77,8 @@ STAGES = Limit(
     "numbers from 1 to 200", lambda value: value and min(value) > 0 and max(value) <= 200
 )
 CLASSES = Limit(
-    'class numbers, or "any"',
-    lambda value: value == ("any",) or all(type(item) is int for item in value),
+    'class numbers or names, or "any"',
+    lambda value: all(type(item) in (int, str) for item in value),
 )
 LOSSES = Limit(
     'some of "pixel", "region", "object"',

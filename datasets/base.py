@@ -69,6 +69,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
         for pair in pairs:
+            assert isinstance(pair.mask, Path)
             yield (
                 pair.name,
                 {

@@ -87,7 +87,7 @@ def _check_folder(
 ) -> Findings:
     """Pair and decode the images and masks of a folder, or of the part that is held out."""
     layout, remarks = _layout(config, root, leaf=leaf)
-    findings = match_pairs(layout)
+    findings = match_pairs(layout, salient=config.data.salient)
     if held_out:
         chosen = hold_out(findings.names)[1]
         findings = dataclasses.replace(findings, pairs=tuple(findings.pairs[i] for i in chosen))
@@ -106,12 +106,13 @@ def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[
     folder = absolute(root)
     images, masks = config.data.images, config.data.masks
     remarks: tuple[str, ...] = ()
-    if leaf != "config.data.root" and not (folder / images).is_dir():
+    found = (folder / images).is_dir() and (folder / masks).exists()
+    if leaf != "config.data.root" and not found:
         # Another folder than that of the training may have another layout.
-        remarks = (f"note: {root} has no folder {images}, as config.data.images says: others used",)
+        remarks = (f"note: {root} has no {images or masks}, as config.data says: others are used",)
         images = masks = ""
     layout = find_layout(folder, leaf=leaf, images=images, masks=masks)
-    if len(parts := split_parts(layout)) > 1:  # named as one by the user
+    if layout.masks.is_dir() and len(parts := split_parts(layout)) > 1:  # named as one by the user
         names = list_names(part.images.name for part in parts)
         remarks += (f"note: {layout.images} holds {names}: all are used",)
     return layout, remarks

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,13 +54,16 @@ class Found(NamedTuple):
     problems: list[str]  # sub-folders that cannot be listed
 
 
-def find_images(folder: Path) -> Found:
+def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
     """Return the image files below a folder, sorted; links to folders are followed once.
+
+    With `suffixes` it is other files that are found.
 
     A link to nowhere counts as an image, so that reading it names it. Hidden files, pipes and
     what file managers leave behind do not count.
     """
     images, left_out, problems = [], [], []
+    wanted = readable_suffixes() if suffixes is None else suffixes
 
     def note(error: OSError) -> None:
         problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
@@ -74,7 +77,7 @@ def find_images(folder: Path) -> Found:
         for path in (Path(parent, name) for name in names):
             if is_junk(path.relative_to(folder)) or not (path.is_file() or not path.exists()):
                 continue  # a pipe or socket would block whoever opens it
-            if path.suffix.lower() in readable_suffixes():
+            if path.suffix.lower() in wanted:
                 images.append(path)
             elif path.suffix.lower() in NOT_IMAGES or _is_misnamed(path):
                 left_out.append(path)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from class_jax.data.decode import readable_suffixes
 from class_jax.data.folders import is_junk
 from class_jax.data.matching import MASK_ENDINGS
 from class_jax.errors import UserError
@@ -17,7 +18,9 @@ source sources src
 MASK_WORDS = """
 mask masks gt gts groundtruth groundtruths ground truth truths label labels target targets
 annotation annotations segmentation segmentations class matte mattes alpha alphas saliency ann anns
+json jsons labelme
 """
+ANNOTATION = ".json"  # of labelme or COCO
 NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # say nothing of what is in a folder
 # Parts of a data set; words for the same part stand in one line.
 PARTS = """
@@ -37,7 +40,7 @@ class Layout(NamedTuple):
     """The folders of the images and the masks of a data set; equal if they lie side by side."""
 
     images: Path
-    masks: Path
+    masks: Path  # or a file of COCO
 
     @property
     def is_flat(self) -> bool:
@@ -58,7 +61,7 @@ def find_layout(
       root: folder that the user named.
       leaf: configuration leaf or flag that named it, for messages.
       images: folder of images below `root`, if the user named it.
-      masks: folder of masks below `root`, likewise.
+      masks: folder of masks below `root`, likewise, or a file of COCO's outlines.
       pool: take `images/train` and `images/test` as one set; otherwise they are several.
 
     Raises:
@@ -82,11 +85,20 @@ def find_layout(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
             f"{list_names(folder.name for folder in folders_in(root)) or 'none'}): expected for "
             "example images and masks, or name them: config.data.images=FOLDER and "
-            "config.data.masks=FOLDER, below that folder."
+            f"config.data.masks=FOLDER, below that folder.{_hint_at_files(root)}"
         )
     if len(layouts) > 1:
         raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
     return layouts[0]
+
+
+def _hint_at_files(root: Path) -> str:
+    """Return how a file of COCO is named, if there is one that may be."""
+    places = [root, *folders_in(root)]
+    found = sorted(path for place in places for path in place.glob(f"*{ANNOTATION}"))
+    if not found:
+        return ""
+    return f" Outlines in a file of COCO: config.data.masks={_below(found[0], root)}."
 
 
 def _explain_several(layouts: list[Layout], root: Path) -> str:
@@ -196,6 +208,10 @@ def _find_below(root: Path, wanted: str) -> Path | None:
 
 
 def _named_layout(root: Path, images: str, masks: str) -> Layout:
+    if masks.lower().endswith(".json") and (root / masks).is_file():
+        if not (root / images).is_dir():
+            raise UserError(f"config.data.images: there is no folder {root / images}.")
+        return Layout(root / images, root / masks)
     if not (images and masks):
         raise UserError(
             "config.data.images and config.data.masks belong together: name both folders."
@@ -208,8 +224,11 @@ def _named_layout(root: Path, images: str, masks: str) -> Layout:
 
 
 def _is_flat(root: Path) -> bool:
-    """Return whether x.jpg lies beside x.png, or x_mask.png, in the folder itself."""
+    """Return whether x.jpg lies beside x.png, x_mask.png or x.json in the folder itself."""
     files = [path for path in root.iterdir() if path.suffix and path.is_file()]
+    photos = {path.stem for path in files if path.suffix.lower() in readable_suffixes()}
+    if any(path.suffix.lower() == ANNOTATION and path.stem in photos for path in files):
+        return True
     images, masks = split_flat(files)
     return bool(images and masks)
 

@@ -177,6 +177,8 @@ def _class_numbers(image: Image.Image, name: str) -> np.ndarray:
 
 def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
     """Return 255 for the salient classes, 0 for others; "any" leaves VOC's border out."""
+    if names := [item for item in salient if isinstance(item, str) and item != ANY]:
+        raise UserError(f"config.data.salient: {names[0]} is a name, and masks hold class numbers.")
     if ANY in salient:
         chosen = (classes > 0) & (classes != VOC_BORDER)
     else:

@@ -18,6 +18,8 @@ MASK_ENDINGS = tuple(
 )
 MAP_ENDINGS = ("_sal_fuse", "_sal", "_saliency", "_fuse", "_pred", "_map")
 
+NUMBER = re.compile(r"[-_. /](?:(?:obj|object|instance|inst|mask|gt)[-_ ]?)?\d+$")  # of an object
+
 Rename = Callable[[str], str]
 
 
@@ -42,6 +44,20 @@ def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, st
         [name for name in found if name not in set(matches.values())],
     )
     return {name: matches[name] for name in wanted if name in matches}
+
+
+def group_by_object(images: Collection[str], masks: Collection[str]) -> dict[str, list[str]]:
+    """Return the names of masks in groups: `x_0`, `x_1` or `x/0`, `x/1` belong to an image `x`.
+
+    If any mask has an image's name, or no image has several, each is a group of its own.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in masks:
+        group = NUMBER.sub("", name)
+        groups.setdefault(group if group in images else name, []).append(name)
+    if any(name in images for name in masks) or len(groups) == len(masks):
+        return {name: [name] for name in masks}
+    return groups
 
 
 def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:

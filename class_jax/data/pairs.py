@@ -2,15 +2,19 @@
 
 import dataclasses
 import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
 from class_jax.data.check import ImageFacts, MaskFacts, describe, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import Layout, split_flat
-from class_jax.data.matching import match_names
+from class_jax.data.layouts import ANNOTATION, Layout, split_flat
+from class_jax.data.masks import Classes
+from class_jax.data.matching import group_by_object, match_names
 from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import BrokenFilesError, UserError
-from class_jax.text import list_lines
+from class_jax.text import list_lines, list_names
 
 CHECK_SIDE = 352  # pixels; a check decodes large JPEGs at a scale of twice that
 
@@ -25,45 +29,141 @@ class Findings:
     names: tuple[str, ...] = ()  # of all pairs that were found, broken ones too
 
 
-def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) -> Findings:
+def match_pairs(
+    layout: Layout, *, salient: Classes = (), ignored_masks: frozenset[str] = frozenset()
+) -> Findings:
     """Pair the images and masks of a layout by their path below its folders, without suffix.
 
-    What all masks' names have in addition is ignored. `ignored_masks` are file names in the folder
-    of masks that are known to be wrong.
+    What all masks' names have in addition is ignored; masks of one object each are joined. Masks
+    may be files of labelme, or one of COCO.
+
+    Args:
+      layout: the two folders.
+      salient: classes of annotation files that are salient; all if none are named.
+      ignored_masks: file names in the folder of masks that are known to be wrong.
+
+    Raises:
+      UserError: no annotation has a class of `salient`, or a file of COCO cannot be read.
     """
+    if layout.masks.is_file():
+        return _match_listed(layout, salient)
     images, masks = _find_files(layout)
     image_files, doubled = index_by_stem(images.images, layout.images)
     wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
-    matches = match_names(image_files, mask_files)
+    groups = group_by_object(image_files, mask_files)
+    matches = match_names(image_files, groups)
     problems = dict.fromkeys(
         (*images.problems, *masks.problems, *doubled.values(), *doubled_masks.values())
     )
     lonely = [name for name in image_files.keys() - doubled_masks.keys() if name not in matches]
     problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in sorted(lonely))
-    extra = sorted(mask_files.keys() - matches.values() - doubled.keys())
-    problems |= dict.fromkeys(f"mask {mask_files[name]} has no image" for name in extra)
-    pairs = [Pair(name, image_files[name], mask_files[mask]) for name, mask in matches.items()]
-    left_out = describe_left_out({*images.left_out, *masks.left_out})
-    remarks = [f"note: {line}" for line in left_out]
-    if layout.is_flat and pairs:
-        pair = pairs[0]
-        remarks.append(
-            f"note: in one folder: {pair.mask.name} is taken as {pair.image.name}'s mask"
-        )
-    elif others := [pair for pair in pairs if matches[pair.name] != pair.name]:
-        remarks.append(
-            f"note: {len(others)} pairs have different names: mask {others[0].mask.name} is taken "
-            f"as {others[0].image.name}'s"
-        )
-    return Findings(tuple(sorted(pairs)), tuple(problems), tuple(remarks), tuple(sorted(matches)))
+    extra = sorted(groups.keys() - matches.values() - doubled.keys())
+    problems |= dict.fromkeys(f"mask {mask_files[groups[name][0]]} has no image" for name in extra)
+    remarks = [*_note_left_out(images, masks), *_note_others(layout.masks, masks)]
+    files = {name: [mask_files[mask] for mask in groups[matches[name]]] for name in sorted(matches)}
+    others = [name for name in files if groups[matches[name]] != [name]]
+    remarks += _note_names(layout, others, image_files, files)
+    if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
+        drawings, lines, broken = _read_drawings(files, salient)
+        problems |= dict.fromkeys(broken)
+        remarks += lines
+        pairs = [Pair(name, image_files[name], drawing) for name, drawing in drawings.items()]
+    else:
+        pairs = [
+            Pair(name, image_files[name], tuple(group) if len(group) > 1 else group[0])
+            for name, group in files.items()
+        ]
+    return Findings(tuple(pairs), tuple(problems), tuple(remarks), tuple(files))
+
+
+def _match_listed(layout: Layout, salient: Classes) -> Findings:
+    """Pair the images that a file of COCO lists, by their paths or else their names."""
+    drawings = choose_classes(read_coco(layout.masks), salient)
+    found = find_images(layout.images)
+    by_path = {path.relative_to(layout.images).as_posix(): path for path in found.images}
+    counts = Counter(path.name for path in found.images)
+    by_name = {path.name: path for path in found.images if counts[path.name] == 1}
+    pairs, problems = [], list(found.problems)
+    for listed, drawing in drawings.items():
+        image = by_path.get(listed) or by_name.get(listed.rpartition("/")[2])
+        if image is None:
+            problems.append(f"{layout.masks} lists {listed}, which is not in {layout.images}")
+        else:
+            name = image.relative_to(layout.images).with_suffix("").as_posix()
+            pairs.append(Pair(name, image, drawing))
+    remarks = [*_note_left_out(found), *_note_no_areas(drawings)]
+    if others := len(found.images) - len(pairs):
+        remarks.append(f"note: {others} images are not listed in {layout.masks.name}: left out")
+    pairs.sort(key=lambda pair: pair.name)
+    names = tuple(pair.name for pair in pairs)
+    return Findings(tuple(pairs), tuple(problems), tuple(remarks), names)
+
+
+def _read_drawings(
+    files: Mapping[str, Sequence[Path]], salient: Classes
+) -> tuple[dict[str, Drawing], list[str], list[str]]:
+    """Read files of labelme; return their masks, remarks, and a line for each broken one."""
+    drawings, broken = {}, []
+    for name, group in files.items():
+        try:
+            drawings[name] = read_labelme(group[0])
+        except UserError as error:
+            broken.append(str(error).rstrip("."))
+    return choose_classes(drawings, salient), _note_no_areas(drawings), broken
+
+
+def _note_no_areas(drawings: Mapping[str, Drawing]) -> list[str]:
+    count = sum(drawing.left_out for drawing in drawings.values())
+    return [f"note: {count} annotations are points, lines or boxes: left out"] if count else []
+
+
+def _note_left_out(*found: Found) -> list[str]:
+    left_out = {path for part in found for path in part.left_out}
+    return [f"note: {line}" for line in describe_left_out(left_out)]
+
+
+def _note_others(folder: Path, masks: Found) -> list[str]:
+    """Say what to do with annotations of other tools, if a folder of masks holds nothing else."""
+    if masks.images:
+        return []
+    counts = {suffix: len(find_images(folder, [suffix]).images) for suffix in (".txt", ".xml")}
+    return [
+        f"note: {count} {suffix} in {folder} are no masks: convert them to PNG, or to a file of "
+        "COCO for config.data.masks=FILE.json"
+        for suffix, count in counts.items()
+        if count
+    ]
+
+
+def _note_names(
+    layout: Layout,
+    others: Sequence[str],
+    images: Mapping[str, Path],
+    masks: Mapping[str, Sequence[Path]],
+) -> list[str]:
+    """Say which mask was taken as which image's, where that was a guess, as for `others`."""
+    chosen = list(masks) if layout.is_flat else others
+    if not chosen:
+        return []
+    image = images[chosen[0]].name
+    names = list_names(path.name for path in masks[chosen[0]])
+    if layout.is_flat:
+        return [f"note: in one folder: {names} is taken as {image}'s mask"]
+    return [f"note: {len(others)} pairs have different names: mask {names} is taken as {image}'s"]
 
 
 def _find_files(layout: Layout) -> tuple[Found, Found]:
-    images = find_images(layout.images)
-    if not layout.is_flat:
-        return images, find_images(layout.masks)
-    return tuple(images._replace(images=part) for part in split_flat(images.images))  # type: ignore[return-value]
+    """Return the images and the masks, or files that may be of labelme in place of masks."""
+    images = masks = find_images(layout.images)
+    if layout.is_flat:
+        parts = split_flat(images.images)
+        images, masks = (images._replace(images=part) for part in parts)
+    else:
+        masks = find_images(layout.masks)
+    if not masks.images:
+        masks = masks._replace(images=find_images(layout.masks, [ANNOTATION]).images)
+    return images, masks
 
 
 def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Findings:

@@ -9,16 +9,19 @@ from typing import NamedTuple, Protocol, TypedDict
 import cv2
 import numpy as np
 
+from class_jax.data.annotations import Drawing
 from class_jax.data.check import ImageFacts, MaskFacts, mask_facts
 from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import UPRIGHT, Picture, load_image, load_mask
 from class_jax.data.masks import Classes, Reading
 from class_jax.errors import UserError
+from class_jax.text import list_names
 
 SAME_ASPECT = 0.02  # relative difference of width / height that a mask may be fitted over
 TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
 AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
 FITTED = "masks resized to their images"
+JOINED = "masks of one object each, joined"
 
 
 class Example(TypedDict):
@@ -54,7 +57,7 @@ class Pair(NamedTuple):
 
     name: str
     image: Path
-    mask: Path
+    mask: Path | tuple[Path, ...] | Drawing  # several are of one object each
 
 
 class PairSource:
@@ -94,8 +97,9 @@ class PairSource:
         return ImageFacts(picture.height, picture.width, guesses), mask_facts(mask)
 
     def fingerprint(self, index: int) -> str:
-        """Return paths, times and sizes of the two files."""
-        return " ".join(map(file_fingerprint, self.pairs[index][1:]))
+        """Return paths, times and sizes of the files."""
+        pair = self.pairs[index]
+        return " ".join(map(file_fingerprint, (pair.image, *_files_of(pair.mask))))
 
     def subset(self, indices: Iterable[int]) -> "PairSource":
         """Return the source of some of the pairs, in the order given."""
@@ -106,7 +110,7 @@ class PairSource:
         """Return image and mask of equal size, and the guesses about the image."""
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
-        mask = load_mask(pair.mask, salient=self._salient)
+        mask = _read_mask(pair.mask, self._salient)
         shape = mask.levels.shape
         if shape == (picture.height, picture.width):
             guesses = (TURNED if guess == UPRIGHT else guess for guess in picture.guesses)
@@ -122,9 +126,27 @@ class PairSource:
         if _almost_fits(shape, picture):
             hint = "; config.data.fit_masks=true resizes such masks"
         raise UserError(
-            f"mask {pair.mask} is {shape[1]}x{shape[0]}, image {pair.image} "
+            f"mask {_files_of(pair.mask)[0]} is {shape[1]}x{shape[0]}, image {pair.image} "
             f"{picture.width}x{picture.height}: expected the same size{hint}."
         )
+
+
+def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
+    if isinstance(mask, Drawing):
+        return (mask.file,)
+    return (mask,) if isinstance(mask, Path) else mask
+
+
+def _read_mask(mask: Path | tuple[Path, ...] | Drawing, salient: Classes) -> Reading:
+    """Read or draw a mask; UserError if masks of several objects differ in size."""
+    if isinstance(mask, Drawing):
+        return mask.draw()
+    parts = [load_mask(path, salient=salient) for path in _files_of(mask)]
+    if len({part.levels.shape for part in parts}) > 1:
+        raise UserError(f"{list_names(_files_of(mask))} are of one image and differ in size.")
+    if len(parts) == 1:
+        return parts[0]
+    return parts[0]._replace(levels=np.max([part.levels for part in parts], axis=0)).add(JOINED)
 
 
 def _almost_fits(shape: tuple[int, ...], picture: Picture) -> bool:

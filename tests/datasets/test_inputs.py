@@ -111,4 +111,4 @@ def test_folders_that_the_configuration_names_and_an_input_lacks_are_said(config
     config.data.images, config.data.masks = "pictures", "truth"
     other = pairs(tmp_path / "other", count=2)
     found = folder_source(config, str(other), name="other", leaf="--input")
-    assert "has no folder pictures, as config.data.images says: others used" in found.remarks[0]
+    assert "has no pictures, as config.data says: others are used" in found.remarks[0]

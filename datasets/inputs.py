@@ -119,7 +119,12 @@ def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[
 
 
 def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
-    return PairSource(findings.pairs, salient=config.data.salient, fit_masks=config.data.fit_masks)
+    return PairSource(
+        findings.pairs,
+        salient=config.data.salient,
+        fit_masks=config.data.fit_masks,
+        scale=findings.scale,
+    )
 
 
 def _open_named(config: ConfigDict, name: str) -> EvaluationSource:

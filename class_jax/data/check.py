@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from class_jax.data.masks import Reading
 from class_jax.errors import UserError
-from class_jax.text import MAX_LISTED, printable
+from class_jax.text import MAX_LISTED, list_names, printable
 
 Result = TypeVar("Result")
 
 EMPTY, FULL = 0.0, 1.0
+FULL_LEVEL = 255
 SALIENT_ABOVE, BETA2 = 128, 0.3  # level of a mask, and β² of F, by PySODMetrics
 MOSTLY = 0.5  # of a border, or of a set
 
@@ -27,6 +28,7 @@ class MaskFacts(NamedTuple):
     salient: float  # from 0 to 1
     border: float
     guess: str | None
+    top: int = FULL_LEVEL  # the stored level that was read as 255
 
 
 class ImageFacts(NamedTuple):
@@ -41,11 +43,18 @@ def mask_facts(mask: Reading) -> MaskFacts:
     """Return the facts of a mask."""
     salient = mask.levels > SALIENT_ABOVE
     border = np.concatenate([salient[0], salient[-1], salient[:, 0], salient[:, -1]])
-    return MaskFacts(float(salient.mean()), float(border.mean()), mask.guess)
+    return MaskFacts(float(salient.mean()), float(border.mean()), mask.guess, mask.top)
 
 
-def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> list[str]:
-    """Read the masks of a set and return lines about them; one that is broken is passed over."""
+class MaskCheck(NamedTuple):
+    """Lines about the masks of a set, and whether the levels of each are scaled by its file."""
+
+    lines: list[str]
+    scale: bool
+
+
+def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> MaskCheck:
+    """Read the masks of a set, each by its file; one that is broken is passed over."""
 
     def inspect(index: int) -> MaskFacts | None:
         try:
@@ -54,7 +63,17 @@ def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> list[str
             return None  # named when it is scored
 
     masks = [facts for facts in inspect_all(inspect, len(readers), title="checking masks") if facts]
-    return describe(name, masks, unit="masks") if masks else []
+    lines = describe(name, masks, unit="masks") if masks else []
+    return MaskCheck(lines, are_scaled_by_file(masks))
+
+
+def are_scaled_by_file(masks: Sequence[MaskFacts]) -> bool:
+    """Return whether a mask's own values say which level is salient, and not the set's.
+
+    Among masks that reach 255, one that has 0 and 1 is a soft mask that is nearly empty.
+    """
+    scaled = sum(mask.top < FULL_LEVEL for mask in masks)
+    return not 0 < scaled < sum(mask.salient > EMPTY for mask in masks) / 2
 
 
 def inspect_all(inspect: Callable[[int], Result], count: int, *, title: str) -> list[Result]:
@@ -82,10 +101,19 @@ def describe(
     """
     images = list(images)
     lines = [f"{printable(name)}: {len(masks)} {unit}{_sizes(images)}; {_shares(masks)}"]
+    notes = []
+    if not are_scaled_by_file(masks):
+        lower = sorted({mask.top for mask in masks if mask.top < FULL_LEVEL})
+        count = sum(mask.top < FULL_LEVEL for mask in masks)
+        notes = [
+            f"note: {count} of {len(masks)}: masks that reach {list_names(lower)} among others "
+            "that reach 255: taken as they are, not scaled"
+        ]
+        masks = [m if m.top == FULL_LEVEL else m._replace(guess=None) for m in masks]
     guesses = Counter(mask.guess for mask in masks if mask.guess)
     guesses.update(guess for image in images for guess in image.guesses)
     lines += [f"warning: {text}" for text in warnings_of(masks)]
-    notes = [f"note: {count} of {len(masks)}: {guess}" for guess, count in guesses.most_common()]
+    notes += [f"note: {count} of {len(masks)}: {guess}" for guess, count in guesses.most_common()]
     return [*lines, *notes][: MAX_LISTED + 1]
 
 

@@ -110,10 +110,11 @@ def load_original(source: Source) -> Original:
     return Original(_to_rgb(image, str(name_of(source)))[0], kept)
 
 
-def load_mask(source: Source, *, salient: masks.Classes = ()) -> masks.Reading:
+def load_mask(source: Source, *, salient: masks.Classes = (), scale: bool = True) -> masks.Reading:
     """Return the mask in a file and how it was read; see `masks.mask_of`."""
     image, guesses = _decode_upright(source)
-    return masks.mask_of(image, str(name_of(source)), salient=salient).add(*guesses)
+    reading = masks.mask_of(image, str(name_of(source)), salient=salient, scale=scale)
+    return reading.add(*guesses)
 
 
 def load_map(source: Source, *, highest: int | None = None) -> masks.Reading:

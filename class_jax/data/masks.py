@@ -36,13 +36,14 @@ class Reading(NamedTuple):
 
     levels: np.ndarray  # uint8 [H, W]
     guess: str | None = None  # ALPHA, SCALED, INDICES, EIGHT_OF_SIXTEEN or CLASSES
+    top: int = 255  # the stored level that stands for 255
 
     def add(self, *guesses: str | None) -> "Reading":
         """Return the reading with what else was guessed."""
         return self._replace(guess="; ".join(filter(None, [self.guess, *guesses])) or None)
 
 
-def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
+def mask_of(image: Image.Image, name: str, *, salient: Classes = (), scale: bool = True) -> Reading:
     """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
 
     Soft values are kept. 0/1, and two values of which the higher is at least 127, are scaled so
@@ -53,6 +54,7 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
       image: grey of 1, 8 or 16 bits, RGB of equal channels, a palette, with or without alpha.
       name: of the file, for messages.
       salient: the class numbers that are salient, or "any" for all above 0.
+      scale: scale two values; if not, levels are those of the file, as other masks of the set say.
 
     Raises:
       UserError: colours, class numbers without `salient`, or values that are no mask.
@@ -60,11 +62,10 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     if salient:
         return Reading(_select_classes(_class_numbers(image, name), salient), CLASSES)
     if (alpha := _used_alpha(image)) is not None:
-        levels, guess = _full_range(alpha, None, name)
-        return Reading(levels, f"{ALPHA}, {guess}" if guess else ALPHA)
+        return _full_range(Reading(alpha, ALPHA), name, scale=scale)
     if image.mode == "P":
-        return _palette_mask(image, name)
-    return _full_range(*_grey(image, name), name)
+        return _palette_mask(image, name, scale=scale)
+    return _full_range(_grey(image, name), name, scale=scale)
 
 
 def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
@@ -116,32 +117,34 @@ def _used_alpha(image: Image.Image) -> np.ndarray | None:
     return alpha
 
 
-def _palette_mask(image: Image.Image, name: str) -> Reading:
+def _palette_mask(image: Image.Image, name: str, *, scale: bool) -> Reading:
     """Read a palette of greys by its greys, a coloured one by its indices."""
     colours = np.asarray(image.convert("RGB"))
     if _spread(colours) <= GREY_TOLERANCE:
-        return _full_range(colours[..., 1], None, name)
+        return _full_range(Reading(colours[..., 1]), name, scale=scale)
     indices = np.asarray(image)
     if set(np.unique(indices)) <= {0, 1} or set(np.unique(indices)) <= {0, 255}:
         return Reading(np.where(indices > 0, np.uint8(255), np.uint8(0)), INDICES)
     raise _class_error(name, f"is a palette of the numbers {_some(indices)}")
 
 
-def _full_range(levels: np.ndarray, guess: str | None, name: str) -> Reading:
-    """Scale 0/1 and other pairs of values to 0/255; refuse class numbers."""
+def _full_range(reading: Reading, name: str, *, scale: bool) -> Reading:
+    """Scale 0/1 and other pairs of values to 0/255 if `scale`; refuse class numbers."""
+    levels, guess, _ = reading
     highest = int(levels.max())
     if highest == 255 and (classes := _classes_beside_255(levels)):
         raise _class_error(name, f"has 255 and {_some(classes)}")
     if highest in (0, 255):
-        return Reading(levels, guess)
+        return reading
     if highest == 1:
-        return Reading(levels * np.uint8(255), guess)
+        return Reading(levels * np.uint8(255), guess, highest) if scale else reading
     if highest >= SMALLEST_FULL and _has_two_values(levels, highest):
         scaled = np.rint(levels * (255 / highest)).astype(np.uint8)
-        return Reading(scaled, SCALED)
+        by_alpha = f"{ALPHA}, {SCALED}" if guess == ALPHA else SCALED
+        return Reading(scaled, by_alpha, highest) if scale else reading
     if highest <= SMALLEST_FULL:
         raise _class_error(name, f"has {highest} as its highest value")
-    return Reading(levels, guess)
+    return reading
 
 
 def _has_two_values(levels: np.ndarray, highest: int) -> bool:
@@ -207,7 +210,7 @@ def _to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind != "f":
         return np.rint(values / 257).astype(np.uint8)
     if values.max() > 1:
-        raise UserError(f"{name} holds floats outside 0-1: save it with 8 or 16 bits.")
+        raise _range_error(name, values)
     return np.rint(values * 255).astype(np.uint8)
 
 
@@ -218,7 +221,7 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
         if not np.isfinite(values).all():
             raise UserError(f"{name} holds values that are not finite.")
         if values.min() < 0 or values.max() > 65535:
-            raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
+            raise _range_error(name, values)
         return values
     if image.mode == "L":
         return np.asarray(image)
@@ -233,6 +236,14 @@ def _raw_grey(image: Image.Image, name: str) -> np.ndarray:
             f"{spread}."
         )
     return colours[..., 1]
+
+
+def _range_error(name: str, values: np.ndarray) -> UserError:
+    kind, wanted = ("floats", "0 to 1") if values.dtype.kind == "f" else ("values", "0 to 65535")
+    return UserError(
+        f"{name} holds {kind} from {values.min():g} to {values.max():g}: expected {wanted}, or "
+        "save it with 8 bits."
+    )
 
 
 def _spread(colours: np.ndarray) -> int:

@@ -7,7 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
-from class_jax.data.check import ImageFacts, MaskFacts, describe, inspect_all
+from class_jax.data.check import (
+    ImageFacts,
+    MaskFacts,
+    are_scaled_by_file,
+    describe,
+    inspect_all,
+)
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import ANNOTATION, Layout, split_flat
 from class_jax.data.masks import Classes
@@ -27,6 +33,7 @@ class Findings:
     problems: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of all pairs that were found, broken ones too
+    scale: bool = True  # masks of two values are scaled so that the higher is 255
 
 
 def match_pairs(
@@ -179,12 +186,12 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
     good = [pair for pair, facts in zip(findings.pairs, results, strict=True) if facts[0] is None]
     broken = [problem for problem, _ in results if problem]
     facts = [facts for _, facts in results if facts]
-    lines = []
+    lines, scale = [], True
     if facts:
         images, masks = zip(*facts, strict=True)
-        lines = describe(name, masks, images, unit="pairs")
+        lines, scale = describe(name, masks, images, unit="pairs"), are_scaled_by_file(masks)
     problems, remarks = (*findings.problems, *broken), (*lines, *findings.remarks)
-    return Findings(tuple(good), problems, remarks, findings.names)
+    return Findings(tuple(good), problems, remarks, findings.names, scale)
 
 
 def _inspect(

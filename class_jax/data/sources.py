@@ -64,7 +64,12 @@ class PairSource:
     """A Source over pairs of files, read in place."""
 
     def __init__(
-        self, pairs: Iterable[Pair], *, salient: Classes = (), fit_masks: bool = False
+        self,
+        pairs: Iterable[Pair],
+        *,
+        salient: Classes = (),
+        fit_masks: bool = False,
+        scale: bool = True,
     ) -> None:
         """Store the pairs; nothing is read yet.
 
@@ -72,10 +77,11 @@ class PairSource:
           pairs: the files.
           salient: if masks hold class numbers, those that are salient, or "any".
           fit_masks: resize masks of their images' aspect to their images.
+          scale: scale a mask of two values so that the higher is 255.
         """
         self.pairs = tuple(pairs)
         self.names: Sequence[str] = tuple(pair.name for pair in self.pairs)
-        self._salient, self._fit_masks = salient, fit_masks
+        self._salient, self._fit_masks, self._scale = salient, fit_masks, scale
 
     def load(self, index: int, side: int | None = None) -> Example:
         """Decode pair `index`; UserError if that fails or the sizes differ."""
@@ -104,13 +110,15 @@ class PairSource:
     def subset(self, indices: Iterable[int]) -> "PairSource":
         """Return the source of some of the pairs, in the order given."""
         chosen = (self.pairs[index] for index in indices)
-        return PairSource(chosen, salient=self._salient, fit_masks=self._fit_masks)
+        return PairSource(
+            chosen, salient=self._salient, fit_masks=self._fit_masks, scale=self._scale
+        )
 
     def _read(self, index: int, side: int | None) -> tuple[Picture, Reading, tuple[str, ...]]:
         """Return image and mask of equal size, and the guesses about the image."""
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
-        mask = _read_mask(pair.mask, self._salient)
+        mask = _read_mask(pair.mask, self._salient, scale=self._scale)
         shape = mask.levels.shape
         if shape == (picture.height, picture.width):
             guesses = (TURNED if guess == UPRIGHT else guess for guess in picture.guesses)
@@ -137,11 +145,13 @@ def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
     return (mask,) if isinstance(mask, Path) else mask
 
 
-def _read_mask(mask: Path | tuple[Path, ...] | Drawing, salient: Classes) -> Reading:
+def _read_mask(
+    mask: Path | tuple[Path, ...] | Drawing, salient: Classes, *, scale: bool
+) -> Reading:
     """Read or draw a mask; UserError if masks of several objects differ in size."""
     if isinstance(mask, Drawing):
         return mask.draw()
-    parts = [load_mask(path, salient=salient) for path in _files_of(mask)]
+    parts = [load_mask(path, salient=salient, scale=scale) for path in _files_of(mask)]
     if len({part.levels.shape for part in parts}) > 1:
         raise UserError(f"{list_names(_files_of(mask))} are of one image and differ in size.")
     if len(parts) == 1:

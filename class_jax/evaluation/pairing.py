@@ -3,23 +3,26 @@
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
 from class_jax.data.images import load_mask, read_highest, read_image
 from class_jax.data.layouts import PUBLISHED, find_layout, kind_of
-from class_jax.data.masks import Classes
+from class_jax.data.masks import Reading
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute
-from class_jax.text import list_lines, list_names
+from class_jax.text import count, list_lines, list_names
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
 PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
+
+
+MaskReader = Callable[[Path], Reading]  # picklable
 
 
 class Masks(NamedTuple):
@@ -49,8 +52,7 @@ def find_masks(folders: Sequence[Path]) -> list[Masks]:
     Raises:
       UserError: no such folder, no masks in it, or one that is given twice.
     """
-    for folder in folders:
-        _check_folder(folder, "masks")
+    _check_folders(folders, "masks")
     places = [_find_mask_folder(folder) for folder in folders]
     _check_different(places)
     names = _name_sets(places)
@@ -66,14 +68,12 @@ def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps
     Raises:
       UserError: no such folder, one that is given twice, or one without a map for any mask.
     """
-    for folder in folders:
-        _check_folder(folder, "maps")
-    _check_different(folders)
+    _check_folders(folders, "maps")
     runs = [_find_run(absolute(folder)) for folder in folders]
     different = len(set(runs)) == len(runs)
     names = shorten_paths(runs if different else [absolute(folder) for folder in folders])
     return [
-        _pair_maps(_find_map_folder(folder, masks.set_name, num_sets=len(sets)), name, masks)
+        _pair_maps(folder, name, masks, num_sets=len(sets))
         for masks in sets
         for folder, name in zip(folders, names, strict=True)
     ]
@@ -105,12 +105,14 @@ def find_highest(maps: MethodMaps) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | None = None) -> MapSet:
+def build_map_set(
+    maps: MethodMaps, read: MaskReader = load_mask, *, highest: int | None = None
+) -> MapSet:
     """Return the maps of a method with their masks and images, to be scored.
 
     Args:
       maps: of a method.
-      salient: if masks hold class numbers, those that are salient, or "any".
+      read: reads the file of a mask.
       highest: the level of the maps that stands for 1, if not their format's highest.
     """
     files, images = maps.masks.files, maps.masks.images
@@ -118,7 +120,7 @@ def build_map_set(maps: MethodMaps, *, salient: Classes = (), highest: int | Non
         Task(
             name,
             path,
-            functools.partial(load_mask, files[name], salient=salient),
+            functools.partial(read, files[name]),
             functools.partial(read_image, images[name]) if name in images else None,
         )
         for name, path in maps.maps.items()
@@ -132,7 +134,7 @@ def shorten_paths(folders: Sequence[Path]) -> list[str]:
     Raises:
       UserError: two paths are equal, so that nothing tells them apart.
     """
-    if twice := [folder for folder, count in Counter(folders).items() if count > 1]:
+    if twice := [folder for folder, number in Counter(folders).items() if number > 1]:
         raise UserError(f"{twice[0]} is given twice.")
     names = []
     for folder in folders:
@@ -143,9 +145,17 @@ def shorten_paths(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
-    """Pair maps and masks by what their names have in common."""
+def _pair_maps(root: Path, method: str, masks: Masks, *, num_sets: int) -> MethodMaps:
+    """Pair the maps of a method's folder and masks by what their names have in common."""
+    folder = _folder_of_set(root, masks.set_name, num_sets=num_sets)
+    folder = folder / "maps" if (folder / "maps").is_dir() else folder
     found, left_out = _list_by_stem(folder, "maps")
+    beside = match_names(masks.files, _list_flat(root)) if folder != root else {}
+    if beside:
+        left_out.append(
+            f"{count(len(beside), 'maps')} left out that lie in {root} itself, as those in "
+            f"{folder.relative_to(root)} are scored: {list_names(beside.values())}"
+        )
     matches = match_names(masks.files, found)
     if not matches:  # maps are named as the images, and the masks are not
         matches = {mask: name for name, mask in match_names(found, masks.files).items()}
@@ -165,18 +175,17 @@ def _pair_maps(folder: Path, method: str, masks: Masks) -> MethodMaps:
     )
 
 
+def _list_flat(folder: Path) -> list[str]:
+    """Return the names, without suffix, of the images that lie in a folder itself."""
+    return [path.stem for path in find_images(folder).images if path.parent == folder]
+
+
 def _find_run(folder: Path) -> Path:
     """Return the run in whose evaluation a folder lies; if in none, the folder."""
     for path in (folder, *folder.parents[:2]):
         if path.name == "eval" and (path.parent / "config.json").is_file():
             return path.parent
     return folder
-
-
-def _find_map_folder(folder: Path, set_name: str, *, num_sets: int) -> Path:
-    """Return the folder of a method's maps of a set."""
-    found = _folder_of_set(folder, set_name, num_sets=num_sets)
-    return found / "maps" if (found / "maps").is_dir() else found
 
 
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
@@ -197,9 +206,12 @@ def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
             return (exact or found)[0]
     if num_sets == 1:
         return folder
+    found_here = [path.name for path in inside]
+    if flat := _list_flat(folder):
+        found_here.append(f"{count(len(flat), 'maps')} in {folder.name} itself")
     raise UserError(
         f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "
-        f"folder a set (found: {list_names(path.name for path in inside) or 'none'})."
+        f"folder a set (found: {list_names(found_here) or 'none'})."
     )
 
 
@@ -253,19 +265,19 @@ def _find_images_beside(masks: Path) -> dict[str, Path]:
     return {}
 
 
-def _check_folder(folder: Path, content: str) -> None:
-    """Raise UserError if the path is not a folder."""
-    if not folder.is_dir():
-        found = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
+def _check_folders(folders: Sequence[Path], content: str) -> None:
+    """Raise UserError if a path is not a folder, or two lead to one."""
+    for folder in folders:
+        if not folder.is_dir():
+            found = "is a file" if folder.exists() else "does not exist"
+            raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
+    _check_different(folders)
 
 
 def _check_different(folders: Sequence[Path]) -> None:
-    """Raise UserError if two paths lead to one folder."""
     resolved = [folder.resolve() for folder in folders]
-    for folder in resolved:
-        if resolved.count(folder) > 1:
-            raise UserError(f"{folder} is given twice.")
+    if len(set(resolved)) < len(resolved):
+        raise UserError(f"{max(resolved, key=resolved.count)} is given twice.")
 
 
 def _is_general(folder: Path) -> bool:

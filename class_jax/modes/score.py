@@ -11,11 +11,14 @@ from ml_collections import ConfigDict
 
 from class_jax.data.check import check_masks
 from class_jax.data.images import load_mask
+from class_jax.data.masks import Classes
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import write_breakdown, write_curves
 from class_jax.evaluation.measuring import CONSTANT, INVERTED
 from class_jax.evaluation.pairing import (
+    MaskReader,
+    Masks,
     MethodMaps,
     build_map_set,
     find_highest,
@@ -64,14 +67,10 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         methods = _keep_common(methods)
     for maps in methods:
         _check_depth(maps, flags.map_max)
-    salient = config.data.salient
-    for masks in sets:
-        _print_all(f"note: {line}" for line in masks.left_out)
-        readers = [
-            functools.partial(load_mask, file, salient=salient) for file in masks.files.values()
-        ]
-        _print_all(check_masks(masks.set_name, readers))
-    map_sets = [build_map_set(maps, salient=salient, highest=flags.map_max) for maps in methods]
+    readers = {masks.set_name: _check_masks(masks, config.data.salient) for masks in sets}
+    map_sets = [
+        build_map_set(maps, readers[maps.masks.set_name], highest=flags.map_max) for maps in methods
+    ]
     check_names(flags.gallery or (), map_sets)
     return score_maps(
         output, flags.protocol, map_sets, metrics=flags.metrics, gallery=flags.gallery
@@ -171,6 +170,15 @@ def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
             raise UserError(
                 f"--output={folder} lies in {path}, whose images are read: choose another folder."
             )
+
+
+def _check_masks(masks: Masks, salient: Classes) -> MaskReader:
+    """Read and describe the masks of a set; return how each of them is read."""
+    _print_all(f"note: {line}" for line in masks.left_out)
+    read = functools.partial(load_mask, salient=salient)
+    check = check_masks(masks.set_name, [functools.partial(read, f) for f in masks.files.values()])
+    _print_all(check.lines)
+    return functools.partial(read, scale=check.scale)
 
 
 def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> None:

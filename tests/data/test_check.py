@@ -11,7 +11,7 @@ def test_the_facts_of_a_mask():
     levels = np.zeros((10, 20), np.uint8)
     levels[0] = 255
     levels[5, 5] = 128  # not above 128
-    salient, border, guess = mask_facts(Reading(levels, ALPHA))
+    salient, border, guess, _ = mask_facts(Reading(levels, ALPHA))
     assert salient == pytest.approx(20 / 200)
     assert border == pytest.approx((20 + 2) / 60)  # corners count for both sides
     assert guess == ALPHA

@@ -45,20 +45,20 @@ CLASS_MASK[:4] = 2
 @pytest.mark.parametrize("constant", [0, 255, 90])
 @pytest.mark.parametrize("alpha", [FULL, SOFT])
 def test_an_alpha_channel_over_one_colour_is_the_mask(constant, alpha):
-    levels, guess = mask_of(rgba([constant] * 3, alpha), "x.png")
+    levels, guess, _ = mask_of(rgba([constant] * 3, alpha), "x.png")
     np.testing.assert_array_equal(levels, alpha)
     assert guess == ALPHA
 
 
 def test_the_alpha_of_a_cut_out_is_the_mask():
-    levels, guess = mask_of(rgba(PHOTO, FULL), "x.png")
+    levels, guess, _ = mask_of(rgba(PHOTO, FULL), "x.png")
     np.testing.assert_array_equal(levels, FULL)
     assert guess == ALPHA
 
 
 def test_the_alpha_of_grey_with_alpha_is_the_mask():
     image = Image.merge("LA", (Image.new("L", (32, 24)), Image.fromarray(FULL)))
-    levels, guess = mask_of(image, "x.png")
+    levels, guess, _ = mask_of(image, "x.png")
     np.testing.assert_array_equal(levels, FULL)
     assert guess == ALPHA
 
@@ -66,7 +66,7 @@ def test_the_alpha_of_grey_with_alpha_is_the_mask():
 def test_the_transparent_colour_of_a_palette_is_background():
     image = palette(DISC, [(0, 0, 0), (0, 0, 0)])
     image.info["transparency"] = 0
-    levels, guess = mask_of(image, "x.png")
+    levels, guess, _ = mask_of(image, "x.png")
     np.testing.assert_array_equal(levels, FULL)
     assert guess == ALPHA
 
@@ -82,7 +82,7 @@ def test_a_mask_of_which_nothing_is_visible_is_empty():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_soft_values_stay(dtype):
-    levels, _ = mask_of(Image.fromarray(SOFT.astype(dtype)), "x.png")
+    levels, *_ = mask_of(Image.fromarray(SOFT.astype(dtype)), "x.png")
     np.testing.assert_array_equal(levels, SOFT)
 
 
@@ -96,7 +96,7 @@ def test_two_levels_need_no_word(highest):
 @pytest.mark.parametrize("highest", [127, 128, 200, 254])
 def test_the_higher_of_two_values_becomes_255(highest):
     mask = DISC.astype(np.uint8) * np.uint8(highest)
-    levels, guess = mask_of(Image.fromarray(mask), "x.png")
+    levels, guess, _ = mask_of(Image.fromarray(mask), "x.png")
     np.testing.assert_array_equal(levels, FULL)
     assert guess == SCALED
 
@@ -142,13 +142,13 @@ def test_the_classes_that_are_salient_make_the_mask(salient, chosen, stored):
         "grey": Image.fromarray(border.astype(np.uint8)),
         "sixteen bits": Image.fromarray(border.astype(np.uint16)),
     }[stored]
-    levels, guess = mask_of(image, "x.png", salient=salient)
+    levels, guess, _ = mask_of(image, "x.png", salient=salient)
     np.testing.assert_array_equal(levels, 255 * np.isin(border, chosen))
     assert guess == CLASSES
 
 
 def test_a_coloured_palette_of_two_indices_is_a_mask():
-    levels, _ = mask_of(palette(DISC, [(0, 0, 0), (128, 0, 0)]), "x.png")
+    levels, *_ = mask_of(palette(DISC, [(0, 0, 0), (128, 0, 0)]), "x.png")
     np.testing.assert_array_equal(levels, FULL)
 
 
@@ -163,7 +163,7 @@ def test_a_palette_of_greys_gives_its_greys():
 def test_a_black_picture_is_an_empty_mask(mode):
     image = Image.new("RGB", (32, 24)).convert(mode if mode != "I;16" else "L")
     image = image.convert("I;16") if mode == "I;16" else image
-    levels, _ = mask_of(image, "x.png")
+    levels, *_ = mask_of(image, "x.png")
     np.testing.assert_array_equal(levels, np.zeros((24, 32)))
     np.testing.assert_array_equal(map_of(image, "x.png").levels, np.zeros((24, 32)))
 
@@ -178,7 +178,7 @@ def test_colours_are_refused():
 def test_every_mask_comes_out_full_or_is_refused(low, high):
     values = np.where(DISC, high, low).astype(np.uint8)
     try:
-        levels, _ = mask_of(Image.fromarray(values), "x.png")
+        levels, *_ = mask_of(Image.fromarray(values), "x.png")
     except UserError:
         assert 2 <= max(low, high) < 127
     else:
@@ -199,7 +199,7 @@ def test_sixteen_bits_of_a_map_are_rounded_to_eight():
 def test_a_map_of_floats_is_scaled_from_0_1():
     floats = (SOFT / 255).astype(np.float32)
     np.testing.assert_array_equal(map_of(Image.fromarray(floats), "x.tif").levels, SOFT)
-    with pytest.raises(UserError, match="outside 0-1"):
+    with pytest.raises(UserError, match="holds floats from 0 to 200: expected 0 to 1"):
         map_of(Image.fromarray(floats * 200), "x.tif")
 
 
@@ -216,7 +216,7 @@ def test_a_highest_level_of_a_map_may_be_given():
 
 @pytest.mark.parametrize("colours", [[255] * 3, PHOTO])
 def test_the_alpha_of_a_cut_out_is_its_map(colours):
-    levels, guess = map_of(rgba(colours, SOFT), "x.png")
+    levels, guess, _ = map_of(rgba(colours, SOFT), "x.png")
     np.testing.assert_array_equal(levels, SOFT)
     assert guess == ALPHA
 
@@ -228,7 +228,7 @@ def test_class_numbers_beside_vocs_border_are_refused(classes):
     values[11, :] = 255
     with pytest.raises(UserError, match=r"a.png has 255 and .*: class numbers\?"):
         mask_of(Image.fromarray(values), "a.png")
-    levels, _ = mask_of(Image.fromarray(values), "a.png", salient=("any",))
+    levels, *_ = mask_of(Image.fromarray(values), "a.png", salient=("any",))
     np.testing.assert_array_equal(levels, 255 * ((values > 0) & (values < 255)))
 
 
@@ -247,7 +247,7 @@ def test_numbers_of_objects_in_16_bits_are_refused(numbers):
 
 @pytest.mark.parametrize("highest", [4095, 1023, 40000])
 def test_two_values_in_16_bits_become_0_and_255(highest):
-    levels, guess = mask_of(Image.fromarray(DISC.astype(np.uint16) * np.uint16(highest)), "x")
+    levels, guess, _ = mask_of(Image.fromarray(DISC.astype(np.uint16) * np.uint16(highest)), "x")
     np.testing.assert_array_equal(levels, FULL)
     assert guess == SCALED
 
@@ -257,7 +257,7 @@ def test_a_jpeg_of_0_and_128_is_scaled():
     Image.fromarray(np.kron(DISC, np.ones((8, 8))).astype(np.uint8) * np.uint8(128)).save(
         file, format="JPEG", quality=90
     )
-    levels, guess = mask_of(Image.open(file), "x.jpg")
+    levels, guess, _ = mask_of(Image.open(file), "x.jpg")
     assert guess == SCALED
     np.testing.assert_array_equal(levels > 128, np.kron(DISC, np.ones((8, 8))) > 0)
 
@@ -272,7 +272,7 @@ def test_class_numbers_in_one_channel_are_no_grey(channel):
 
 @pytest.mark.parametrize("constant", [0, 128])
 def test_a_constant_alpha_over_a_mask_says_nothing(constant):
-    levels, guess = mask_of(rgba(FULL[..., None], np.full_like(FULL, constant)), "x")
+    levels, guess, _ = mask_of(rgba(FULL[..., None], np.full_like(FULL, constant)), "x")
     np.testing.assert_array_equal(levels, FULL)
     assert guess is None
 

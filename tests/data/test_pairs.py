@@ -181,3 +181,16 @@ def test_pairs_of_different_names_are_said(folder):
         path.rename(path.with_name(f"cat_{path.name}"))
     (remark,) = match(folder).remarks
     assert "3 pairs have different names: mask cat_" in remark
+
+
+@pytest.mark.parametrize(("others", "highest"), [(255, 1), (1, 255)])
+def test_a_mask_of_0_and_1_is_read_as_the_others_of_its_set_say(folder, others, highest):
+    for name in ("a", "b"):
+        write(folder / "masks" / f"{name}.png", value=others)
+    write(folder / "masks" / "deep" / "c.png", value=1)
+    found = check(folder)
+    assert found.problems == ()
+    source = PairSource(found.pairs, scale=found.scale).subset([2])
+    assert source.load(0)["mask"].max() == highest
+    said = "note: 1 of 3: masks that reach 1 among others that reach 255: taken as they are"
+    assert any(line.startswith(said) for line in found.remarks) == (highest == 1)

@@ -439,3 +439,102 @@ def test_masks_with_an_ending_and_maps_without(score, folders):
     status, _, err = score(*TOYS, "--predictions", "A")
     assert status == 0, err
     assert rows_of(folders / "out" / "results.csv")[0]["images"] == "4"
+
+
+def remarks_of(folders):
+    return (folders / "out" / "results.md").read_text()
+
+
+def test_inverted_maps_are_remarked_on_with_their_mae(score, folders):
+    for index in range(4):
+        mask = cv2.imread(str(folders / "toys" / "gt" / f"{index}.png"), 0)
+        write(folders / "inverse" / f"{index}.png", 255 - cv2.GaussianBlur(mask, (0, 0), 1))
+        write(folders / "partly" / f"{index}.png", mask if index else 255 - mask)
+    flags = ("--predictions=inverse", "--predictions=partly", "--predictions=B")
+    status, _, err = score(*TOYS, *flags)
+    assert status == 0, err
+    first, second, _ = rows_of(folders / "out" / "results.csv")
+    mae = float(first["MAE"])
+    assert mae > 0.8
+    said = f"inverse is inverted? MAE {mae:.2f}, and of the inverse {1 - mae:.2f}"
+    assert f"warning: toys: {said}" in err
+    assert said in remarks_of(folders)
+    assert "1 of 4 maps of partly are nearer to the inverse of their masks: inverted?" in err
+    assert float(second["MAE"]) == pytest.approx(0.25)
+    assert "B is inverted" not in err
+    assert "maps of B" not in err
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_constant_maps_are_remarked_on(score, folders, level):
+    for index in range(3):
+        write(folders / "A" / f"{index}.png", np.full_like(P, level))
+    status, _, err = score(*TOYS, "--predictions", "A", "--protocol", "matlab")
+    assert status == 0, err
+    assert "warning: toys: 3 of 4 maps of A are constant" in err
+    assert "3 of 4 maps of A are constant" in remarks_of(folders)
+    assert "inverted" not in err
+
+
+def float_file(path, values):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(values.astype(np.float32)).save(path)
+
+
+def test_floats_that_are_no_map_are_named_with_their_range(score, folders):
+    for index, (low, high) in enumerate([(-0.25, 0.75), (0, 2), (-3, -1), (0, 1)]):
+        float_file(folders / "F" / f"{index}.tiff", np.interp(P, (P.min(), P.max()), (low, high)))
+    status, _, err = score(*TOYS, "--predictions", "F")
+    assert status == 1
+    for index, ends in enumerate(["from -0.25 to 0.75", "from 0 to 2", "from -3 to -1"]):
+        assert f"{index}.tiff holds floats {ends}: expected 0 to 1" in err
+    assert "16 bits" not in err
+    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "1"
+
+
+def test_a_mask_of_one_pixel_is_named_and_not_scored(score, folders):
+    for name, shape in (("dot", (1, 1)), ("line", (1, 3))):
+        picture = np.full(shape, 255, np.uint8)
+        picture[0, shape[1] // 2 :] = 0 if shape[1] > 1 else 255
+        write(folders / "toys" / "gt" / f"{name}.png", picture)
+        write(folders / "A" / f"{name}.png", picture)
+    status, _, err = score(*TOYS, "--predictions", "A", "--protocol", "both")
+    assert status == 1
+    assert "the mask of dot is a single pixel, for which PySODMetrics has no E" in err
+    for row in rows_of(folders / "out" / "results.csv"):
+        assert row["images"] == "5"
+        assert 0 <= float(row["maxE"]) < 1.6
+
+
+def test_maps_that_lie_beside_the_folder_of_their_set_are_named(score, folders):
+    shutil.copytree(folders / "A", folders / "Net" / "toys")
+    for index in (1, 2):
+        write(folders / "Net" / f"{index}_sal.png", P)
+    write(folders / "Net" / "logo.png", P)
+    status, _, err = score(*TOYS, "--predictions", "Net")
+    assert status == 0, err
+    assert "note: Net on toys: 2 maps left out that lie in" in err
+    assert "those in toys are scored: 1_sal, 2_sal" in err
+    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "4"
+    shutil.copytree(folders / "toys", folders / "more")
+    status, _, err = score("--masks=toys", "--masks=more", "--predictions=A", "--output=out")
+    assert status == 2
+    assert "A holds no folder toys" in err
+    assert "4 maps in A itself" in err
+
+
+def test_a_soft_mask_that_reaches_1_is_nearly_empty_among_masks_that_reach_255(score, folders):
+    soft = (P > 200).astype(np.uint8)
+    write(folders / "toys" / "gt" / "3.png", soft)
+    status, _, err = score(*TOYS, "--predictions", "A")
+    assert status == 0, err
+    assert "note: 1 of 4: masks that reach 1 among others that reach 255" in err
+    row = rows_of(folders / "out" / "per_image.csv")[3]
+    levels = cv2.imread(str(folders / "A" / "3.png"), 0)
+    assert float(row["MAE"]) == pytest.approx(plain_loop([(levels, soft)])[0]["MAE"], abs=1e-12)
+    for index in range(3):  # most of them hold 0 and 1: so do all
+        mask = cv2.imread(str(folders / "toys" / "gt" / f"{index}.png"), 0)
+        write(folders / "toys" / "gt" / f"{index}.png", mask // 255 if index else mask)
+    assert score(*TOYS, "--predictions", "A")[0] == 0
+    row = rows_of(folders / "out" / "per_image.csv")[3]
+    assert float(row["MAE"]) == pytest.approx(plain_loop([(levels, soft * 255)])[0]["MAE"])

@@ -37,7 +37,8 @@ from benchmarks.torch_peer import TorchClass, load
 from class_jax.command.process import ask_for_huge_pages
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
-from class_jax.models.network import RGB_MEAN, RGB_STD, Tree, Variables
+from class_jax.models.layers import RGB_MEAN, RGB_STD
+from class_jax.models.network import Tree, Variables
 from class_jax.training.step import make_gradient
 from configs import r50
 

@@ -63,6 +63,7 @@ MAX_SIDE, MAX_CHANNELS, MAX_BATCH = 2**14, 2**16, 2**20
 POSITIVE = Limit("above 0", lambda value: value > 0)
 NOT_NEGATIVE = Limit("0 or more", lambda value: value >= 0)
 FRACTION = Limit("from 0 to 1", lambda value: 0 <= value <= 1)
+SHARE = Limit("above 0, 1 at most", lambda value: 0 < value <= 1)
 BELOW_ONE = Limit("from 0 to below 1", lambda value: 0 <= value < 1)
 CHANNELS = Limit("from 1 to 65536", lambda value: 0 < value <= MAX_CHANNELS)
 BATCH = Limit("from 1 to 1048576", lambda value: 0 < value <= MAX_BATCH)
@@ -111,7 +112,15 @@ LEAVES = {
     "data.salient": Leaf(CLASSES, TRAINED),
     "data.fit_masks": Leaf(None, TRAINED),
     "data.image_sizes": Leaf(SIDES, TRAINED),
+    "data.mix": Leaf(None, TRAINED),
+    "data.backgrounds": Leaf(None, TRAINED),
     "data.crop": Leaf(BELOW_ONE, TRAINED),
+    "data.scale": Leaf(SHARE, TRAINED),
+    "data.colour": Leaf(FRACTION, TRAINED),
+    "data.grey": Leaf(FRACTION, TRAINED),
+    "data.blur": Leaf(FRACTION, TRAINED),
+    "data.jpeg": Leaf(FRACTION, TRAINED),
+    "data.composite": Leaf(FRACTION, TRAINED),
     "data.workers": Leaf(NOT_NEGATIVE),
     "data.num_train": Leaf(POSITIVE, TRAINED),
     "data.num_val": Leaf(POSITIVE, TRAINED),
@@ -129,7 +138,8 @@ LEAVES = {
     "train.nesterov": Leaf(),
     "train.weight_decay": Leaf(NOT_NEGATIVE),
     "train.ema_decay": Leaf(BELOW_ONE, SAVED),
-    "train.freeze_stem": Leaf(None, SAVED),
+    "train.freeze": Leaf(_one_of("none", "stem", "level2", "level3", "level4", "encoder"), SAVED),
+    "train.freeze_statistics": Leaf(None, SAVED),
     "train.losses": Leaf(LOSSES),
     "train.multi_stage": Leaf(),
     "train.log_every": Leaf(POSITIVE),

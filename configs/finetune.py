@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     config.train.lr = 0.005
     config.train.lr_backbone = 0.002
     config.train.warmup = 0.1
-    config.train.freeze_stem = True
+    config.train.freeze = "stem"
     config.train.ema_decay = 0.99
     config.train.validate_every = 100
     config.train.checkpoint_every = 100

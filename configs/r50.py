@@ -46,6 +46,14 @@ def get_config() -> ConfigDict:
     config.data.fit_masks = False  # resize masks that miss their image's size by a little
     config.data.image_sizes = (224, 256, 288, 320, 352)  # one per batch, drawn at random
     config.data.crop = 0.125  # up to this share of a side is cropped off
+    config.data.scale = 1.0  # below 1: a window of that to the whole of each side, in place of crop
+    config.data.colour = 0.0  # strength of random changes of colour
+    config.data.grey = 0.0  # share of images without colour; likewise blur, jpeg, composite
+    config.data.blur = 0.0
+    config.data.jpeg = 0.0
+    config.data.composite = 0.0  # of images whose object is placed on one of data.backgrounds
+    config.data.backgrounds = ""  # a folder of pictures without an object, below the root
+    config.data.mix = ()  # folders below the root, each with its weight: "name" or "name*0.5"
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one
 
     config.train = ConfigDict()
@@ -62,7 +70,8 @@ def get_config() -> ConfigDict:
     config.train.nesterov = False
     config.train.weight_decay = 5e-4
     config.train.ema_decay = 0.0  # above 0: evaluate a moving average of the weights
-    config.train.freeze_stem = False  # True: the stem's weights stay, its statistics move
+    config.train.freeze = "none"  # or "stem", "level2" … "level4", "encoder": the encoder up to it
+    config.train.freeze_statistics = False  # True: all of the encoder's batch norms keep theirs
     config.train.losses = ("pixel", "region", "object")
     config.train.multi_stage = True  # supervise all four stages, not the finest alone
     config.train.log_every = 20

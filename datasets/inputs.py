@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 import datasets
 from class_jax.data.layouts import Layout, find_layout, split_parts
 from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
-from class_jax.data.sources import PairSource, Source, hold_out
+from class_jax.data.sources import Pair, PairSource, Part, Source, hold_out
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.files import absolute
@@ -26,6 +26,8 @@ class TrainingSources(NamedTuple):
     train: Source
     held_out: Source | None
     remarks: tuple[str, ...] = ()
+    mix: tuple[Part, ...] = ()  # of `train`, if its parts have weights
+    backgrounds: Source | None = None  # pictures without an object
 
 
 class EvaluationSource(NamedTuple):
@@ -198,7 +200,7 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     return TrainingSources(train, held_out, remarks)
 
 
-def _check_apart(training: Findings, validation: Findings, val_root: str) -> None:
+def _check_apart(training: Findings | PairSource, validation: Findings, val_root: str) -> None:
     """Raise UserError if images to validate on are trained on, too."""
     trained = {os.path.realpath(pair.image) for pair in training.pairs}
     both = [pair.image for pair in validation.pairs if os.path.realpath(pair.image) in trained]
@@ -221,9 +223,69 @@ def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
     )
 
 
+def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
+    """Check several folders below the root, each a part with a weight, and the validation's."""
+    pairs: list[Pair] = []
+    mix, remarks = [], ()
+    for text in config.data.mix:
+        name, weight = parse_part(text)
+        found, notes = _check_part(config, name, skip_broken=skip_broken)
+        pairs += [pair._replace(name=f"{name}/{pair.name}") for pair in found.pairs]
+        mix.append(Part(len(found.pairs), weight))
+        remarks += notes
+    if not pairs:
+        raise UserError("config.data.mix is empty: it names folders below config.data.root.")
+    settings = {"salient": config.data.salient, "fit_masks": config.data.fit_masks}
+    train, backgrounds, held_out = PairSource(pairs, **settings), None, None
+    if config.data.backgrounds:
+        found, _ = _check_part(config, config.data.backgrounds, skip_broken=skip_broken)
+        backgrounds = _pairs(config, found)
+    if root := config.data.val_root:
+        found = _check_folder(config, root, name=Path(root).name, leaf="config.data.val_root")
+        _check_apart(train, found, root)
+        remarks += check_usable(found, Path(root), skip_broken=skip_broken)
+        held_out = _pairs(config, found)
+    return TrainingSources(train, held_out, remarks, tuple(mix), backgrounds)
+
+
+def _check_part(
+    config: ConfigDict, name: str, *, skip_broken: bool
+) -> tuple[Findings, tuple[str, ...]]:
+    """Check a folder below the root; return what was found, and remarks."""
+    folder = str(absolute(config.data.root) / name)
+    found = _check_folder(config, folder, name=name, leaf=f"config.data.mix, {name}")
+    return found, check_usable(found, Path(folder), skip_broken=skip_broken)
+
+
+def parse_part(text: str) -> tuple[str, float]:
+    """Return folder and weight of an entry of config.data.mix: "name*0.5" → ("name", 0.5).
+
+    Raises:
+      UserError: the weight is no number above 0.
+    """
+    name, star, weight = text.partition("*")
+    try:
+        value = float(weight) if star else 1.0
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UserError(
+            f'config.data.mix holds "{text}": expected the name of a folder, or NAME*WEIGHT with a '
+            "weight above 0."
+        )
+    return name, value
+
+
+def _hold_out_of_mix(config: ConfigDict) -> EvaluationSource:
+    if not config.data.val_root:
+        return _refuse_held_out(config)
+    return _hold_out_of_folders(config)
+
+
 # By `config.data.train`; any other value is the name of a data set.
 OPENERS = {
     "synthetic": Opener(_train_on_synthetic, _hold_out_synthetic),
     "folder": Opener(_train_on_folders, _hold_out_of_folders),
+    "mix": Opener(_train_on_mix, _hold_out_of_mix),
 }
 NAMED_SET = Opener(_train_on_named, _refuse_held_out)

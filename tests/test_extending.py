@@ -100,7 +100,7 @@ def test_the_backbone_takes_weights_by_its_own_names(network, tmp_path):
 
 def test_the_stem_of_the_backbone_is_frozen_and_nothing_else(network):
     train = load_recipe("configs/r50.py").train
-    train.freeze_stem = True
+    train.freeze = "stem"
     optimizer, _ = make_optimizer(train, network, total_steps=4)
     params = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), network.shapes.params)
     state = optimizer.init(params)
@@ -120,7 +120,9 @@ def test_the_configuration_knows_the_backbone_and_its_stages():
     with pytest.raises(UserError, match="a plain has 4 stages"):
         check_model(config.model)
     config.model.backbone = "plane"
-    with pytest.raises(UserError, match=r'"plane": expected one of resnet, vgg, plain'):
+    with pytest.raises(
+        UserError, match=r'"plane": expected one of resnet, vgg, efficientnet, plain'
+    ):
         check_model(config.model)
 
 
@@ -152,15 +154,24 @@ def test_the_data_set_is_prepared_by_its_name(tmp_path, monkeypatch):
         datasets.open_set("mine", str(again), skip_broken=False)
 
 
-def test_the_augmentation_takes_the_colours_from_a_tenth_of_the_images():
-    augment_grey = run_example("An augmentation", **vars(augment))["augment_grey"]
-    colours = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
-    example = {"name": "x", "image": colours, "mask": colours[..., 0]}
-    image, mask, grey = np.empty((16, 16, 3), np.uint8), np.empty((16, 16), np.uint8), 0
+def test_the_augmentation_turns_a_tenth_of_the_images():
+    example_code = run_example("An augmentation", **vars(augment))
+    example = {
+        "name": "x",
+        "image": np.repeat(np.arange(20, dtype=np.uint8)[:, None, None] * 10, 3, axis=2).repeat(
+            20, 1
+        ),
+        "mask": (np.arange(20, dtype=np.uint8)[:, None] * 10).repeat(20, 1),
+    }
+    image, mask, turned = np.empty((16, 16, 3), np.uint8), np.empty((16, 16), np.uint8), 0
     for seed in range(200):
-        augment_grey(example, np.random.default_rng(seed), crop=0.1, image=image, mask=mask)
-        grey += (image.min(axis=-1) == image.max(axis=-1)).all()
-    assert 8 <= grey <= 34  # 20 of 200, within three and a half deviations
+        example_code["augment_turned"](
+            example, np.random.default_rng(seed), settings=augment.Augmentation(crop=0.1),
+            image=image, mask=mask,
+        )  # fmt: skip
+        np.testing.assert_array_equal(image[..., 0], mask)
+        turned += int(mask[0, 0] > mask[-1, 0])
+    assert 8 <= turned <= 34  # 20 of 200, within three and a half deviations
 
 
 def test_the_metric_is_in_every_table_by_its_entry(tmp_path, monkeypatch):

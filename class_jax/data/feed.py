@@ -7,6 +7,7 @@ without decoding what came before.
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import signal
 import zlib
@@ -19,7 +20,7 @@ from absl import flags
 
 from class_jax.data.memory import keep_freed_memory
 from class_jax.data.resize import resize
-from class_jax.data.sources import Example, Source
+from class_jax.data.sources import Example, Part, Source
 from class_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -47,7 +48,7 @@ def size_of_batch(step: int, sizes: Sequence[int], *, seed: int) -> int:
 
 
 @contextlib.contextmanager
-def train_batches(
+def train_batches(  # noqa: PLR0913 - each says one thing of a batch
     source: Source,
     *,
     batch_size: int,
@@ -57,6 +58,7 @@ def train_batches(
     rows: range | None = None,
     start_step: int = 0,
     num_workers: int = 0,
+    mix: Sequence[Part] = (),
 ) -> Iterator[Iterator[Batch]]:
     """Yield an endless iterator of augmented batches; leaving the context ends its workers.
 
@@ -72,13 +74,16 @@ def train_batches(
       rows: of the global batch, those that this process makes; all by default.
       start_step: number of the first batch.
       num_workers: processes that decode and augment; 0: threads of this process.
+      mix: the parts that the source consists of, in order, if they have weights; each is shuffled
+        by itself.
 
     Yields:
       Iterator of {"image": uint8 [rows, S, S, 3], "mask": uint8 [rows, S, S]}.
     """
     rows = range(batch_size) if rows is None else rows
     make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
-    indices = grain.MapDataset.range(len(source.names)).seed(seed % 2**32).shuffle().repeat()
+    parts = mix or (Part(len(source.names), 1.0),)
+    indices = _mix_indices(parts, seed % 2**32)
     # There is no remainder, but without saying so Grain refuses a batch of one.
     batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
@@ -86,6 +91,18 @@ def train_batches(
         yield _explain_lost_workers(iterator)
     finally:
         iterator.close()
+
+
+def _mix_indices(parts: Sequence[Part], seed: int) -> grain.MapDataset:
+    """Return an endless order of examples, each drawn as often as its part's weight says."""
+    ends = list(itertools.accumulate(part.count for part in parts))
+    orders = [
+        grain.MapDataset.range(end - part.count, end).seed(seed).shuffle().repeat()
+        for part, end in zip(parts, ends, strict=True)
+    ]
+    if len(orders) == 1:
+        return orders[0]
+    return grain.MapDataset.mix(orders, weights=[part.count * part.weight for part in parts])
 
 
 def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:

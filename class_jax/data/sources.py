@@ -52,6 +52,13 @@ class Source(Protocol):
         ...
 
 
+class Part(NamedTuple):
+    """A number of examples in a row, and how often one of them is drawn beside one of weight 1."""
+
+    count: int
+    weight: float
+
+
 class Pair(NamedTuple):
     """The files of an example."""
 

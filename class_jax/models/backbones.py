@@ -5,6 +5,7 @@ from typing import ClassVar, Protocol
 
 import jax
 
+from class_jax.models.efficientnet import EfficientNet
 from class_jax.models.resnet import ResNet
 from class_jax.models.vgg import Vgg
 
@@ -13,7 +14,11 @@ class Backbone(Protocol):
     """A network whose levels 2–5 the decoder uses."""
 
     NUM_STAGES: ClassVar[int]  # length of config.model.stage_sizes
-    STEM: ClassVar[tuple[str, ...]]  # parameters that config.train.freeze_stem holds, by prefix
+    # Parameters by prefix: the stem's, then what level 2, 3, 4, 5 needs beyond the one before.
+    PARTS: ClassVar[tuple[tuple[str, ...], ...]]
+    HEADS: ClassVar[tuple[str, ...]]  # how names begin of what a file of weights may hold besides
+    MEAN: ClassVar[tuple[float, ...]]  # of RGB 0-255, subtracted from images
+    STD: ClassVar[tuple[float, ...]]  # of RGB 0-255, that images are divided by then
 
     @property
     def level_features(self) -> Sequence[int]:
@@ -29,12 +34,16 @@ class Backbone(Protocol):
         ...
 
     @staticmethod
-    def torch_name(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> str:
-        """Return the name of a module, by its path in ours, in PyTorch's files of weights."""
+    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of a module, by its path in ours, in PyTorch's files of weights.
+
+        There is one name for each naming that such files come in, in the same order for all.
+        """
         ...
 
 
 BACKBONES: dict[str, type[Backbone]] = {
     "resnet": ResNet,
     "vgg": Vgg,
+    "efficientnet": EfficientNet,
 }

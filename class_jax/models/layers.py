@@ -6,6 +6,7 @@ function that draws its initial value beside it: `initializer(rng, shape)`, in N
 
 import functools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,9 @@ import numpy as np
 from flax import nnx
 
 MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults, whose momentum of 0.1 is 0.9 here
+# Mean and standard deviation of RGB on the 0-255 scale that the paper's authors train with.
+RGB_MEAN = (124.55, 118.90, 102.94)
+RGB_STD = (56.77, 55.97, 57.50)
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -61,16 +65,17 @@ class Conv(nnx.Module):
                 x = jax.lax.slice_in_dim(x, 0, x.shape[axis], self.stride, axis)
             y = multiply_pixels(x, kernel[0, 0])
         else:
-            y = convolve(x, kernel, stride=self.stride, pad=(self.size // 2, self.size // 2))
+            pad = (self.size // 2, self.size // 2)
+            y = convolve(x, kernel, stride=self.stride, pad=(pad, pad))
         return y if self.bias is None else y + self.bias[...].astype(x.dtype)
 
 
-def convolve(x: jax.Array, kernel: jax.Array, *, stride: int, pad: tuple[int, int]) -> jax.Array:
-    """Apply a kernel [h, w, in, out] to [B, H, W, in], both axes padded by `pad` zeros."""
+def convolve(
+    x: jax.Array, kernel: jax.Array, *, stride: int, pad: Sequence[tuple[int, int]]
+) -> jax.Array:
+    """Apply a kernel [h, w, in, out] to [B, H, W, in], rows and columns padded by `pad` zeros."""
     layout = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [pad, pad], dimension_numbers=layout
-    )
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=layout)
 
 
 def multiply_pixels(x: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -119,8 +124,9 @@ class BatchNorm(nnx.Module):
     a step's time on CPUs. Running statistics are not rounded to the compute dtype, as flax does.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, epsilon: float = EPSILON) -> None:
         """Create scale, bias and running statistics of `features` channels."""
+        self.epsilon = epsilon
         self.scale = nnx.Param(jnp.ones(features), initializer=ones)
         self.bias = nnx.Param(jnp.zeros(features), initializer=zeros)
         self.mean = nnx.BatchStat(jnp.zeros(features), initializer=zeros)
@@ -138,7 +144,7 @@ class BatchNorm(nnx.Module):
             var = jnp.maximum(jnp.square(x).mean(axes) - jnp.square(mean), 0)
             self.mean[...] = MOMENTUM * self.mean[...] + (1 - MOMENTUM) * mean
             self.var[...] = MOMENTUM * self.var[...] + (1 - MOMENTUM) * var
-        slope = self.scale[...] * jax.lax.rsqrt(var + EPSILON)
+        slope = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         return (x * slope + (self.bias[...] - mean * slope)).astype(dtype)
 
 

@@ -14,11 +14,11 @@ from flax import nnx
 from class_jax.errors import UserError
 from class_jax.models.backbones import BACKBONES, Backbone
 from class_jax.models.classnet import Attention, ClassNet, DecoderSettings
+from class_jax.models.layers import BatchNorm
 
-# Mean and standard deviation of RGB on the 0-255 scale that the authors train with.
-RGB_MEAN = (124.55, 118.90, 102.94)
-RGB_STD = (56.77, 55.97, 57.50)
 MAX_PARAMETERS = 4_000_000_000
+# What config.train.freeze may name: the encoder's parts up to one of them.
+FREEZABLE = ("none", "stem", "level2", "level3", "level4", "encoder")
 
 Tree = Any  # nested dictionaries of arrays, or of their shapes
 
@@ -30,9 +30,27 @@ class Variables(NamedTuple):
     batch_stats: Tree
 
 
-def normalize(images: jax.Array) -> jax.Array:
-    """Return RGB 0-255, any dtype, [..., 3] as float32 of zero mean and unit variance."""
-    return (images.astype(jnp.float32) - jnp.array(RGB_MEAN)) / jnp.array(RGB_STD)
+class Frozen(NamedTuple):
+    """What training holds: prefixes of the encoder's parameters, and of its batch statistics."""
+
+    params: tuple[str, ...]
+    batch_stats: tuple[str, ...]
+
+    def holds(self, path: Sequence[Any]) -> bool:
+        """Return whether the parameter at a path of the whole network keeps its value."""
+        module, _, name = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
+        return module == "encoder" and _is_within(name, self.params)
+
+    def holds_statistics(self, path: Sequence[Any]) -> bool:
+        """Return whether the batch norm at a path of the encoder uses its running statistics."""
+        return _is_within("/".join(map(str, path)), self.batch_stats)
+
+
+NOT_FROZEN = Frozen((), ())
+
+
+def _is_within(name: str, prefixes: Sequence[str]) -> bool:
+    return any(not prefix or f"{name}/".startswith(f"{prefix}/") for prefix in prefixes)
 
 
 class Network:
@@ -88,19 +106,43 @@ class Network:
         """Return how many numbers training adjusts (batch statistics do not count)."""
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes.params))
 
-    def apply_train(self, variables: Variables, images: jax.Array) -> tuple[jax.Array, Tree]:
+    def normalize(self, images: jax.Array) -> jax.Array:
+        """Return RGB 0-255, any dtype, [..., 3], as the backbone was trained to see it."""
+        mean, std = jnp.array(self.backbone.MEAN), jnp.array(self.backbone.STD)
+        return ((images.astype(jnp.float32) - mean) / std).astype(self.dtype)
+
+    def freeze(self, last: str, *, statistics: bool) -> Frozen:
+        """Return what training holds: the encoder up to `last` of FREEZABLE.
+
+        `statistics`: all batch norms of the encoder use their running statistics.
+        """
+        parts = self.backbone.PARTS[: FREEZABLE.index(last)]
+        prefixes = tuple(prefix for part in parts for prefix in part)
+        return Frozen(prefixes, ("",) if statistics else prefixes)
+
+    def apply_train(
+        self, variables: Variables, images: jax.Array, *, frozen: Frozen = NOT_FROZEN
+    ) -> tuple[jax.Array, Tree]:
         """Return logits by the batch's own statistics, and the updated running statistics.
 
         Args:
           variables: values of the network.
           images: RGB, [B, H, W, 3] in 0-255.
+          frozen: the parts that have no gradient or use their running statistics.
 
         Returns:
           Logits, float32 [4, B, H, W], the finest stage first; and batch statistics.
         """
-        module = self._merge(variables)
+        params = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: jax.lax.stop_gradient(leaf) if frozen.holds(path) else leaf,
+            variables.params,
+        )
+        module = self._merge(variables._replace(params=params))
         module.train()
-        logits = module(normalize(images).astype(self.dtype))
+        for path, part in nnx.iter_modules(module.encoder):
+            if isinstance(part, BatchNorm) and frozen.holds_statistics(path):
+                part.eval()
+        logits = module(self.normalize(images))
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
 
     def apply(self, variables: Variables, images: jax.Array) -> jax.Array:
@@ -110,13 +152,13 @@ class Network:
         """
         module = self._merge(variables)
         module.eval()
-        return module(normalize(images).astype(self.dtype))
+        return module(self.normalize(images))
 
     def attend(self, variables: Variables, images: jax.Array) -> list[Attention]:
         """Return the attention weights at levels 2, 3, 4 of images as `apply` takes them."""
         module = self._merge(variables)
         module.eval()
-        return module.attend(normalize(images).astype(self.dtype))
+        return module.attend(self.normalize(images))
 
     def _merge(self, variables: Variables) -> ClassNet:
         # A copy: batch norm writes to its statistics, and NNX forbids writing to variables that

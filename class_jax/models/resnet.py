@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import BatchNorm, Conv, convolve, max_pool
+from class_jax.models.layers import RGB_MEAN, RGB_STD, BatchNorm, Conv, convolve, max_pool
 
 EXPANSION = 4  # the output of a bottleneck is four times as wide as its 3×3 convolution
 
@@ -29,7 +29,7 @@ class ImageConv(Conv):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the kernel: [B, H, W, 3] → [B, ⌈H/2⌉, ⌈W/2⌉, features]."""
-        plain = functools.partial(convolve, stride=2, pad=(3, 3))
+        plain = functools.partial(convolve, stride=2, pad=((3, 3), (3, 3)))
         kernel = self.kernel[...].astype(x.dtype)
         return jax.lax.platform_dependent(x, kernel, tpu=convolve_blocks, default=plain)
 
@@ -48,7 +48,7 @@ def convolve_blocks(x: jax.Array, kernel: jax.Array) -> jax.Array:
     kernel = kernel.reshape(4, 2, 4, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
     x = x.reshape(batch, rows, columns, 4 * channels)
     kernel = kernel.reshape(4, 4, 4 * channels, -1)
-    return convolve(x, kernel, stride=1, pad=(2, 1))
+    return convolve(x, kernel, stride=1, pad=((2, 1), (2, 1)))
 
 
 class Bottleneck(nnx.Module):
@@ -93,7 +93,13 @@ class ResNet(nnx.Module):
     """
 
     NUM_STAGES: ClassVar[int] = 4
-    STEM: ClassVar[tuple[str, ...]] = ("conv1", "bn1")
+    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("conv1", "bn1"),
+        *((f"layer{number}",) for number in (1, 2, 3, 4)),
+    )
+    HEADS: ClassVar[tuple[str, ...]] = ("fc.",)
+    MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
+    STD: ClassVar[tuple[float, ...]] = RGB_STD
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the four stages, on a stem of `width` channels."""
@@ -121,7 +127,7 @@ class ResNet(nnx.Module):
         return levels
 
     @staticmethod
-    def torch_name(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> str:
+    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
         """Return torchvision's name of a module: ("layer1", "0", "conv1") → "layer1.0.conv1"."""
         del stage_sizes
-        return ".".join(module)
+        return (".".join(module),)

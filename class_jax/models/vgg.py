@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from class_jax.models.layers import Conv, max_pool
+from class_jax.models.layers import RGB_MEAN, RGB_STD, Conv, max_pool
 
 
 class Vgg(nnx.Module):
@@ -18,7 +18,10 @@ class Vgg(nnx.Module):
     """
 
     NUM_STAGES: ClassVar[int] = 5
-    STEM: ClassVar[tuple[str, ...]] = ("groups/0",)
+    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = tuple((f"groups/{i}",) for i in range(5))
+    HEADS: ClassVar[tuple[str, ...]] = ("classifier.", "pre_logits.", "head.")
+    MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
+    STD: ClassVar[tuple[float, ...]] = RGB_STD
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create groups of `stage_sizes` convolutions; the first has `width` channels."""
@@ -48,11 +51,11 @@ class Vgg(nnx.Module):
         return levels[1:]
 
     @staticmethod
-    def torch_name(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> str:
+    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
         """Return torchvision's name of a module: ("groups", "1", "0") → "features.5".
 
         torchvision counts the convolutions, ReLUs and poolings of all groups in one sequence.
         """
         _, group, index = module
         start = sum(2 * size + 1 for size in stage_sizes[: int(group)])
-        return f"features.{start + 2 * int(index)}"
+        return (f"features.{start + 2 * int(index)}",)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from class_jax import parallel
 from class_jax.config import check_resumable
-from class_jax.data.augment import augment
+from class_jax.data.augment import Augmentation, augment
 from class_jax.data.feed import Batch, train_batches
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
@@ -118,7 +118,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
             return
         with (
             Summaries(workdir.metrics_file, start_step=start, publish=workdir.publish) as summaries,
-            _open_batches(config, sources.train, mesh, start=start) as batches,
+            _open_batches(config, sources, mesh, start=start) as batches,
         ):
             train_network(
                 state,
@@ -219,19 +219,27 @@ def _write_examples(workdir: Workdir, source: Source) -> None:
 
 
 def _open_batches(
-    config: ConfigDict, source: Source, mesh: Mesh, *, start: int
+    config: ConfigDict, sources: TrainingSources, mesh: Mesh, *, start: int
 ) -> contextlib.AbstractContextManager[Iterator[Batch]]:
     """Open the stream of this process's batches, from batch `start` on."""
     return train_batches(
-        source,
+        sources.train,
         batch_size=config.train.batch_size,
         sizes=config.data.image_sizes,
-        augment=functools.partial(augment, crop=config.data.crop),
+        augment=functools.partial(
+            augment, settings=_augmentation(config), backgrounds=sources.backgrounds
+        ),
         seed=config.seed,
         rows=process_rows(config.train.batch_size, mesh),
         start_step=start,
         num_workers=config.data.workers,
+        mix=sources.mix,
     )
+
+
+def _augmentation(config: ConfigDict) -> Augmentation:
+    """Return the settings of augmentation that the section `data` holds."""
+    return Augmentation(**{name: config.data[name] for name in Augmentation._fields})
 
 
 def _announce(

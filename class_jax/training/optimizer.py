@@ -1,7 +1,7 @@
 """SGD as the paper uses it (§4.1): two learning rates, warm-up, linear decay."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from class_jax.models.network import Network
+from class_jax.models.network import NOT_FROZEN, Frozen, Network
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -25,7 +25,7 @@ def make_optimizer(
         momentum=train.momentum,
         nesterov=train.nesterov,
         weight_decay=train.weight_decay,
-        frozen=network.backbone.STEM if train.freeze_stem else (),
+        frozen=network.freeze(train.freeze, statistics=False),
     )
     return optimizer, rates
 
@@ -58,7 +58,7 @@ def sgd(
     momentum: float,
     nesterov: bool,
     weight_decay: float,
-    frozen: Sequence[str] = (),
+    frozen: Frozen = NOT_FROZEN,
 ) -> optax.GradientTransformation:
     """Return SGD over two groups of parameters, the backbone and everything else.
 
@@ -71,8 +71,7 @@ def sgd(
       momentum: of both groups.
       nesterov: look ahead.
       weight_decay: of both groups.
-      frozen: prefixes of backbone parameters that keep their values; their batch statistics, which
-        no optimiser touches, go on moving.
+      frozen: the backbone's parameters that keep their values.
     """
 
     def group(schedule: Schedule) -> optax.GradientTransformation:
@@ -83,11 +82,9 @@ def sgd(
 
     def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
         del leaf
-        module, _, name = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
-        if module != "encoder":
-            return "decoder"
-        is_frozen = any(name.startswith(f"{prefix}/") for prefix in frozen)
-        return "frozen" if is_frozen else "backbone"
+        if frozen.holds(path):
+            return "frozen"
+        return "backbone" if jax.tree_util.keystr(path[:1], simple=True) == "encoder" else "decoder"
 
     groups = {"backbone": group(lr_backbone), "decoder": group(lr), "frozen": optax.set_to_zero()}
     labels = functools.partial(jax.tree_util.tree_map_with_path, label)

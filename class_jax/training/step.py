@@ -8,7 +8,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from class_jax.models.network import Network, Tree, Variables
+from class_jax.models.network import NOT_FROZEN, Frozen, Network, Tree, Variables
 from class_jax.sharding import (
     BATCH_AXIS,
     batch_sharding,
@@ -46,14 +46,16 @@ def make_train_step(
       network: the network to train.
       optimizer: updates the parameters.
       loss: maps logits [K, B, H, W] and masks [B, H, W] to a scalar and its terms: `class_loss`.
-      train: `accumulate`, the number of micro-batches that a batch is computed in, one after
-        another, which needs that much less memory; batch norm sees one at a time, and otherwise
-        the update is the undivided batch's. `ema_decay` of the state's moving average, if it has
-        one: ema ← d·ema + (1 − d)·params, d = min(ema_decay, (1 + step) / (10 + step)).
+      train: `freeze` and `freeze_statistics`, see `Network.freeze`; `accumulate`, the number of
+        micro-batches that a batch is computed in, one after another, which needs that much less
+        memory; batch norm sees one at a time, and otherwise the update is the undivided batch's;
+        `ema_decay` of the state's moving average, if it has one:
+        ema ← d·ema + (1 − d)·params, d = min(ema_decay, (1 + step) / (10 + step)).
       rates: the learning rates to log, by name.
       mesh: the devices.
     """
-    gradient = make_gradient(network, loss)
+    frozen = network.freeze(train.freeze, statistics=train.freeze_statistics)
+    gradient = make_gradient(network, loss, frozen=frozen)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         if train.accumulate == 1:
@@ -75,7 +77,7 @@ def make_train_step(
     )
 
 
-def make_gradient(network: Network, loss: Loss) -> Gradient:
+def make_gradient(network: Network, loss: Loss, *, frozen: Frozen = NOT_FROZEN) -> Gradient:
     """Return a function (variables, batch) → (gradient, statistics, metrics)."""
 
     def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
@@ -83,7 +85,7 @@ def make_gradient(network: Network, loss: Loss) -> Gradient:
 
         def compute_loss(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
             logits, batch_stats = network.apply_train(
-                Variables(params, variables.batch_stats), batch["image"]
+                Variables(params, variables.batch_stats), batch["image"], frozen=frozen
             )
             value, terms = loss(logits, masks)
             return value, (batch_stats, {"loss": value, **terms})

@@ -19,8 +19,6 @@ from class_jax.weights.names import LEAVES, released_name
 
 Shape = tuple[int, ...]
 
-# Parts of image classifiers beyond the backbone; only these and counters may be left over.
-CLASSIFIER_HEADS = ("fc.", "classifier.", "pre_logits.", "head.")
 # In the released checkpoint a bridge of level 1, which its network never uses: checked, not kept.
 UNUSED_IN_RELEASED = {
     "squeeze1.0.weight": (64, 64, 1, 1),
@@ -34,19 +32,21 @@ def load_encoder(source: str, network: Network, variables: Variables) -> Variabl
 
     Args:
       source: path of a `.safetensors` or `.pth` file with the names of the backbone's
-        `torch_name`, or `hf://owner/name/file`.
+        `torch_names`, or `hf://owner/name/file`.
       network: its backbone receives the weights.
       variables: all other values are taken from here.
 
     Raises:
       UserError: the file cannot be fetched or read, or does not fit.
     """
-    names = {
-        name: _encoder_name(network, name)
-        for name in named_leaves(variables)
-        if name.split("/")[1] == "encoder"
-    }
-    return _load(source, names, variables, ignored=CLASSIFIER_HEADS)
+    ours = [name for name in named_leaves(variables) if name.split("/")[1] == "encoder"]
+    weights = read_weights(source)
+    namings = [
+        dict(zip(ours, theirs, strict=True))
+        for theirs in zip(*(_encoder_names(network, name) for name in ours), strict=True)
+    ]
+    names = max(namings, key=lambda naming: len(weights.keys() & naming.values()))
+    return _convert(source, weights, names, variables, ignored=network.backbone.HEADS)
 
 
 def load_released(source: str, network: Network) -> Variables:
@@ -56,7 +56,7 @@ def load_released(source: str, network: Network) -> Variables:
       UserError: the file cannot be read, or does not fit.
     """
     names = list_released_names(network)
-    return _load(source, names, network.shapes, unused=UNUSED_IN_RELEASED)
+    return _convert(source, read_weights(source), names, network.shapes, unused=UNUSED_IN_RELEASED)
 
 
 def list_released_names(network: Network) -> dict[str, str]:
@@ -76,24 +76,26 @@ def to_torch_layout(variables: Variables, names: Mapping[str, str]) -> Weights:
     return weights
 
 
-def _load(
+def _convert(
     source: str,
+    weights: Weights,
     names: Mapping[str, str],
     variables: Variables,
     *,
     unused: Mapping[str, Shape] = MappingProxyType({}),
     ignored: tuple[str, ...] = (),
 ) -> Variables:
-    """Return `variables` (values or shapes) with those in `names` replaced from a file.
+    """Return `variables` (values or shapes) with those in `names` from a file's weights.
 
     Args:
-      source: the file.
+      source: the file, for messages.
+      weights: what it holds.
       names: PyTorch's names by ours.
       variables: values, or shapes if all of them are in `names`.
       unused: names and shapes that the file must hold besides.
       ignored: how the names begin that the file may hold besides.
     """
-    weights, leaves = read_weights(source), named_leaves(variables)
+    leaves = named_leaves(variables)
     shapes = {theirs: _torch_shape(leaves[ours].shape) for ours, theirs in names.items()}
     if problems := _find_problems(weights, shapes | dict(unused), ignored):
         listed = "".join(f"\n  {printable(problem)}" for problem in problems)
@@ -136,17 +138,18 @@ def _torch_shape(shape: Shape) -> Shape:
     return shape or (1,)
 
 
-def _encoder_name(network: Network, name: str) -> str:
-    """Return the backbone's PyTorch name of a variable "params/encoder/…"."""
+def _encoder_names(network: Network, name: str) -> list[str]:
+    """Return the backbone's PyTorch names of a variable "params/encoder/…", one a naming."""
     module, leaf = tuple(name.split("/")[2:-1]), name.rpartition("/")[2]
-    return f"{network.backbone.torch_name(module, stage_sizes=network.stage_sizes)}.{LEAVES[leaf]}"
+    names = network.backbone.torch_names(module, stage_sizes=network.stage_sizes)
+    return [f"{theirs}.{LEAVES[leaf]}" for theirs in names]
 
 
 def _released_name(network: Network, name: str) -> str:
     """Return the released network's name of a variable."""
     path = name.partition("/")[2]  # without "params" or "batch_stats"
     if path.startswith("encoder/"):
-        return f"res_{_encoder_name(network, name)}"
+        return f"res_{_encoder_names(network, name)[0]}"
     module, _, leaf = path.rpartition("/")
     return f"{released_name(module)}.{LEAVES[leaf]}"
 

@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from class_jax.data.augment import augment, random_span
+from class_jax.data.augment import Augmentation, augment, random_span
 
 
 def augmented(example, seed, *, side, crop):
     """Image and mask, in arrays that were not empty before."""
     image, mask = np.full((side, side, 3), 7, np.uint8), np.full((side, side), 9, np.uint8)
-    augment(example, np.random.default_rng(seed), crop=crop, image=image, mask=mask)
+    settings = Augmentation(crop=crop)
+    augment(example, np.random.default_rng(seed), settings=settings, image=image, mask=mask)
     return image, mask
 
 

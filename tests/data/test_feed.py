@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from class_jax.data.augment import augment
+from class_jax.data.augment import Augmentation, augment
 from class_jax.data.feed import eval_batches, size_of_batch, train_batches
 from class_jax.errors import UserError
 
@@ -42,7 +42,11 @@ class BrokenSource(NumberedSource):
 
 
 def batches(count, *, length=10, batch_size=4, source=NumberedSource, **options):
-    options = {"seed": 1, "augment": functools.partial(augment, crop=0.125), **options}
+    options = {
+        "seed": 1,
+        "augment": functools.partial(augment, settings=Augmentation(crop=0.125)),
+        **options,
+    }
     feed = train_batches(source(length), batch_size=batch_size, sizes=SIZES, **options)
     with feed as found:
         return list(itertools.islice(found, count))
@@ -108,7 +112,7 @@ def test_processes_make_up_the_same_batches_together(share):
 
 WORKERS = """
 import functools, itertools
-from class_jax.data.augment import augment
+from class_jax.data.augment import Augmentation, augment
 from class_jax.data.feed import train_batches
 from class_jax.data.synthetic import SyntheticSource
 if __name__ == "__main__":
@@ -116,7 +120,7 @@ if __name__ == "__main__":
     for workers in (0, 2):
         source = SyntheticSource(6, seed=0, image_size=(40, 40))
         feed = train_batches(source, batch_size=4, sizes=(32, 48), seed=1, num_workers=workers,
-                             augment=functools.partial(augment, crop=0.1))
+                             augment=functools.partial(augment, settings=Augmentation(crop=0.1)))
         with feed as found:
             results.append([batch["image"].tobytes() for batch in itertools.islice(found, 5)])
     assert results[0] == results[1]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from class_jax.models.network import Variables, build_network, normalize
+from class_jax.models.network import Variables, build_network
 from tests.small_run import SMALL_MODEL
 
 
@@ -82,7 +82,7 @@ def test_training_moves_batch_statistics_as_torch_does(small_network):
     pixels = images(4, 64, 64)
     kernel = variables.params["encoder"]["conv1"]["kernel"]
     response = jax.lax.conv_general_dilated(
-        normalize(pixels),
+        small_network.normalize(pixels),
         kernel,
         (2, 2),
         ((3, 3), (3, 3)),
@@ -129,6 +129,8 @@ def test_initial_values_depend_on_seed_and_name_alone(small_network):
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 8)), rel=0.15)
 
 
-def test_normalize_uses_the_papers_constants():
+def test_normalize_uses_the_papers_constants(small_network):
     pixel = np.array([[[[124.55 + 56.77, 118.90, 102.94 - 57.50]]]], np.float32)
-    np.testing.assert_allclose(normalize(jnp.array(pixel))[0, 0, 0], [1, 0, -1], atol=1e-5)
+    np.testing.assert_allclose(
+        small_network.normalize(jnp.array(pixel))[0, 0, 0], [1, 0, -1], atol=1e-5
+    )

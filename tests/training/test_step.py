@@ -70,7 +70,7 @@ class FrozenStatistics:
     def __getattr__(self, name):
         return getattr(self.network, name)
 
-    def apply_train(self, variables, images):
+    def apply_train(self, variables, images, **_):
         return self.network.apply(variables, images), variables.batch_stats
 
 

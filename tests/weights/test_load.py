@@ -19,7 +19,8 @@ from flax import nnx
 
 from class_jax.config import load_recipe
 from class_jax.errors import UserError
-from class_jax.models.network import RGB_MEAN, RGB_STD, Variables, build_network
+from class_jax.models.layers import RGB_MEAN, RGB_STD
+from class_jax.models.network import Variables, build_network
 from class_jax.weights.files import read_weights
 from class_jax.weights.load import load_encoder, load_released
 

@@ -1,0 +1,159 @@
+"""EfficientNet-Lite (Tan & Le 2019; the TPU project's "Lite" form) as a backbone.
+
+Inverted residual blocks with ReLU6 and without squeeze-and-excitation. Weights are TensorFlow's:
+"SAME" padding, batch norm with ε = 1e-3, images as (x − 127) / 128.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import ClassVar
+
+import jax
+from flax import nnx
+
+from class_jax.models.depthwise import DepthwiseConv, same_padding
+from class_jax.models.layers import BatchNorm, Conv, convolve
+
+EPSILON = 1e-3
+EXPANSION = 6
+KERNELS = (3, 3, 5, 3, 5, 5, 3)  # sides, of the seven stages
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+WIDTHS = (16, 24, 40, 80, 112, 192, 320)  # for a stem of 32 channels
+TAPPED = (1, 2, 4, 6)  # stages whose last outputs are levels 2–5
+
+normalize_batch = functools.partial(BatchNorm, epsilon=EPSILON)
+
+
+class Stem(Conv):
+    """The first convolution: 3×3 with stride 2, padded as TensorFlow's "SAME"."""
+
+    def __init__(self, features: int) -> None:
+        """Create a kernel of `features` outputs."""
+        super().__init__(3, features, 3, stride=2)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the kernel: [B, H, W, 3] → [B, ⌈H/2⌉, ⌈W/2⌉, features]."""
+        pads = [same_padding(length, self.size, self.stride) for length in x.shape[1:3]]
+        return convolve(x, self.kernel[...].astype(x.dtype), stride=self.stride, pad=pads)
+
+
+class Separable(nnx.Module):
+    """The first stage's block: depthwise convolution, then 1×1 without activation."""
+
+    def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
+        """Create a block from `in_features` to `out_features` channels."""
+        self.conv_dw = DepthwiseConv(in_features, size, stride=stride)
+        self.bn1 = normalize_batch(in_features)
+        self.conv_pw, self.bn2 = Conv(in_features, out_features, 1), normalize_batch(out_features)
+        self.has_shortcut = stride == 1 and in_features == out_features
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
+        y = nnx.relu6(self.bn1(self.conv_dw(x)))
+        y = self.bn2(self.conv_pw(y))
+        return y + x if self.has_shortcut else y
+
+
+class Inverted(nnx.Module):
+    """Inverted residual: 1×1 to six times as many channels, depthwise, 1×1 back."""
+
+    def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
+        """Create a block from `in_features` to `out_features` channels."""
+        inner = EXPANSION * in_features
+        self.conv_pw, self.bn1 = Conv(in_features, inner, 1), normalize_batch(inner)
+        self.conv_dw = DepthwiseConv(inner, size, stride=stride)
+        self.bn2 = normalize_batch(inner)
+        self.conv_pwl, self.bn3 = Conv(inner, out_features, 1), normalize_batch(out_features)
+        self.has_shortcut = stride == 1 and in_features == out_features
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
+        y = nnx.relu6(self.bn1(self.conv_pw(x)))
+        y = nnx.relu6(self.bn2(self.conv_dw(y)))
+        y = self.bn3(self.conv_pwl(y))
+        return y + x if self.has_shortcut else y
+
+
+class EfficientNet(nnx.Module):
+    """Stem and seven stages; returns levels 2–5 of the paper, at strides 4, 8, 16, 32.
+
+    EfficientNet-Lite0 is `stage_sizes=(1, 2, 2, 3, 3, 4, 1), width=32`: 2,958,848 parameters
+    without its head (a 1×1 convolution to 1,280 channels and the classifier).
+    """
+
+    NUM_STAGES: ClassVar[int] = 7
+    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("conv_stem", "bn1", "blocks/0"),
+        ("blocks/1",),
+        ("blocks/2",),
+        ("blocks/3", "blocks/4"),
+        ("blocks/5", "blocks/6"),
+    )
+    MEAN: ClassVar[tuple[float, ...]] = (127.0, 127.0, 127.0)
+    STD: ClassVar[tuple[float, ...]] = (128.0, 128.0, 128.0)
+    HEADS: ClassVar[tuple[str, ...]] = (
+        *("conv_head.", "bn2.", "classifier."),
+        *("_conv_head.", "_bn1.", "_fc."),
+    )
+
+    def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
+        """Create `stage_sizes` blocks in the seven stages, on a stem of `width` channels."""
+        widths = [max(1, width * count // 32) for count in WIDTHS]
+        self.conv_stem, self.bn1 = Stem(width), normalize_batch(width)
+        self.blocks: nnx.List[nnx.List[Separable | Inverted]] = nnx.List([])
+        features = width
+        for stage, (count, out) in enumerate(zip(stage_sizes, widths, strict=True)):
+            make = Separable if stage == 0 else Inverted
+            size, inputs = KERNELS[stage], (features, *([out] * (count - 1)))
+            strides = (STRIDES[stage], *([1] * (count - 1)))
+            pairs = zip(inputs, strides, strict=True)
+            blocks = [make(before, out, size, stride=stride) for before, stride in pairs]
+            self.blocks.append(nnx.List(blocks))
+            features = out
+        self.level_features = tuple(widths[stage] for stage in TAPPED)
+
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        """Compute levels 2–5 of normalised images [B, H, W, 3].
+
+        Returns:
+          [B, ⌈H/s⌉, ⌈W/s⌉, C_l] at the strides s = 4, 8, 16, 32; 24, 40, 112, 320 channels.
+        """
+        with jax.named_scope("stem"):
+            x = nnx.relu6(self.bn1(self.conv_stem(x)))
+        levels = []
+        for number, blocks in enumerate(self.blocks):
+            with jax.named_scope(f"blocks{number}"):
+                for block in blocks:
+                    x = block(x)
+            if number in TAPPED:
+                levels.append(x)
+        return levels
+
+    @staticmethod
+    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
+        """Return timm's name of a module and that of efficientnet-lite-pytorch.
+
+        ("blocks", "1", "0", "conv_dw") → "blocks.1.0.conv_dw", "_blocks.1._depthwise_conv".
+        """
+        if module[0] != "blocks":
+            return module[0], f"_{module[0].replace('bn1', 'bn0')}"
+        stage, block, layer = int(module[1]), int(module[2]), module[3]
+        number = sum(stage_sizes[:stage]) + block
+        names = SEPARABLE_NAMES if stage == 0 else INVERTED_NAMES
+        return ".".join(module), f"_blocks.{number}.{names[layer]}"
+
+
+SEPARABLE_NAMES = {
+    "conv_dw": "_depthwise_conv",
+    "bn1": "_bn1",
+    "conv_pw": "_project_conv",
+    "bn2": "_bn2",
+}
+INVERTED_NAMES = {
+    "conv_pw": "_expand_conv",
+    "bn1": "_bn0",
+    "conv_dw": "_depthwise_conv",
+    "bn2": "_bn1",
+    "conv_pwl": "_project_conv",
+    "bn3": "_bn2",
+}

@@ -226,7 +226,8 @@ def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
 def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     """Check several folders below the root, each a part with a weight, and the validation's."""
     pairs: list[Pair] = []
-    mix, remarks = [], ()
+    mix: list[Part] = []
+    remarks: tuple[str, ...] = ()
     for text in config.data.mix:
         name, weight = parse_part(text)
         found, notes = _check_part(config, name, skip_broken=skip_broken)

@@ -95,14 +95,14 @@ def train_batches(  # noqa: PLR0913 - each says one thing of a batch
 
 def _mix_indices(parts: Sequence[Part], seed: int) -> grain.MapDataset:
     """Return an endless order of examples, each drawn as often as its part's weight says."""
-    ends = list(itertools.accumulate(part.count for part in parts))
+    ends = list(itertools.accumulate(part.length for part in parts))
     orders = [
-        grain.MapDataset.range(end - part.count, end).seed(seed).shuffle().repeat()
+        grain.MapDataset.range(end - part.length, end).seed(seed).shuffle().repeat()
         for part, end in zip(parts, ends, strict=True)
     ]
     if len(orders) == 1:
         return orders[0]
-    return grain.MapDataset.mix(orders, weights=[part.count * part.weight for part in parts])
+    return grain.MapDataset.mix(orders, weights=[part.length * part.weight for part in parts])
 
 
 def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:

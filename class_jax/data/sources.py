@@ -55,7 +55,7 @@ class Source(Protocol):
 class Part(NamedTuple):
     """A number of examples in a row, and how often one of them is drawn beside one of weight 1."""
 
-    count: int
+    length: int
     weight: float
 
 

@@ -8,41 +8,42 @@ import numpy as np
 from class_jax.models.layers import EPSILON
 from class_jax.models.network import Variables
 
-IDENTITY = {"scale": 1.0, "mean": 0.0, "var": 1.0 - EPSILON}  # of a batch norm, but for its bias
 
-
-def fold_batch_norms(variables: Variables) -> Variables:
+def fold_batch_norms(variables: Variables, *, epsilon: float) -> Variables:
     """Return values of the same network whose batch norms only add a bias; in float64 meanwhile.
+
+    `epsilon`: of the encoder's batch norms.
 
     With slope = scale / √(var + ε), a batch norm of a convolution is the convolution by
     slope · kernel, plus bias + slope · (the convolution's bias − mean).
     """
     params = jax.tree.map(np.asarray, variables.params)  # new dictionaries, which are changed here
     batch_stats = jax.tree.map(np.asarray, variables.batch_stats)
-    _fold(params, batch_stats)
+    for name, stats in batch_stats.items():
+        _fold(params[name], stats, epsilon if name == "encoder" else EPSILON)
     return Variables(params, batch_stats)
 
 
-def _fold(params: dict[Any, Any], stats: dict[Any, Any]) -> None:
+def _fold(params: dict[Any, Any], stats: dict[Any, Any], epsilon: float) -> None:
     """Fold the batch norms of a module, in place."""
     for name, module in stats.items():
         if "mean" not in module:
-            _fold(params[name], module)
+            _fold(params[name], module, epsilon)
             continue
         conv, norm = params[_convolution_of(name)], params[name]
         scale, bias, mean, var = (
             np.asarray(value, np.float64)
             for value in (norm["scale"], norm["bias"], module["mean"], module["var"])
         )
-        slope = scale / np.sqrt(var + EPSILON)
+        slope = scale / np.sqrt(var + epsilon)
         inner = np.asarray(conv.get("bias", 0.0), np.float64)
         conv["kernel"] = (conv["kernel"] * slope).astype(np.float32)
         if "bias" in conv:
             conv["bias"] = np.zeros_like(conv["bias"])
         norm["bias"] = (bias + slope * (inner - mean)).astype(np.float32)
-        norm["scale"] = np.full_like(norm["scale"], IDENTITY["scale"])
-        for part in ("mean", "var"):
-            module[part] = np.full_like(module[part], IDENTITY[part])
+        norm["scale"] = np.ones_like(norm["scale"])
+        module["mean"] = np.zeros_like(module["mean"])
+        module["var"] = np.full_like(module["var"], 1.0 - epsilon)
 
 
 def _convolution_of(norm: Any) -> Any:

@@ -72,7 +72,7 @@ def write_onnx(export: Export, path: Path) -> None:
         from class_jax.export.lowering import write_model  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
         raise UserError(f"ONNX files need {error.name}: pip install onnx onnxruntime.") from error
-    folded = fold_batch_norms(export.variables)
+    folded = fold_batch_norms(export.variables, epsilon=export.network.backbone.EPSILON)
 
     def function(images: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = export.network.apply(folded, images)[0]
@@ -90,7 +90,7 @@ def read_onnx(export: Export, path: Path) -> Maps:
 
 def write_stablehlo(export: Export, path: Path) -> None:
     """Write a StableHLO program for CPUs, GPUs and TPUs, by jax.export."""
-    variables = fold_batch_norms(export.variables)
+    variables = fold_batch_norms(export.variables, epsilon=export.network.backbone.EPSILON)
     (batch,) = jax.export.symbolic_shape("b")
     shape = jax.ShapeDtypeStruct((batch, export.side, export.side, 3), jnp.uint8)
     function = jax.jit(lambda images: jax.nn.sigmoid(export.network.apply(variables, images)[0]))

@@ -8,6 +8,7 @@ import numpy as np
 from onnx import helper
 
 from class_jax.export.graph import GraphWriter, Pixels, Stack, Strided, Tensor, Value
+from class_jax.models.depthwise import same_padding
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
 
@@ -80,6 +81,11 @@ def _relu(graph: GraphWriter, _: Any, shape: Shape, x: Value) -> Value:
     return Tensor(graph.add("Relu", [x.name]), shape, x.order)
 
 
+def _relu6(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
+    limits = [graph.hold(np.array(limit, np.float32)) for limit in (0, 6)]
+    return Tensor(graph.add("Clip", [x.name, *limits]), shape, x.order)
+
+
 def _softmax(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
     return Tensor(graph.add("Softmax", [graph.plain(x)], axis=-1), shape, tuple(range(len(shape))))
 
@@ -107,6 +113,16 @@ def _convolve_to_map(
     graph: GraphWriter, _: Any, shape: Shape, x: Tensor, kernel: np.ndarray
 ) -> Value:
     return _add_convolution(graph, shape, x, kernel, pads=[1] * 4)
+
+
+def _convolve_depthwise(
+    graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray
+) -> Value:
+    size = kernel.shape[0]
+    stride = -(-x.shape[1] // shape[1])
+    (top, bottom), (left, right) = (same_padding(n, size, stride) for n in x.shape[1:3])
+    pads, group = [top, left, bottom, right], kernel.shape[3]
+    return _add_convolution(graph, shape, x, kernel, strides=[stride] * 2, pads=pads, group=group)
 
 
 def _add_convolution(
@@ -226,6 +242,8 @@ OPERATORS: dict[str, Callable[..., Value]] = {
     **{kind: _apply_unary(kind) for kind in UNARY},
     **{kind: _reduce(kind) for kind in REDUCTIONS},
     "relu": _relu,
+    "relu6": _relu6,
+    "depthwise_convolve": _convolve_depthwise,
     "softmax": _softmax,
     "pool_slices": _max_pool,
     "_resize": _resize,

@@ -17,6 +17,7 @@ class Backbone(Protocol):
     # Parameters by prefix: the stem's, then what level 2, 3, 4, 5 needs beyond the one before.
     PARTS: ClassVar[tuple[tuple[str, ...], ...]]
     HEADS: ClassVar[tuple[str, ...]]  # how names begin of what a file of weights may hold besides
+    EPSILON: ClassVar[float]  # of its batch norms
     MEAN: ClassVar[tuple[float, ...]]  # of RGB 0-255, subtracted from images
     STD: ClassVar[tuple[float, ...]]  # of RGB 0-255, that images are divided by then
 

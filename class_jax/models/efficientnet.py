@@ -12,7 +12,7 @@ import jax
 from flax import nnx
 
 from class_jax.models.depthwise import DepthwiseConv, same_padding
-from class_jax.models.layers import BatchNorm, Conv, convolve
+from class_jax.models.layers import BatchNorm, Conv, convolve, relu6
 
 EPSILON = 1e-3
 EXPANSION = 6
@@ -42,15 +42,15 @@ class Separable(nnx.Module):
 
     def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
         """Create a block from `in_features` to `out_features` channels."""
-        self.conv_dw = DepthwiseConv(in_features, size, stride=stride)
+        self.conv1 = DepthwiseConv(in_features, size, stride=stride)
         self.bn1 = normalize_batch(in_features)
-        self.conv_pw, self.bn2 = Conv(in_features, out_features, 1), normalize_batch(out_features)
+        self.conv2, self.bn2 = Conv(in_features, out_features, 1), normalize_batch(out_features)
         self.has_shortcut = stride == 1 and in_features == out_features
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
-        y = nnx.relu6(self.bn1(self.conv_dw(x)))
-        y = self.bn2(self.conv_pw(y))
+        y = relu6(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
         return y + x if self.has_shortcut else y
 
 
@@ -60,17 +60,17 @@ class Inverted(nnx.Module):
     def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
         """Create a block from `in_features` to `out_features` channels."""
         inner = EXPANSION * in_features
-        self.conv_pw, self.bn1 = Conv(in_features, inner, 1), normalize_batch(inner)
-        self.conv_dw = DepthwiseConv(inner, size, stride=stride)
+        self.conv1, self.bn1 = Conv(in_features, inner, 1), normalize_batch(inner)
+        self.conv2 = DepthwiseConv(inner, size, stride=stride)
         self.bn2 = normalize_batch(inner)
-        self.conv_pwl, self.bn3 = Conv(inner, out_features, 1), normalize_batch(out_features)
+        self.conv3, self.bn3 = Conv(inner, out_features, 1), normalize_batch(out_features)
         self.has_shortcut = stride == 1 and in_features == out_features
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
-        y = nnx.relu6(self.bn1(self.conv_pw(x)))
-        y = nnx.relu6(self.bn2(self.conv_dw(y)))
-        y = self.bn3(self.conv_pwl(y))
+        y = relu6(self.bn1(self.conv1(x)))
+        y = relu6(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
         return y + x if self.has_shortcut else y
 
 
@@ -83,12 +83,13 @@ class EfficientNet(nnx.Module):
 
     NUM_STAGES: ClassVar[int] = 7
     PARTS: ClassVar[tuple[tuple[str, ...], ...]] = (
-        ("conv_stem", "bn1", "blocks/0"),
+        ("conv1", "bn1", "blocks/0"),
         ("blocks/1",),
         ("blocks/2",),
         ("blocks/3", "blocks/4"),
         ("blocks/5", "blocks/6"),
     )
+    EPSILON: ClassVar[float] = EPSILON
     MEAN: ClassVar[tuple[float, ...]] = (127.0, 127.0, 127.0)
     STD: ClassVar[tuple[float, ...]] = (128.0, 128.0, 128.0)
     HEADS: ClassVar[tuple[str, ...]] = (
@@ -99,7 +100,7 @@ class EfficientNet(nnx.Module):
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the seven stages, on a stem of `width` channels."""
         widths = [max(1, width * count // 32) for count in WIDTHS]
-        self.conv_stem, self.bn1 = Stem(width), normalize_batch(width)
+        self.conv1, self.bn1 = Stem(width), normalize_batch(width)
         self.blocks: nnx.List[nnx.List[Separable | Inverted]] = nnx.List([])
         features = width
         for stage, (count, out) in enumerate(zip(stage_sizes, widths, strict=True)):
@@ -119,7 +120,7 @@ class EfficientNet(nnx.Module):
           [B, ⌈H/s⌉, ⌈W/s⌉, C_l] at the strides s = 4, 8, 16, 32; 24, 40, 112, 320 channels.
         """
         with jax.named_scope("stem"):
-            x = nnx.relu6(self.bn1(self.conv_stem(x)))
+            x = relu6(self.bn1(self.conv1(x)))
         levels = []
         for number, blocks in enumerate(self.blocks):
             with jax.named_scope(f"blocks{number}"):
@@ -133,27 +134,29 @@ class EfficientNet(nnx.Module):
     def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
         """Return timm's name of a module and that of efficientnet-lite-pytorch.
 
-        ("blocks", "1", "0", "conv_dw") → "blocks.1.0.conv_dw", "_blocks.1._depthwise_conv".
+        ("blocks", "1", "0", "conv2") → "blocks.1.0.conv_dw", "_blocks.1._depthwise_conv".
         """
         if module[0] != "blocks":
-            return module[0], f"_{module[0].replace('bn1', 'bn0')}"
+            return STEM_NAMES[module[0]]
         stage, block, layer = int(module[1]), int(module[2]), module[3]
         number = sum(stage_sizes[:stage]) + block
-        names = SEPARABLE_NAMES if stage == 0 else INVERTED_NAMES
-        return ".".join(module), f"_blocks.{number}.{names[layer]}"
+        timm, other = (INVERTED_NAMES if stage else SEPARABLE_NAMES)[layer]
+        return f"blocks.{stage}.{block}.{timm}", f"_blocks.{number}.{other}"
 
 
+# Modules: ours → timm's name and that of efficientnet-lite-pytorch.
+STEM_NAMES = {"conv1": ("conv_stem", "_conv_stem"), "bn1": ("bn1", "_bn0")}
 SEPARABLE_NAMES = {
-    "conv_dw": "_depthwise_conv",
-    "bn1": "_bn1",
-    "conv_pw": "_project_conv",
-    "bn2": "_bn2",
+    "conv1": ("conv_dw", "_depthwise_conv"),
+    "bn1": ("bn1", "_bn1"),
+    "conv2": ("conv_pw", "_project_conv"),
+    "bn2": ("bn2", "_bn2"),
 }
 INVERTED_NAMES = {
-    "conv_pw": "_expand_conv",
-    "bn1": "_bn0",
-    "conv_dw": "_depthwise_conv",
-    "bn2": "_bn1",
-    "conv_pwl": "_project_conv",
-    "bn3": "_bn2",
+    "conv1": ("conv_pw", "_expand_conv"),
+    "bn1": ("bn1", "_bn0"),
+    "conv2": ("conv_dw", "_depthwise_conv"),
+    "bn2": ("bn2", "_bn1"),
+    "conv3": ("conv_pwl", "_project_conv"),
+    "bn3": ("bn3", "_bn2"),
 }

@@ -222,6 +222,12 @@ def _pad_with_minus_infinity(x: jax.Array, axis: int, low: int, high: int) -> ja
 
 
 @jax.jit  # so that exports know it by its name
+def relu6(x: jax.Array) -> jax.Array:
+    """Return min(max(x, 0), 6)."""
+    return jnp.clip(x, 0, 6)
+
+
+@jax.jit  # so that exports know it by its name
 def softmax(x: jax.Array) -> jax.Array:
     """Return the softmax over the last axis."""
     return jax.nn.softmax(x, axis=-1)

@@ -36,14 +36,15 @@ class Frozen(NamedTuple):
     params: tuple[str, ...]
     batch_stats: tuple[str, ...]
 
-    def holds(self, path: Sequence[Any]) -> bool:
+    def holds(self, path: tuple[Any, ...]) -> bool:
         """Return whether the parameter at a path of the whole network keeps its value."""
         module, _, name = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
         return module == "encoder" and _is_within(name, self.params)
 
     def holds_statistics(self, path: Sequence[Any]) -> bool:
-        """Return whether the batch norm at a path of the encoder uses its running statistics."""
-        return _is_within("/".join(map(str, path)), self.batch_stats)
+        """Return whether the batch norm at a path of the network uses its running statistics."""
+        part, *rest = map(str, path)
+        return part == "encoder" and _is_within("/".join(rest), self.batch_stats)
 
 
 NOT_FROZEN = Frozen((), ())
@@ -139,7 +140,7 @@ class Network:
         )
         module = self._merge(variables._replace(params=params))
         module.train()
-        for path, part in nnx.iter_modules(module.encoder):
+        for path, part in nnx.iter_modules(module):
             if isinstance(part, BatchNorm) and frozen.holds_statistics(path):
                 part.eval()
         logits = module(self.normalize(images))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import RGB_MEAN, RGB_STD, BatchNorm, Conv, convolve, max_pool
+from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, BatchNorm, Conv, convolve, max_pool
 
 EXPANSION = 4  # the output of a bottleneck is four times as wide as its 3×3 convolution
 
@@ -98,6 +98,7 @@ class ResNet(nnx.Module):
         *((f"layer{number}",) for number in (1, 2, 3, 4)),
     )
     HEADS: ClassVar[tuple[str, ...]] = ("fc.",)
+    EPSILON: ClassVar[float] = EPSILON
     MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
     STD: ClassVar[tuple[float, ...]] = RGB_STD
 

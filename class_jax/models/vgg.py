@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from class_jax.models.layers import RGB_MEAN, RGB_STD, Conv, max_pool
+from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, Conv, max_pool
 
 
 class Vgg(nnx.Module):
@@ -20,6 +20,7 @@ class Vgg(nnx.Module):
     NUM_STAGES: ClassVar[int] = 5
     PARTS: ClassVar[tuple[tuple[str, ...], ...]] = tuple((f"groups/{i}",) for i in range(5))
     HEADS: ClassVar[tuple[str, ...]] = ("classifier.", "pre_logits.", "head.")
+    EPSILON: ClassVar[float] = EPSILON
     MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
     STD: ClassVar[tuple[float, ...]] = RGB_STD
 

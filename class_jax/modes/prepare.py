@@ -62,8 +62,9 @@ def _prepare(
         source = datasets.open_set(name, config.data.root, skip_broken=skip_broken)
         remarks = datasets.check_of(name, config.data.root)
         return (*remarks, f"{name}: {len(source.names)} examples are ready")
-    train, held_out, remarks = training_sources(config, skip_broken=skip_broken)
-    lines = [*remarks, f"{name}: {len(train.names)} examples to train on are ready"]
+    sources = training_sources(config, skip_broken=skip_broken)
+    train, held_out = sources.train, sources.held_out
+    lines = [*sources.remarks, f"{name}: {len(train.names)} examples to train on are ready"]
     if held_out:
         lines.append(f"{HELD_OUT}: {len(held_out.names)} examples are ready")
     return [*lines, f"pairs with their masks' outlines: {_write_sheet(train, workdir)}"]

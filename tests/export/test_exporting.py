@@ -193,7 +193,7 @@ def perturbed(network):
 
 def test_a_folded_batch_norm_equals_the_formula_in_float64(small_network):
     values = perturbed(small_network)
-    folded = fold_batch_norms(values)
+    folded = fold_batch_norms(values, epsilon=1e-5)
     norm, conv = (values.params["bridges"][0]["compress"][name] for name in ("bn", "conv"))
     stats = values.batch_stats["bridges"][0]["compress"]["bn"]
     slope = norm["scale"].astype(np.float64) / np.sqrt(stats["var"].astype(np.float64) + 1e-5)

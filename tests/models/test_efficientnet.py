@@ -107,7 +107,7 @@ def test_a_frozen_part_has_no_gradient_and_keeps_its_statistics(network):
 
     gradients, stats = jax.jit(jax.grad(loss, has_aux=True))(variables.params)
     before = variables.batch_stats
-    for part, is_frozen in (("conv_stem", True), ("bn1", True), ("blocks", None)):
+    for part, is_frozen in (("conv1", True), ("bn1", True), ("blocks", None)):
         parts = gradients["encoder"][part]
         pieces = (
             enumerate(parts.values() if isinstance(parts, dict) else parts)
@@ -142,5 +142,5 @@ def test_imagenets_weights_fit_and_nothing_is_left_over():
     path = File.get_model_file_path()
     loaded = load_encoder(path, network, network.initialize(0))
     kernel = torch.load(path)["_blocks.15._depthwise_conv.weight"].numpy()
-    ours = loaded.params["encoder"]["blocks"][6][0]["conv_dw"]["kernel"]
+    ours = loaded.params["encoder"]["blocks"][6][0]["conv2"]["kernel"]
     np.testing.assert_array_equal(ours, kernel.transpose(2, 3, 1, 0))

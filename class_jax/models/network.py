@@ -31,7 +31,7 @@ class Variables(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """What training holds: prefixes of the encoder's parameters, and of its batch statistics."""
+    """Prefixes of the encoder's parameters and of its batch statistics that training holds."""
 
     params: tuple[str, ...]
     batch_stats: tuple[str, ...]
@@ -113,7 +113,7 @@ class Network:
         return ((images.astype(jnp.float32) - mean) / std).astype(self.dtype)
 
     def freeze(self, last: str, *, statistics: bool) -> Frozen:
-        """Return what training holds: the encoder up to `last` of FREEZABLE.
+        """Return the frozen part of the encoder: all up to `last` of FREEZABLE.
 
         `statistics`: all batch norms of the encoder use their running statistics.
         """

@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-INSIDE = "class_jax._beside"  # class_jax/recipes.py looks for it
+INSIDE = "class_jax._beside"  # class_jax/beside.py looks for it
 
 
 def read_requirements(name: str) -> list[str]:

@@ -5,7 +5,6 @@ import sys
 
 from class_jax.command.process import ask_for_huge_pages
 
-# Those that need an accelerator come first.
 NAMES = (
     *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
     *("checkpoints", "startup", "scoring", "endurance", "roofline"),

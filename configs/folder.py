@@ -2,11 +2,11 @@
 
     python main.py --config configs/folder.py --config.data.root=PATH --workdir runs/mine
 
-PATH holds `images` and `masks` (or any other layout that the README lists). A tenth is held out
+PATH holds `images` and `masks` (or any other layout of docs/own-pictures.md). A tenth is held out
 for validation by a hash of the name, unless `--config.data.val_root=PATH2` names a folder for it.
 The network and the recipe are those of configs/r50.py, with 30 epochs; validation comes every 200
 steps and `best` is the checkpoint of the best validation max F. On two CPU cores choose a smaller
-network: see the README.
+network: see docs/own-pictures.md.
 """
 
 from ml_collections import ConfigDict

@@ -106,8 +106,7 @@ def convolve_to_map(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Apply a kernel [3, 3, in, 1] to [B, H, W, in], padded by 1: float32 [B, H, W, 1].
 
     Computed as nine maps, the products of pixels with the nine taps, which are shifted and added.
-    A convolution to one channel leaves 127 of a TPU's 128 lanes idle; on CPUs, too, it takes four
-    times as long with its gradients.
+    A convolution to one channel leaves 127 of a TPU's 128 lanes idle, and is slower on CPUs, too.
     """
     height, width = x.shape[1:3]
     products = jnp.einsum("bhwc,ijco->ijobhw", x, kernel, preferred_element_type=jnp.float32)

@@ -73,7 +73,7 @@ def train_network(
 
     Raises:
       NonFiniteError: the loss is not finite; nothing was saved after it.
-      Interrupted: SIGINT or SIGTERM came; the state was saved.
+      Interrupted: SIGINT, SIGTERM or SIGHUP came; the state was saved.
       UserError: a file of the data set can no longer be read; the state was saved.
     """
     start, total_steps, stopping = int(state.step), train.total_steps, None

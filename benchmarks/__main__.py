@@ -7,7 +7,7 @@ from class_jax.command.process import ask_for_huge_pages
 
 NAMES = (
     *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
-    *("checkpoints", "startup", "scoring", "endurance", "roofline"),
+    *("checkpoints", "startup", "start", "scoring", "endurance", "roofline"),
 )
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 
 NAMES = (
     *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
@@ -31,5 +31,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     sys.exit(main())

@@ -25,7 +25,7 @@ from ml_collections import ConfigDict
 from benchmarks.ours import realistic
 from benchmarks.record import Row, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 from class_jax.export.formats import FORMATS, Trained, compute_maps
 from class_jax.export.proof import gather_images, measure_difference
 from class_jax.models.network import build_network, normalize
@@ -112,6 +112,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     jax.config.update("jax_platforms", "cpu")
     main()

@@ -18,7 +18,7 @@ import torch
 from benchmarks.ours import realistic
 from benchmarks.record import Row, against_peer, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 from class_jax.models.network import Variables, build_network, normalize
 from configs import r50
 
@@ -74,5 +74,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     main()

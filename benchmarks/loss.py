@@ -16,7 +16,7 @@ from jax import lax
 from benchmarks.ours import Ours, random_batch
 from benchmarks.record import Row, against_peer, device, interleaved, record
 from class_jax import losses
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 
 BATCH, SIDE, STAGES = 8, 352, 4
 
@@ -62,5 +62,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     main()

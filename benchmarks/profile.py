@@ -17,7 +17,7 @@ import jax
 
 from benchmarks.ours import Ours, random_batch
 from benchmarks.record import Row, device, record
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 
 STEPS = 2
 # The innermost scope that is found in an operation's name decides.
@@ -105,5 +105,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     main()

@@ -34,7 +34,7 @@ from benchmarks.ours import (
 )
 from benchmarks.record import Row, against_peer, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
-from class_jax.command.process import ask_for_huge_pages
+from class_jax.command.process import tune_allocator
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
 from class_jax.models.layers import RGB_MEAN, RGB_STD
@@ -198,5 +198,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    ask_for_huge_pages()  # as the program does
+    tune_allocator()  # as the program does
     main()

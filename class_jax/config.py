@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from class_jax.beside import find_beside
 from class_jax.errors import UserError
-from class_jax.leaves import Fixed, check_limits, check_model, flatten, list_differences
+from class_jax.leaves import Fixed, check_limits, flatten, list_differences
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines
 
@@ -34,7 +34,7 @@ def load_config(
       recipe: path of a Python file with `get_config()`, or `path:argument`.
       workdir: may hold a saved configuration; an exported folder does, too.
       overrides: `--config.a.b=value` arguments, applied to whichever is in force.
-      has_network: a network is to be built as its section `model` describes.
+      has_network: the workdir's network is to be used: a run without its configuration is refused.
       settings_of: of a run that may start from a trained network: returns the configuration of
         the one that `train.start_from` names, or None for the authors' checkpoint.
 
@@ -55,8 +55,6 @@ def load_config(
         _override_all(config, changes, recipe or DEFAULT_RECIPE)
         _check_leaves(config)
     check_limits(config)
-    if has_network:
-        check_model(config.model)
     if start:
         _check_start(config, start)
     return config

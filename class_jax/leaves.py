@@ -182,27 +182,6 @@ def export_leaves(config: ConfigDict) -> ConfigDict:
     return ConfigDict(exported)
 
 
-def check_model(model: ConfigDict) -> None:
-    """Raise UserError for values of the section `model` that contradict each other."""
-    from class_jax.models.backbones import BACKBONES  # noqa: PLC0415 - imports JAX
-
-    if model.backbone not in BACKBONES:
-        raise UserError(
-            f'config.model.backbone = "{model.backbone}": expected one of {", ".join(BACKBONES)}.'
-        )
-    stages = BACKBONES[model.backbone].NUM_STAGES
-    if len(model.stage_sizes) != stages:
-        raise UserError(
-            f"config.model.stage_sizes = {model.stage_sizes!r}: a {model.backbone} has {stages} "
-            "stages."
-        )
-    if model.query_reduction > model.features:
-        raise UserError(
-            f"config.model.query_reduction = {model.query_reduction} leaves nothing of "
-            f"config.model.features = {model.features} channels."
-        )
-
-
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """Return every leaf by its dotted name."""
     leaves: dict[str, Any] = {}

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from class_jax.command.flags import parse_flags
+from class_jax.command.parsing import parse_flags
 from class_jax.config import load_recipe
 from class_jax.leaves import flatten
 from tests.program import ROOT
@@ -33,12 +33,12 @@ def test_links_lead_to_files_and_headings(page):
 
 
 def commands(page):
-    """The calls of main.py on a page, as lists of arguments."""
+    """The calls of the program on a page, as lists of arguments."""
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S):
         for line in block.replace("\\\n", " ").splitlines():
             words = re.sub(r"\s[<>|].*", "", line.partition(" #")[0])
-            if "main.py" in words:
-                yield shlex.split(words.partition("main.py")[2])
+            if call := re.search(r"(?:main\.py|^class-jax)(?!\S)(.*)", words):
+                yield shlex.split(call[1])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -22,9 +22,8 @@ from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import METRICS
 from class_jax.evaluation.scoring import MapSet, Scorer
 from class_jax.evaluation.tables import write_tables
-from class_jax.leaves import check_model
 from class_jax.models.backbones import BACKBONES
-from class_jax.models.network import Variables, build_network
+from class_jax.models.network import Variables, build_network, check_model
 from class_jax.training.optimizer import make_optimizer
 from class_jax.weights.load import load_encoder
 from tests.program import ROOT

@@ -23,7 +23,7 @@ ALLOWED = {
     "beside": set(),
     "parallel": set(),
     "files": set(),
-    "leaves": {"models"},
+    "leaves": set(),
     "config": {"runs", "leaves", "beside"},
     "data": {"files"},
     "models": set(),
@@ -41,7 +41,7 @@ ALLOWED = {
         "training", "evaluation", "networks", "pictures", "jobs", "losses", "weights", "export",
         "serving",
     },
-    "command": {"beside", "parallel", "files", "config", "leaves", "runs", "modes", "networks"},
+    "command": {"beside", "parallel", "files", "leaves", "runs", "modes"},
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 

@@ -21,11 +21,7 @@ WORK = """
 import numpy as np
 from PIL import Image
 from class_jax import files
-from class_jax.data.memory import keep_freed_memory
 
-sys.platform = "win32"
-keep_freed_memory()
-sys.platform = "linux"
 folder = pathlib.Path(sys.argv[1])
 with files.lock(folder / "a.lock", wait=False):
     try:

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 
-from class_jax.command.cli import cache_compiled_programs
+from class_jax.command.process import cache_compiled_programs
 from tests.program import ROOT
 
 KEPT = """
 import os
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-from class_jax.command.cli import cache_compiled_programs
+from class_jax.command.process import cache_compiled_programs
 cache_compiled_programs()
 import jax
 print(jax.jit(lambda x: x + 1)(1))

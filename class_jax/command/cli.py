@@ -1,39 +1,30 @@
-"""The command line: flags, start-up, dispatch by --mode, exit status."""
+"""The command line: dispatch by mode, exit status."""
 
 # ruff: noqa: PLC0415 - JAX is imported only once the flags are right and its environment is set
 
 import argparse
 import contextlib
 import importlib
-import logging as python_logging
 import os
-import platform
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
 from class_jax.beside import make_importable
-from class_jax.command.flags import USE_NETWORK, WORKDIR, parse_flags
-from class_jax.command.streams import is_output_lost, protect_streams
+from class_jax.command.flags import ALL, RUNS
+from class_jax.command.modes import MODES
+from class_jax.command.pages import complete, help_page, start_page
+from class_jax.command.parsing import check_paths, find_mode, parse_flags, split_words
+from class_jax.command.process import cache_compiled_programs, set_up_process
+from class_jax.command.streams import is_output_lost
 from class_jax.errors import BrokenFilesError, UserError, sentence_of
-from class_jax.files import absolute
 
-if TYPE_CHECKING:
-    from ml_collections import ConfigDict
-
-    from class_jax.runs.workdir import Workdir
-
-IN_ALL_PROCESSES = ("train", "eval", "predict")  # of several; prepare and score run in the first
-CACHE_BYTES = 4 * 2**30  # of compiled programs
 TRACEBACK = "CLASS_JAX_TRACEBACK"
-FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
 
 
 def main(arguments: list[str]) -> int:
     """Run the program and return its exit status; a user's mistake is one sentence and status 2."""
-    protect_streams()
+    set_up_process()
     try:
         status = dispatch(arguments)
         if status == 0 and is_output_lost():
@@ -60,58 +51,49 @@ def report(error: Exception) -> int:
     return 2
 
 
-def dispatch(arguments: list[str]) -> int:
-    """Run the mode that the arguments name and return its exit status."""
+def dispatch(arguments: Sequence[str]) -> int:
+    """Run the mode that the arguments name, or show a page; return the exit status."""
+    page = _find_page(arguments)
+    if page is not None:
+        print(page)
+        return 0
     flags, overrides = parse_flags(arguments)
+    check_paths(flags)
+    mode = MODES[flags.mode]
     make_importable()
-    _start_jax(flags)
+    _join_processes(flags)
     from class_jax import parallel
     from class_jax.leaves import flatten
     from class_jax.runs.workdir import Workdir
 
-    workdir = Workdir(flags.workdir or WORKDIR)
-    config = parallel.run_on_all(lambda: _load_config(flags, overrides, workdir))
+    workdir = Workdir(flags.workdir or RUNS)
+    config = parallel.run_on_all(lambda: mode.configure(flags, overrides, workdir))
     parallel.check_same(flatten(config), "their configuration")
-    mode = importlib.import_module(f"class_jax.modes.{flags.mode}")
-    if flags.mode in IN_ALL_PROCESSES:
-        return mode.run(flags, config, workdir)
-    return parallel.run_on_first(lambda: mode.run(flags, config, workdir))
+    run = importlib.import_module(f"class_jax.modes.{mode.name}").run
+    if mode.processes == ALL:
+        return run(flags, config, workdir)
+    return parallel.run_on_first(lambda: run(flags, config, workdir))
 
 
-def _load_config(
-    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
-) -> "ConfigDict":
-    """Return the configuration in force; download --model first if it is not on this machine.
+def _find_page(arguments: Sequence[str]) -> str | None:
+    """Return the page that the arguments ask for; None if they ask for work."""
+    words, _ = split_words(arguments)
+    if not words:
+        from class_jax.runs.workdir import Workdir
 
-    Raises:
-      UserError: as `config.load_config`; or a leaf is given that an exported network has fixed.
-    """
-    from class_jax import parallel
-    from class_jax.config import load_config
-    from class_jax.networks.places import PHOTO, choose, is_onnx, read_settings, resolve
-    from class_jax.runs.workdir import Workdir
-
-    if flags.mode == "train":
-        return load_config(flags.config, workdir, overrides, settings_of=read_settings)
-    may_be_photo = flags.mode in USE_NETWORK and (flags.mode != "eval" or flags.input)
-    if may_be_photo and choose(flags.model, flags.workdir, otherwise=WORKDIR) == PHOTO:
-        if flags.model is None:
-            parallel.log(f"{WORKDIR} holds no run: by the network that comes with class_jax, photo")
-        flags.model = PHOTO
-    if flags.model is None:
-        return load_config(flags.config, workdir, overrides)
-    flags.model = resolve(flags.model)
-    if not is_onnx(flags.model):
-        read_settings(flags.model)  # is there a model at all
-        return load_config(flags.config, Workdir(flags.model), overrides)
-    for name in overrides:
-        if name.startswith(FIXED_IN_ONNX):
-            raise UserError(f"{name} cannot change what {flags.model} computes: leave it out.")
-    return load_config(flags.config, workdir, overrides, has_network=False)
+        return None if Workdir(RUNS).holds_run() else start_page()
+    if words[0] == "completion":
+        return complete(words[1:])
+    if words[0] == "help":
+        return help_page(find_mode(words[1:])[0])
+    asked = [word for word in words if word not in ("-h", "--help")]
+    if len(asked) == len(words):
+        return None
+    return help_page(find_mode(asked)[0])
 
 
-def _start_jax(flags: argparse.Namespace) -> None:
-    """Import JAX with its environment set, and join the other processes that the flags name.
+def _join_processes(flags: argparse.Namespace) -> None:
+    """Set the environment of JAX, and join the other processes that the flags name.
 
     Raises:
       UserError: the other processes cannot be joined, or were given other flags.
@@ -125,26 +107,10 @@ def _start_jax(flags: argparse.Namespace) -> None:
     from class_jax import parallel
 
     logging.set_verbosity(logging.FATAL)  # orbax logs every file; what fails it raises, too
-    _silence_libraries()
     if several:
         with _explain_flags(flags):
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
     parallel.check_same({**vars(flags), "process_id": None}, "their flags")
-
-
-def _silence_libraries() -> None:
-    """Drop what libraries print when a write fails in the background: it is raised as well.
-
-    On a full disk that would be hundreds of lines above our sentence.
-    """
-    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-    before = sys.unraisablehook
-
-    def hook(failure: Any) -> None:
-        if failure.object is not None or threading.current_thread() is threading.main_thread():
-            before(failure)  # not by tensorstore, whose callbacks belong to nothing
-
-    sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
@@ -160,16 +126,3 @@ def _explain_flags(flags: argparse.Namespace) -> Iterator[None]:
             )
             raise UserError(f"{error} {hint}") from error
         raise UserError(f"--coordinator: {error}") from error
-
-
-def cache_compiled_programs() -> None:
-    """Let JAX keep compiled programs in the user's cache, for the next run of the same network.
-
-    Programs for a CPU fit that CPU only, so each machine has a folder. JAX's own environment
-    variables take precedence; an empty JAX_COMPILATION_CACHE_DIR keeps nothing.
-    """
-    from class_jax.runs.workdir import CACHE
-
-    folder = absolute(CACHE) / "compiled" / platform.node()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))

@@ -1,73 +1,64 @@
-"""The flags of the command line: the table, the parser, and what they may not say together."""
+"""Flags and modes of the command line, and the parser of a mode."""
 
 import argparse
-import difflib
-from collections.abc import Iterable
-from typing import Any, NamedTuple, NoReturn
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import class_jax
 from class_jax.errors import UserError
+from class_jax.modes.configure import RUNS
 
-# Each mode is a file of class_jax.modes with a function `run(flags, config, workdir) -> status`.
-MODES = ("train", "eval", "predict", "score", "convert", "prepare", "export", "serve")
-WORKDIR = "runs/"  # where none is named
-DESCRIPTION = """CLASS salient object detection. Modes: train (or resume), eval (maps and scores of
-images with masks), predict (maps of images), score (any method's maps), convert (the authors'
-checkpoint), prepare (get and check data), export (for other programs), serve (a page in the
-browser). See README.md."""
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from class_jax.runs.workdir import Workdir
+
+    Configure = Callable[[argparse.Namespace, list[str], Workdir], ConfigDict]
+
+ALL, FIRST, ONE = "all", "first", "one"  # of several processes: all, process 0, or only one allowed
 
 
 class Flag(NamedTuple):
-    """A flag, the modes that it is for, its help, and what else argparse is told."""
+    """A flag, its help, and what else argparse is told."""
 
     name: str
-    modes: tuple[str, ...]
     help: str
     default: Any = None
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    reads: bool = False  # its values are paths, of which at least one must be there
 
 
-USE_NETWORK = ("eval", "predict", "export", "serve")
-SWITCH = {"action": "store_true"}
-FLAGS = (
-    Flag("input", ("eval", "predict", "export"), "images or folders", None, {"nargs": "+"}),
-    Flag("output", ("eval", "predict", "score", "export"), "where to write"),
-    Flag("model", USE_NETWORK, "a workdir, an export or hf://owner/name, not --workdir"),
-    Flag("format", ("predict", "export"), "predict: map (default), cutout, overlay or attention; "
-         "export: safetensors (default), onnx, stablehlo or torch"),
-    Flag("background", ("predict",), "of cut-outs: a colour, a picture, or blur"),
-    Flag("threshold", ("predict",), "a hard mask at this level, 0 to 1", None, {"type": float}),
-    Flag("crop", ("predict",), "to the object, with a margin of 5 %%", False, SWITCH),
-    Flag("point", ("predict",), "X,Y: of attention (default: the most salient pixel)"),
-    Flag("checkpoint", USE_NETWORK, "best (default), latest or a step", "best"),
+class Mode(NamedTuple):
+    """A mode: what it is for, its flags, how it is configured, and where it runs.
+
+    What it does is `run(flags, config, workdir)` of the file of its name in class_jax.modes.
+    """
+
+    name: str
+    purpose: str  # a sentence
+    example: str  # the arguments after its name
+    configure: "Configure"
+    flags: tuple[Flag, ...] = ()
+    needs: tuple[str, ...] = ()  # names of flags
+    words: str = ""  # name of the flag whose values bare words are
+    processes: str = ALL
+
+
+COMMON = (
+    Flag("config", "a recipe; --config.a.b=value overrides any of its leaves"),
+    Flag("workdir", f"everything a run writes (default: {RUNS})"),
+)
+SEVERAL = (
     Flag(
-        "protocol", ("eval", "score"), "of the scores (default: pysod)", "pysod",
-        {"choices": ("pysod", "matlab", "both")},
+        "distributed", "TPU pods, Slurm, Kubernetes: JAX finds them", False,
+        {"action": "store_true"},
     ),
-    Flag(
-        "metrics", ("eval", "score"), "published (default), or all: IoU, Dice, BER ... as well",
-        "published", {"choices": ("published", "all")},
-    ),
-    Flag("predictions", ("score",), "folder of maps; once a method", None, {"action": "append"}),
-    Flag("masks", ("score",), "folder of masks; once a set", None, {"action": "append"}),
-    Flag("map_max", ("score",), "the level of maps that stands for 1", None, {"type": int}),
-    Flag("allow_missing", ("score",), "go on when masks have no map", False, SWITCH),
-    Flag(
-        "gallery", ("score",), "a comparison sheet, of images of these names or picked", None,
-        {"nargs": "*"},
-    ),
-    Flag("source", ("convert",), "the authors' checkpoint, .safetensors or .pth"),
-    Flag(
-        "host", ("serve",), "where to listen (default: 127.0.0.1), and names it is reached by",
-        None, {"nargs": "+", "action": "extend"},
-    ),
-    Flag("port", ("serve",), "the port (default: 7860)", 7860, {"type": int}),
-    Flag(
-        "allow_origin", ("serve",), "a page of others that may use it; once a page", None,
-        {"action": "append"},
-    ),
-    Flag("root_path", ("serve",), "its path behind a proxy, as in /saliency"),
-    Flag("skip_broken", ("train", "prepare"), "leave broken files out", False, SWITCH),
+    Flag("coordinator", "by hand: HOST:PORT of process 0"),
+    Flag("num_processes", "by hand: how many processes there are", None, {"type": int}),
+    Flag("process_id", "by hand: which of them this is, from 0", None, {"type": int}),
 )  # fmt: skip
 
 
@@ -76,76 +67,50 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError."""
-        raise UserError(f"{message}; see --help.")
+        raise UserError(f"{message}; see {self.prog} --help.")
 
 
-def parse_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the flags' values, and the arguments that are not flags (overrides).
-
-    Raises:
-      UserError: a value is missing, empty or not allowed, or a flag is unknown or for other modes.
-    """
-    flags, others = _make_parser().parse_known_args(arguments)
-    for name, value in vars(flags).items():
-        if value == "" or (isinstance(value, list) and "" in value):
-            raise UserError(f"--{name} is empty: give it a value, or leave it out.")
-    for flag in FLAGS:
-        if flag.name not in flags:
-            setattr(flags, flag.name, flag.default)
-        elif flags.mode not in flag.modes:
-            modes = " and ".join(f"--mode {mode}" for mode in flag.modes)
-            raise UserError(f"--{flag.name} is for {modes}, not for --mode {flags.mode}.")
-    _check_process_flags(flags)
-    for word in others:
-        if word.startswith("--") and not word.startswith("--config."):
-            raise _unknown(word.partition("=")[0], [*vars(flags), "help", "version"])
-    return flags, others
+def name_program() -> str:
+    """Return what a user types to start the program."""
+    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "class-jax"
 
 
-def _unknown(flag: str, names: Iterable[str]) -> UserError:
-    """Return the error of a flag that is none of `names`."""
-    section = flag.removeprefix("--").partition(".")[0]  # of a leaf: config
-    close = difflib.get_close_matches(section, names, n=1)
-    hint = f"did you mean --{close[0]}?" if close else "see --help."
-    return UserError(f"{flag} is not a flag of this program; {hint}")
-
-
-def _make_parser() -> Parser:
-    """Build the parser for all flags but the overrides, which depend on the configuration."""
-    parser = Parser(description=DESCRIPTION, allow_abbrev=False)
-    add = parser.add_argument
-    add("--version", action="version", version=f"class-jax {class_jax.__version__}")
-    add("--mode", choices=MODES, default="train", help="what to do (default: train)")
-    add("--config", help="a recipe; --config.a.b=value overrides any of its leaves")
-    add("--workdir", help=f"everything a run writes (default: {WORKDIR})")
-    for flag in FLAGS:
-        text = f"{', '.join(flag.modes)}: {flag.help}"
-        add(f"--{flag.name}", help=text, default=argparse.SUPPRESS, **flag.options)
-    add = parser.add_argument_group("several processes; each runs the same command").add_argument
-    add("--distributed", action="store_true", help="TPU pods, Slurm, Kubernetes: JAX finds them")
-    add("--coordinator", help="by hand: HOST:PORT of process 0")
-    add("--num_processes", type=int, help="by hand: how many processes there are")
-    add("--process_id", type=int, help="by hand: which of them this is, from 0")
+def make_parser(mode: Mode) -> Parser:
+    """Build the parser of a mode, for all flags but the overrides, which depend on the recipe."""
+    prog = f"{name_program()} {mode.name}"
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} {f'{mode.words.upper()} … ' if mode.words else ''}[flags]",
+        description=mode.purpose,
+        epilog=f"for example:\n  {prog} {mode.example}",
+        formatter_class=functools.partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=30
+        ),
+        allow_abbrev=False,
+    )
+    groups = {"flags": mode.flags, "flags of every mode": COMMON}
+    if mode.processes != ONE:
+        groups["several processes; each runs the same command"] = SEVERAL
+    for title, flags in groups.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            group.add_argument(
+                f"--{flag.name}", help=flag.help, default=flag.default, **flag.options
+            )
+    parser.add_argument("--version", action="version", version=f"class-jax {class_jax.__version__}")
     return parser
 
 
-def _check_process_flags(flags: argparse.Namespace) -> None:
-    """Raise UserError if the flags for several processes contradict each other or the mode."""
+def check_processes(flags: argparse.Namespace) -> None:
+    """Raise UserError if the flags for several processes contradict each other."""
     by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
-    if by_hand == (None, None, None) and not flags.distributed:
+    if by_hand == (None, None, None):
         return
-    if flags.mode in ("convert", "export", "serve"):
-        raise UserError(
-            f"--mode {flags.mode} runs in one process: leave out --distributed, --coordinator, "
-            "--num_processes and --process_id."
-        )
-    if flags.distributed and by_hand != (None, None, None):
+    if flags.distributed:
         raise UserError(
             "--distributed finds the processes by itself: give it alone, or --coordinator, "
             "--num_processes and --process_id without it."
         )
-    if flags.distributed:
-        return
     if None in by_hand:
         raise UserError(
             "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "

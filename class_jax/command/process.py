@@ -1,40 +1,89 @@
-"""The program as a command: memory in large pages, then the command line."""
+"""A process of the program: memory, streams, hooks and JAX's environment, set up in one place."""
 
 # ruff: noqa: PLC0415 - the command line is imported once, after the program was started again
 
 import contextlib
+import logging as python_logging
 import os
+import platform
 import sys
+import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-VARIABLE, SETTING = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+from class_jax.command.streams import protect_streams
+
+VARIABLE = "GLIBC_TUNABLES"
+TUNED = {
+    "glibc.malloc.hugetlb": 1,  # memory in pages of 2 MiB, where Linux gives them on request
+    "glibc.malloc.mmap_threshold": 2
+    ** 25,  # bytes; larger arrays go back to the system when they are freed
+    "glibc.malloc.trim_threshold": 2**28,  # bytes of freed memory that are kept for the next arrays
+}
 AGAIN = "class_jax_again"  # marks a process that was started again, where variables are erased
-PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-FIRST_GLIBC = (2, 35)  # that knows the setting
+FIRST_GLIBC = (2, 35)  # that knows all settings
 DEBUGGERS = ("pdb", "pydevd")
+CACHE_BYTES = 4 * 2**30  # of compiled programs
 
 
 def run_command() -> NoReturn:
     """Run the program with the flags of this process, and exit with its status."""
-    ask_for_huge_pages()
+    tune_allocator()
     from class_jax.command.cli import main
 
     sys.exit(main(sys.argv[1:]))
 
 
-def ask_for_huge_pages() -> None:
-    """Start this process again with memory in pages of 2 MiB, where Linux gives them on request.
+def set_up_process() -> None:
+    """Set up streams, hooks, loggers and the environment; a second call changes nothing."""
+    protect_streams()
+    # What libraries print when a write fails in the background is raised as well; on a full disk
+    # it would be hundreds of lines above our sentence.
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    if not isinstance(sys.unraisablehook, _QuietHook):
+        sys.unraisablehook = _QuietHook(sys.unraisablehook)
+
+
+class _QuietHook:
+    """A hook of errors that nobody catches, which drops those of tensorstore's callbacks."""
+
+    def __init__(self, before: Any) -> None:
+        self._before = before
+
+    def __call__(self, failure: Any) -> None:
+        # Such a callback belongs to no object.
+        if failure.object is not None or threading.current_thread() is threading.main_thread():
+            self._before(failure)
+
+
+def cache_compiled_programs() -> None:
+    """Let JAX keep compiled programs in the user's cache, for the next run of the same network.
+
+    Programs for a CPU fit that CPU only, so each machine has a folder. JAX's own environment
+    variables take precedence; an empty JAX_COMPILATION_CACHE_DIR keeps nothing.
+    """
+    from class_jax.files import absolute
+    from class_jax.runs.workdir import CACHE
+
+    folder = absolute(CACHE) / "compiled" / platform.node()
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
+
+
+def tune_allocator() -> None:
+    """Start this process again with an allocator for large arrays that come and go.
 
     XLA takes its temporary memory from the system at every step on a CPU, 600 MB for two images of
-    352², and gives it back. In pages of 4 KiB that took a fifth of a step's processor time. The C
-    library asks for large pages only if it is told before a program starts; the process keeps its
-    number, files and arguments. A setting of the user's stays.
+    352², and gives it back: in pages of 4 KiB that took a fifth of a step's processor time. Decoded
+    images and maps that are scored are smaller, and reuse memory that is kept. The C library asks
+    for its settings only before a program starts; processes that this one starts inherit them. The
+    process keeps its number, files and arguments. Settings of the user's stay.
     """
     before = os.environ.get(VARIABLE, "")
-    if SETTING in before or not _can_start_again() or not _are_given_on_request():
+    settings = [f"{name}={value}" for name, value in TUNED.items() if name not in before]
+    if not settings or not _can_start_again() or not _has_settings():
         return
-    os.environ[VARIABLE] = f"{before}:{SETTING}=1".lstrip(":")
+    os.environ[VARIABLE] = ":".join(filter(None, (before, *settings)))
     with contextlib.suppress(OSError):  # slower, and otherwise the same
         os.execv(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]])
 
@@ -58,11 +107,10 @@ def _can_start_again() -> bool:
     return program == sys.argv[0] != "-"
 
 
-def _are_given_on_request() -> bool:
-    """Return whether the system and its C library give large pages to who asks."""
+def _has_settings() -> bool:
+    """Return whether the C library knows the settings."""
     try:
         name, version = os.confstr("CS_GNU_LIBC_VERSION").split()  # type: ignore[union-attr]
-        known = name == "glibc" and tuple(map(int, version.split("."))) >= FIRST_GLIBC
-        return known and "[madvise]" in PAGES.read_text()
+        return name == "glibc" and tuple(map(int, version.split("."))) >= FIRST_GLIBC
     except (OSError, ValueError, AttributeError):  # no Linux, or another C library
         return False

@@ -18,7 +18,6 @@ import grain
 import numpy as np
 from absl import flags
 
-from class_jax.data.memory import keep_freed_memory
 from class_jax.data.resize import resize
 from class_jax.data.sources import Example, Part, Source
 from class_jax.errors import UserError
@@ -149,7 +148,6 @@ class _BatchMaker:
 def _read_ahead(batches: grain.MapDataset, num_workers: int) -> grain.IterDataset:
     """Make batches ahead of time by threads or worker processes; their order stays."""
     if num_workers == 0:
-        keep_freed_memory()
         options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
         return batches.to_iter_dataset(options)
     if not flags.FLAGS.is_parsed():
@@ -165,7 +163,6 @@ def _read_ahead(batches: grain.MapDataset, num_workers: int) -> grain.IterDatase
 def _start_worker(index: int, count: int) -> None:
     """Leave signals to the main process: those of a terminal reach all processes."""
     del index, count
-    keep_freed_memory()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Grain ends its workers by SIGKILL
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

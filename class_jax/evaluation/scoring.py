@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.memory import keep_freed_memory
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import GroupScores, break_down
 from class_jax.evaluation.measuring import (
@@ -246,7 +245,6 @@ def _initialize_process() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-    keep_freed_memory()
 
 
 def _count_cores() -> int:

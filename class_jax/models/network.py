@@ -176,8 +176,9 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
       dtype: compute dtype, "float32" or "bfloat16".
 
     Raises:
-      UserError: it would have more parameters than MAX_PARAMETERS.
+      UserError: values contradict each other, or it would have more parameters than MAX_PARAMETERS.
     """
+    check_model(model)
     fields = (field.name for field in dataclasses.fields(DecoderSettings))
     network = Network(
         BACKBONES[model["backbone"]],
@@ -192,6 +193,23 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
             "reduce its width or its features."
         )
     return network
+
+
+def check_model(model: Mapping[str, Any]) -> None:
+    """Raise UserError for values of the section `model` that contradict each other."""
+    backbone, sizes = model["backbone"], model["stage_sizes"]
+    if backbone not in BACKBONES:
+        raise UserError(
+            f'config.model.backbone = "{backbone}": expected one of {", ".join(BACKBONES)}.'
+        )
+    stages = BACKBONES[backbone].NUM_STAGES
+    if len(sizes) != stages:
+        raise UserError(f"config.model.stage_sizes = {sizes!r}: a {backbone} has {stages} stages.")
+    if model["query_reduction"] > model["features"]:
+        raise UserError(
+            f"config.model.query_reduction = {model['query_reduction']} leaves nothing of "
+            f"config.model.features = {model['features']} channels."
+        )
 
 
 def describe_difference(wanted: Tree, stored: Tree) -> str:

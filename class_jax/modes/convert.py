@@ -21,15 +21,13 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     return convert(config, workdir, source=flags.source)
 
 
-def convert(config: ConfigDict, workdir: Workdir, *, source: str | None) -> int:
+def convert(config: ConfigDict, workdir: Workdir, *, source: str) -> int:
     """Write a checkpoint of step 0 with the released values; return the exit status.
 
     Raises:
-      UserError: no source, a workdir that holds a run, another network than the released one, or a
+      UserError: a workdir that holds a run, another network than the released one, or a
         file that does not fit it. Nothing is written.
     """
-    if not source:
-        raise UserError("--mode convert needs --source=FILE, the released CLASS checkpoint.")
     checkpoints = workdir.checkpoints
     if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")

@@ -53,8 +53,6 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
-    if not flags.input:
-        raise UserError("--mode predict needs --input=PATH, images or folders of images.")
     output = _parse_output(flags)
     model = flags.model or workdir.path
     if output.kind == ATTENTION and is_onnx(model):

@@ -51,11 +51,6 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: nothing to score, nowhere to write, masks without a map, or maps of wrong depth.
     """
-    if not flags.predictions or not flags.masks:
-        raise UserError(
-            "--mode score needs --predictions=FOLDER (of maps; once for each method) and "
-            "--masks=FOLDER (once for each set)."
-        )
     folders = [absolute(path) for path in flags.predictions]
     sets = find_masks([absolute(path) for path in flags.masks])
     methods = find_maps(folders, sets)

@@ -18,7 +18,7 @@ from class_jax.data.feed import Batch, train_batches
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
-from class_jax.models.network import Network, Variables, build_network
+from class_jax.models.network import Network, Variables, build_network, check_model
 from class_jax.networks.places import find, keep_trying
 from class_jax.runs.checkpoints import Checkpoints
 from class_jax.runs.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
@@ -46,6 +46,7 @@ DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     """Train `config` in `workdir`; return the exit status."""
+    check_model(config.model)  # before hours of downloading
     mesh = make_mesh()
     check_divisible(
         config.train.batch_size, mesh, config.train.accumulate, leaf="config.train.batch_size"

@@ -103,6 +103,10 @@ class Workdir:
                 ) from error
             yield
 
+    def holds_run(self) -> bool:
+        """Return whether a run is here, or part of one."""
+        return self.config_file.exists() or self.checkpoints.exists() or self.has_begun()
+
     def has_begun(self) -> bool:
         """Return whether a run took steps here: its examples or its metrics say so."""
         return self.examples_file.exists() or (

@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from class_jax.command import cli
-from class_jax.command.flags import parse_flags
+from class_jax.command.parsing import parse_flags
 from class_jax.config import load_config, load_recipe
 from class_jax.errors import BrokenFilesError, UserError
 from class_jax.training.loop import count_steps
@@ -112,12 +112,14 @@ def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "fly"], "invalid choice: 'fly'"),
+        (["--mode", "fly"], "fly is neither a mode nor a file; the modes are train,"),
         (["--config", "configs/none.py"], "configs/none.py: no such file"),
+        (["predict", "nowhere.jpg"], "nowhere.jpg: there is no such file or folder."),
+        (["score", "--predictions=a", "--masks=b"], "a: there is no such file or folder."),
         (["--config.train.batchsize=3"], "did you mean config.train.batch_size"),
         (["--config.seed=x"], "expected a value of type int"),
-        (["--speed=3"], "--speed is not a flag of this program; see --help"),
-        (["--inputs", "photo.jpg"], "did you mean --input?"),
+        (["--speed=3"], "--speed is not a flag of train; see class-jax train --help"),
+        (["predict", "--inputs", "photo.jpg"], "did you mean --input?"),
         (["--mode", "predict", "--backgroud=blur"], "did you mean --background?"),
         (["--mode", "eval", "--workdir", "nowhere"], "convert the authors'"),
         (["--config", "FOLDER", "--config.data.root=nowhere"], "nowhere"),
@@ -177,9 +179,20 @@ def test_flags_are_answered_before_jax_is_loaded():
         (["--coordinator=a:1", "--num_processes=2", "--process_id=-1"], "=-1: expected 0 to 1"),
         (["--coordinator=a:1", "--distributed"], "give it alone"),
         (["--mode=convert", "--distributed"], "convert runs in one process"),
-        (["--protocol=matlab"], "--protocol is for --mode eval and --mode score, not"),
-        (["--mode=score", "--checkpoint=best"], "--checkpoint is for --mode eval and --mode pre"),
-        (["--mode=eval", "--skip_broken"], "--skip_broken is for --mode train and --mode prepare"),
+        (["--protocol=matlab"], "--protocol is for eval and score, not for train, the mode where"),
+        (["score", "--checkpoint=best"], "--checkpoint is for eval, predict, export and serve"),
+        (["--mode=eval", "--skip_broken"], "--skip_broken is for train and prepare, not for eval."),
+        (["serve", "--num_processes", "2"], "serve runs in one process"),
+        (["predict", "--mode", "eval"], "predict and --mode eval are two modes"),
+        (["predcit", "photo.jpg"], "there is no mode predcit: did you mean predict?"),
+        (["README.md"], "README.md is a file, and a mode comes first, as in class-jax predict"),
+        (["docs"], "docs is a folder, and a mode comes first"),
+        (["nowhere.jpg"], "nowhere.jpg is neither a mode nor a file"),
+        (["train", "README.md"], "train takes flags alone, and README.md is none"),
+        (["convert", "a.pth", "b.pth"], "convert takes one --source, and not b.pth as well"),
+        (["predict"], "predict needs --input, images or folders"),
+        (["score", "--masks", "docs"], "score needs --predictions"),
+        (["predict", "README.md", "-x"], "-x is not a flag of predict"),
         (["--mode=predict", "--input="], "--input is empty"),
     ],
 )  # fmt: skip
@@ -189,11 +202,37 @@ def test_flags_that_contradict_each_other_or_the_mode(flags, sentence):
     assert sentence in str(error.value)
 
 
-def test_flags_have_their_defaults_in_every_mode():
+def test_flags_have_their_defaults():
     flags, overrides = parse_flags(["--mode", "eval", "--config.seed=3"])
-    assert (flags.workdir, flags.checkpoint, flags.protocol) == ("runs/", "best", "pysod")
-    assert (flags.input, flags.allow_missing) == (None, False)
+    assert (flags.workdir, flags.checkpoint, flags.protocol) == (None, "best", "pysod")
+    assert flags.input is None
     assert overrides == ["--config.seed=3"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mode", "predict", "--input", "docs", "README.md", "--crop", "--config.seed", "3"],
+        ["predict", "docs", "README.md", "--crop", "--config.seed", "3"],
+        ["predict", "docs", "--crop", "README.md", "--config.seed", "3"],
+        ["predict", "docs", "--config.seed", "3", "README.md", "--crop"],
+        ["predict", "--crop", "--config.seed", "3", "--", "docs", "README.md"],
+        ["predict", "docs", "--crop", "--config.seed", "3", "--input", "README.md"],
+        ["--mode=predict", "docs", "README.md", "--crop", "--config.seed", "3"],
+    ],
+)
+def test_bare_words_after_the_mode_are_inputs(arguments):
+    flags, overrides = parse_flags(arguments)
+    assert (flags.mode, flags.input, flags.crop) == ("predict", ["docs", "README.md"], True)
+    assert overrides == ["--config.seed", "3"]
+
+
+def test_standard_input_and_names_that_look_like_flags_are_inputs(tmp_path, monkeypatch):
+    assert parse_flags(["predict", "-", "--output", "-"])[0].input == ["-"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-x.jpg").touch()
+    assert parse_flags(["predict", "--", "-x.jpg"])[0].input == ["-x.jpg"]
+    assert parse_flags(["convert", "released.pth"])[0].source == "released.pth"
 
 
 def test_a_fault_shows_its_traceback_and_a_mistake_only_if_asked(monkeypatch, capsys):
@@ -256,5 +295,5 @@ def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypa
     folder = load_recipe("configs/folder.py")
     folder.data.root = str(pairs(tmp_path / "mine", count=4))
     folder.data.val_root = str(pairs(tmp_path / "others"))
-    count_steps(folder.train, len(training_sources(folder, skip_broken=False).train))
+    count_steps(folder.train, len(training_sources(folder, skip_broken=False).train.names))
     assert {name.partition(".")[2] for name in OF_OTHER_DATA} <= {name for _, name in read}

@@ -1,23 +1,28 @@
-"""The command starts itself again, once, with large pages of memory."""
+"""A process is set up once; it starts itself again, once, with an allocator for large arrays."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from class_jax.command.process import PAGES
 from tests.program import ROOT
 
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 given_on_request = pytest.mark.skipif(
     not (sys.platform == "linux" and PAGES.exists() and "[madvise]" in PAGES.read_text()),
     reason="this system gives large pages to all programs or to none",
 )
+TUNED = (
+    "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=33554432"
+    ":glibc.malloc.trim_threshold=268435456"
+)
 PROGRAM = """
 import os, re, sys
 print(os.getpid(), sys.argv[1:])
-from class_jax.command.process import ask_for_huge_pages
-ask_for_huge_pages()
+from class_jax.command.process import tune_allocator
+tune_allocator()
 block = bytearray(b"x") * 2**26
 pages = re.search(r"AnonHugePages: +(\\d+)", open("/proc/self/smaps_rollup").read())
 print(os.environ.get("GLIBC_TUNABLES"), int(pages[1]) * 1024 >= 2**25, sys.stdin.read())
@@ -54,14 +59,17 @@ def test_a_process_has_large_pages_and_keeps_number_flags_and_input(program, bef
     first, again, result = start([*way, "--flag", "a b"], setting=before, cwd=program.parent)
     assert first == again
     assert first.endswith("['--flag', 'a b']")
-    expected = ":".join(filter(None, (before, "glibc.malloc.hugetlb=1")))
+    expected = ":".join(filter(None, (before, TUNED)))
     assert result == f"{expected} True typed"
 
 
 @given_on_request
 def test_a_setting_of_the_users_stays(program):
-    _, result = start([program], setting="glibc.malloc.hugetlb=0")
-    assert result == "glibc.malloc.hugetlb=0 False typed"
+    *_, result = start([program], setting="glibc.malloc.hugetlb=0")
+    settings, has_large_pages, _ = result.split()
+    assert settings.split(":")[0] == "glibc.malloc.hugetlb=0"
+    assert "hugetlb=1" not in settings
+    assert has_large_pages == "False"
 
 
 @given_on_request
@@ -95,3 +103,37 @@ def test_a_program_from_standard_input_or_the_command_line_goes_on():
     assert result.rstrip() == "None False"
     (_, result) = start(["-c", PROGRAM])
     assert result == "None False typed"
+
+
+TWICE = """
+import json, logging, os, signal, sys, warnings
+from class_jax.command import cli
+
+
+def state():
+    loggers = {name: (logging.getLogger(name).level, logging.getLogger(name).handlers)
+               for name in ("", "asyncio", "absl", "jax")}
+    signals = [signal.getsignal(number) for number in signal.valid_signals()]
+    return [sys.stdout, sys.stderr, sys.excepthook, sys.unraisablehook, sys.path[:], loggers,
+            signals, dict(os.environ), warnings.filters[:]]
+
+
+states = []
+for _ in range(3):
+    assert cli.main(sys.argv[1:]) == 0
+    states.append(state())
+assert states[1] == states[0], [pair for pair in zip(*states[:2]) if pair[0] != pair[1]]
+assert states[2] == states[0]
+print("the same", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("prepare", "--config", "configs/quickstart.py")]
+)
+def test_a_second_call_in_one_process_changes_nothing(arguments, tmp_path):
+    words = [*arguments, "--workdir", str(tmp_path)] if "prepare" in arguments else arguments
+    done = subprocess.run(
+        [sys.executable, "-c", TWICE, *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "the same\n")

@@ -57,7 +57,7 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "needs --source=FILE"),
+        ([], "needs --source"),
         (["--source", "SOURCE"], "add --config configs/r50_released.py"),
         (
             ["--config", RELEASED, "--source", "SOURCE", "--config.model.misread_positions=false"],

@@ -251,7 +251,10 @@ def test_two_processes_share_the_images(predict, trained, tmp_path):
         (["--input", "notes.txt"], "cannot be read as an image: expected"),
         (["--input", "in", "--output", "map.png"], "several images need a folder"),
         (["--input", "in/a.png", "--output", "x.heic"], "cannot be written as .heic"),
-        (["--input", "in/a.png", "--protocol", "both"], "--protocol is for --mode eval"),
+        (
+            ["--input", "in/a.png", "--protocol", "both"],
+            "--protocol is for eval and score, not for predict",
+        ),
         (["--input", "in", "--output", "notes.txt"], "notes.txt is a file"),
         (["--input", "in", "--output", "in"], "would replace the image"),
         (["--input", "in/a.png", "--output", "in/a.png"], "would replace the image"),

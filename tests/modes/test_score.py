@@ -313,16 +313,16 @@ def test_results_go_to_the_workdir_by_default(score, folders):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "needs --predictions=FOLDER"),
-        (("--masks", "toys/gt"), "needs --predictions=FOLDER"),
-        (("--predictions", "A"), "--masks=FOLDER"),
+        ((), "needs --predictions"),
+        (("--masks", "toys/gt"), "needs --predictions"),
+        (("--predictions", "A"), "needs --masks"),
         (
             (*TOYS, "--predictions", "absent"),
-            "absent does not exist, and a folder of maps",
+            "absent: there is no such file or folder",
         ),
         (
             ("--predictions", "A", "--masks", "absent"),
-            "absent does not exist, and a folder of masks",
+            "absent: there is no such file or folder",
         ),
         ((*TOYS, "--predictions", "A", "--predictions", "./A"), "given twice"),
         ((*TOYS, "--predictions", ""), "--predictions is empty"),

@@ -81,7 +81,8 @@ def folder_source(
     findings = _check_folder(config, root, name=name, leaf=leaf, held_out=held_out)
     if not findings.pairs:
         check_usable(findings, Path(root), skip_broken=True)
-    return EvaluationSource(_pairs(config, findings), findings.problems, findings.remarks)
+    remarks = (*findings.remarks, *findings.left_out)
+    return EvaluationSource(_pairs(config, findings), findings.problems, remarks)
 
 
 def _check_folder(

@@ -33,6 +33,7 @@ class Findings:
     problems: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of all pairs that were found, broken ones too
+    left_out: tuple[str, ...] = ()  # a line for each kind of file that is not read
     scale: bool = True  # masks of two values are scaled so that the higher is 255
 
 
@@ -67,10 +68,10 @@ def match_pairs(
     problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in sorted(lonely))
     extra = sorted(groups.keys() - matches.values() - doubled.keys())
     problems |= dict.fromkeys(f"mask {mask_files[groups[name][0]]} has no image" for name in extra)
-    remarks = [*_note_left_out(images, masks), *_note_others(layout.masks, masks)]
+    left_out = (*_note_left_out(images, masks), *_note_others(layout.masks, masks))
     files = {name: [mask_files[mask] for mask in groups[matches[name]]] for name in sorted(matches)}
     others = [name for name in files if groups[matches[name]] != [name]]
-    remarks += _note_names(layout, others, image_files, files)
+    remarks = _note_names(layout, others, image_files, files)
     if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
         drawings, lines, broken = _read_drawings(files, salient)
         problems |= dict.fromkeys(broken)
@@ -81,7 +82,7 @@ def match_pairs(
             Pair(name, image_files[name], tuple(group) if len(group) > 1 else group[0])
             for name, group in files.items()
         ]
-    return Findings(tuple(pairs), tuple(problems), tuple(remarks), tuple(files))
+    return Findings(tuple(pairs), tuple(problems), tuple(remarks), tuple(files), left_out)
 
 
 def _match_listed(layout: Layout, salient: Classes) -> Findings:
@@ -99,12 +100,12 @@ def _match_listed(layout: Layout, salient: Classes) -> Findings:
         else:
             name = image.relative_to(layout.images).with_suffix("").as_posix()
             pairs.append(Pair(name, image, drawing))
-    remarks = [*_note_left_out(found), *_note_no_areas(drawings)]
+    left_out = [*_note_left_out(found), *_note_no_areas(drawings)]
     if others := len(found.images) - len(pairs):
-        remarks.append(f"note: {others} images are not listed in {layout.masks.name}: left out")
+        left_out.append(f"note: {others} images are not listed in {layout.masks.name}: left out")
     pairs.sort(key=lambda pair: pair.name)
     names = tuple(pair.name for pair in pairs)
-    return Findings(tuple(pairs), tuple(problems), tuple(remarks), names)
+    return Findings(tuple(pairs), tuple(problems), (), names, tuple(left_out))
 
 
 def _read_drawings(
@@ -190,8 +191,13 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
     if facts:
         images, masks = zip(*facts, strict=True)
         lines, scale = describe(name, masks, images, unit="pairs"), are_scaled_by_file(masks)
-    problems, remarks = (*findings.problems, *broken), (*lines, *findings.remarks)
-    return Findings(tuple(good), problems, remarks, findings.names, scale)
+    return dataclasses.replace(
+        findings,
+        pairs=tuple(good),
+        problems=(*findings.problems, *broken),
+        remarks=(*lines, *findings.remarks),
+        scale=scale,
+    )
 
 
 def _inspect(
@@ -205,13 +211,13 @@ def _inspect(
 
 
 def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[str, ...]:
-    """Return the remarks, with what is left out if `skip_broken`.
+    """Return the remarks and what is left out, broken files too if `skip_broken`.
 
     Raises:
       BrokenFilesError: there are problems and not `skip_broken`, or no pair at all.
     """
     count = len(findings.problems)
-    listed = list_lines(findings.problems)
+    listed = "\n".join((list_lines(findings.problems), *findings.left_out))
     if not findings.pairs:
         raise BrokenFilesError(
             f"{root} holds no image with a mask that can be used.{listed}", skippable=False
@@ -220,6 +226,7 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[
         raise BrokenFilesError(
             f"{root}: {count} files are broken or have no partner:{listed}", skippable=True
         )
+    remarks = (*findings.remarks, *findings.left_out)
     if not count:
-        return findings.remarks
-    return (*findings.remarks, f"{root}: {count} files are left out:{listed}")
+        return remarks
+    return (*remarks, f"{root}: {count} files are left out:{list_lines(findings.problems)}")

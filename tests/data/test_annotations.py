@@ -193,8 +193,8 @@ def test_a_file_of_coco_with_polygons(tmp_path, images, salient, expected):
     layout = find_layout(tmp_path, leaf="x", images=images, masks="annotations/train.json")
     found = match_pairs(layout, salient=salient)
     assert (found.names, found.problems) == (("a", "c", "sub/b"), ())
-    assert "note: 1 images are not listed in train.json: left out" in found.remarks
-    assert "note: 1 annotations are points, lines or boxes: left out" in found.remarks
+    assert "note: 1 images are not listed in train.json: left out" in found.left_out
+    assert "note: 1 annotations are points, lines or boxes: left out" in found.left_out
     source = PairSource(found.pairs, salient=salient)
     np.testing.assert_array_equal(source.load(0)["mask"], 255 * expected)
     np.testing.assert_array_equal(source.load(2)["mask"], np.zeros((HEIGHT, WIDTH)))
@@ -245,8 +245,8 @@ def test_annotations_of_other_tools_get_a_hint(tmp_path):
     image(tmp_path / "images" / "a.jpg")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .1 .1")
-    remarks = match_pairs(find_layout(tmp_path, leaf="x")).remarks
-    assert any("1 .txt in" in line and "convert them to PNG" in line for line in remarks)
+    left_out = match_pairs(find_layout(tmp_path, leaf="x")).left_out
+    assert any("1 .txt in" in line and "convert them to PNG" in line for line in left_out)
 
 
 @pytest.mark.parametrize("name", ["{}_{}", "{}/{}", "{}-obj_{}", "{}_mask{}", "{}/instance_{}"])

@@ -133,11 +133,22 @@ def test_long_lists_are_cut_after_ten(folder):
 def test_what_is_left_out_is_counted_by_kind_with_the_cure(folder):
     for name in ("1.heic", "2.HEIC", "3.cr2", "film.mp4", "notes.txt", "labels.xml"):
         (folder / "images" / name).write_bytes(b"x")
-    assert set(match(folder).remarks) == {
+    assert set(match(folder).left_out) == {
         "note: 2 .heic left out: pip install pillow-heif (1.heic, 2.HEIC)",
         "note: 1 .cr2 left out: a raw photograph: export it as JPEG (3.cr2)",
         "note: 1 .mp4 left out: a film (film.mp4)",
     }
+
+
+def test_what_is_left_out_is_told_with_what_is_missing_because_of_it(folder):
+    (folder / "images" / "a.JPG").rename(folder / "images" / "a.heic")
+    found = check(folder)
+    heic = "note: 1 .heic left out: pip install pillow-heif (a.heic)"
+    with pytest.raises(BrokenFilesError) as error:
+        check_usable(found, folder, skip_broken=False)
+    assert "a.png has no image" in str(error.value)
+    assert str(error.value).endswith(f"\n{heic}")
+    assert check_usable(found, folder, skip_broken=True)[1] == heic
 
 
 def test_ignored_masks_make_room_for_the_right_ones(folder):

@@ -68,7 +68,8 @@ def test_another_kind_of_data_is_an_entry_of_the_table(config, monkeypatch):
     )
     monkeypatch.setitem(OPENERS, "drawn", opener)
     config.data.train = "drawn"
-    assert training_sources(config, skip_broken=True) == (drawn, None, ("True",))
+    sources = training_sources(config, skip_broken=True)
+    assert (sources.train, sources.remarks) == (drawn, ("True",))
     assert evaluation_source(config, "held_out").source is drawn
 
 

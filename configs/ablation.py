@@ -51,5 +51,5 @@ def get_config(row: str = "10") -> ConfigDict:
     config.train.multi_stage = multi_stage
     config.model.channel_attention = channel
     config.model.position_attention = position
-    config.model.fusion = "paper" if fusion else "sum"
+    config.model.fusion_module = fusion
     return config

@@ -24,16 +24,11 @@ def get_config() -> ConfigDict:
     config.model.stage_sizes = (3, 4, 6, 3)  # ResNet-50; ResNet-101 is (3, 4, 23, 3)
     config.model.width = 64
     config.model.pretrained = "hf://timm/resnet50.tv_in1k/model.safetensors"  # or a path, or None
-    # The paper's decoder; configs/r50_released.py has the other values.
-    config.model.features = 64  # C, its width
-    config.model.global_context = False
-    config.model.transfer_per_attention = False
+    config.model.form = "paper"  # or "released", as configs/r50_released.py says
+    config.model.features = 64  # C, width of the decoder
     config.model.position_attention = True
     config.model.channel_attention = True
-    config.model.query_reduction = 1
-    config.model.misread_positions = False
-    config.model.prefer_unlike_channels = False
-    config.model.fusion = "paper"
+    config.model.fusion_module = True
     config.model.dtype = "bfloat16"  # compute; parameters, statistics and losses stay float32
 
     config.data = ConfigDict()

@@ -18,10 +18,5 @@ def get_config() -> ConfigDict:
     """Return the paper's recipe with the released network."""
     config = r50.get_config()
     config.model.pretrained = ""  # the checkpoint holds the encoder too
-    config.model.global_context = True
-    config.model.transfer_per_attention = True
-    config.model.query_reduction = 8
-    config.model.misread_positions = True
-    config.model.prefer_unlike_channels = True
-    config.model.fusion = "released"
+    config.model.form = "released"
     return config

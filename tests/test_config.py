@@ -70,6 +70,7 @@ def test_overrides_take_the_leafs_type(workdir, override, leaf, value):
         (["--config.train.nesterov=maybe"], "expected a value of type bool"),
         (["--config.data.image_sizes=big"], "expected a value of type tuple"),
         (["--config.seed"], "needs a value"),
+        (["--config.model.form=other"], "paper"),
         (["--config.data.image_sizes=()"], "sides from 32"),
         (["--config.data.image_sizes=16"], "sides from 32 to 16384 pixels"),
         (["--colour=red"], "--colour is not a flag"),

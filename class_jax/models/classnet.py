@@ -13,26 +13,27 @@ from class_jax.models.fusion import FeatureFusion, ReleasedFusion, SumFusion
 from class_jax.models.layers import ConvBnRelu, ConvPair, MapConv, upsample
 
 STAGES = 4  # supervised: D_2, D_3, D_4, D_5
+QUERY_REDUCTION = 8  # in the released form queries and keys have C / 8 channels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecoderSettings:
     """The decoder's settings; the defaults are the paper's.
 
-    The authors' released network differs in `global_context`, `transfer_per_attention`,
-    `query_reduction`, `misread_positions`, `prefer_unlike_channels` and `fusion`; the paper's
-    ablations leave out attentions or the fusion module.
+    The authors' released network has another form (docs/weights.md lists the differences); the
+    paper's ablations leave out attentions or the fusion module.
     """
 
+    form: str = "paper"  # or "released"
     features: int = 64  # C, channels of the whole decoder
-    global_context: bool = False  # add level 5's global average to level 5
-    transfer_per_attention: bool = False  # a 3×3 pair for every attention, not one for a level
     position_attention: bool = True
     channel_attention: bool = True
-    query_reduction: int = 1  # queries and keys have C divided by this many channels
-    misread_positions: bool = False  # the result of position attention, see attention.misread
-    prefer_unlike_channels: bool = False  # reverse the channel energies
-    fusion: str = "paper"  # "paper", "released" or "sum"
+    fusion_module: bool = True  # False: a sum in its place
+
+    @property
+    def is_released(self) -> bool:
+        """Return whether the network is of the authors' released form."""
+        return self.form == "released"
 
 
 class Attention(NamedTuple):
@@ -46,13 +47,16 @@ class Attention(NamedTuple):
 
 
 class Bridge(nnx.Module):
-    """Compresses a level to C channels (1×1), then transfers it to the task (3×3)."""
+    """Compresses a level to C channels (1×1), then transfers it to the task (3×3).
+
+    In the released form the first has a bias, and each stage transfers both its levels instead.
+    """
 
     def __init__(self, in_features: int, settings: DecoderSettings) -> None:
-        """Create the layers; there is no transfer if attentions have their own."""
-        features, has_transfer = settings.features, not settings.transfer_per_attention
-        self.compress = ConvBnRelu(in_features, features, 1, use_bias=not has_transfer)
-        self.transfer = ConvBnRelu(features, features, 3) if has_transfer else None
+        """Create the layers."""
+        features, is_released = settings.features, settings.is_released
+        self.compress = ConvBnRelu(in_features, features, 1, use_bias=is_released)
+        self.transfer = None if is_released else ConvBnRelu(features, features, 3)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the bridge: [B, H, W, in] → [B, H, W, C]."""
@@ -65,13 +69,12 @@ class Stage(nnx.Module):
 
     def __init__(self, settings: DecoderSettings) -> None:
         """Create the parts that the settings ask for."""
-        features, has_transfer = settings.features, settings.transfer_per_attention
-        self.transfer_high = ConvPair(features) if has_transfer else None
-        self.transfer_low = ConvPair(features) if has_transfer else None
+        features, is_released = settings.features, settings.is_released
+        self.transfer_high = ConvPair(features) if is_released else None
+        self.transfer_low = ConvPair(features) if is_released else None
         self.position = make_position_attention(settings) if settings.position_attention else None
-        prefer_unlike = settings.prefer_unlike_channels
         has_channel = settings.channel_attention
-        self.channel = ChannelAttention(prefer_unlike=prefer_unlike) if has_channel else None
+        self.channel = ChannelAttention(prefer_unlike=is_released) if has_channel else None
         self.fusion = make_fusion(settings)
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:
@@ -101,20 +104,20 @@ class Stage(nnx.Module):
 
 def make_position_attention(settings: DecoderSettings) -> PositionAttention:
     """Create the position attention that the settings describe."""
+    features, is_released = settings.features, settings.is_released
     return PositionAttention(
-        settings.features,
-        query_features=settings.features // settings.query_reduction,
-        misread_output=settings.misread_positions,
+        features,
+        query_features=max(features // QUERY_REDUCTION, 1) if is_released else features,
+        misread_output=is_released,
     )
 
 
 def make_fusion(settings: DecoderSettings) -> FeatureFusion | ReleasedFusion | SumFusion:
-    """Create the fusion that the settings name."""
-    if settings.fusion == "paper":
-        return FeatureFusion(settings.features)
-    if settings.fusion == "released":
-        return ReleasedFusion(settings.features)
-    return SumFusion(settings.features, with_high=settings.position_attention)
+    """Create the fusion that the settings describe."""
+    if not settings.fusion_module:
+        return SumFusion(settings.features, with_high=settings.position_attention)
+    fusion = ReleasedFusion if settings.is_released else FeatureFusion
+    return fusion(settings.features)
 
 
 class ClassNet(nnx.Module):
@@ -123,12 +126,12 @@ class ClassNet(nnx.Module):
     def __init__(self, encoder: Backbone, settings: DecoderSettings) -> None:
         """Put a decoder on a backbone."""
         self.encoder = encoder
-        self.global_context = settings.global_context
+        self.has_global_context = settings.is_released
         self.bridges = nnx.List([Bridge(width, settings) for width in encoder.level_features])
         # Entry 0 makes D_2, entry 2 D_4.
         self.stages = nnx.List([Stage(settings) for _ in range(STAGES - 1)])
-        # D_5 is level 5, or made from it.
-        self.last = ConvPair(settings.features) if settings.transfer_per_attention else None
+        # D_5 is level 5, or in the released form made from it.
+        self.last = ConvPair(settings.features) if settings.is_released else None
         # Entry 0 supervises D_2, the finest stage, entry 3 D_5.
         self.heads = nnx.List([MapConv(settings.features) for _ in range(STAGES)])
 
@@ -150,7 +153,7 @@ class ClassNet(nnx.Module):
         with jax.named_scope("encoder"):
             levels = self.encoder(images)
         with jax.named_scope("bridges"):
-            if self.global_context:
+            if self.has_global_context:
                 average = levels[-1].mean(axis=(1, 2), keepdims=True, dtype=jnp.float32)
                 levels[-1] = levels[-1] + average.astype(levels[-1].dtype)
             return [bridge(level) for bridge, level in zip(self.bridges, levels, strict=True)]

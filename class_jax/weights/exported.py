@@ -14,7 +14,7 @@ from class_jax.weights.load import named_leaves
 def save_exported(path: Path, variables: Variables) -> None:
     """Write a network's values: "params/encoder/conv1/kernel" and so on, float32."""
     arrays = {name: np.asarray(leaf, np.float32) for name, leaf in named_leaves(variables).items()}
-    write_safetensors(path, arrays, {"format": "class_jax"})
+    write_safetensors(path, arrays)
 
 
 def load_exported(path: Path, network: Network) -> Variables:

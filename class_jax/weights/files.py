@@ -7,7 +7,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.flax
 import safetensors.numpy
 
@@ -37,21 +36,11 @@ def read_weights(source: str) -> Weights:
     return weights
 
 
-def read_about(source: str) -> dict[str, str]:
-    """Return the metadata of a `.safetensors` file; of another file what PyTorch's would have."""
-    path = absolute(source)
-    if path.suffix.lower() != ".safetensors":
-        return {"format": "pt"}
-    with safetensors.safe_open(path, "numpy") as file:
-        return dict(file.metadata() or {})
-
-
-def write_safetensors(
-    path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, str]
-) -> None:
-    """Write arrays by name, and metadata about them."""
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name."""
     contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
-    safetensors.numpy.save_file(contiguous, path, metadata=dict(about) or None)
+    # Readers of PyTorch's files ask for this entry.
+    safetensors.numpy.save_file(contiguous, path, metadata={"format": "pt"})
 
 
 def _read_safetensors(path: Path) -> Weights:

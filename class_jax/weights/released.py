@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from class_jax.models.network import Network, Variables
-from class_jax.weights.files import COUNTER, Weights, read_about, read_weights, write_safetensors
+from class_jax.weights.files import COUNTER, Weights, read_weights, write_safetensors
 from class_jax.weights.load import UNUSED_IN_RELEASED, list_released_names, to_torch_layout
 
 
@@ -15,12 +15,14 @@ def save_unused(source: str, path: Path) -> None:
     Raises:
       UserError: the source cannot be read.
     """
-    unused = {
-        name: value
-        for name, value in _read_with_counters(source).items()
-        if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED
-    }
-    write_safetensors(path, unused, read_about(source))
+    write_safetensors(
+        path,
+        {
+            name: value
+            for name, value in _read_with_counters(source).items()
+            if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED
+        },
+    )
 
 
 def save_released(path: Path, network: Network, variables: Variables, unused: Path | None) -> None:
@@ -32,12 +34,9 @@ def save_released(path: Path, network: Network, variables: Variables, unused: Pa
       variables: its values.
       unused: what `save_unused` wrote; None: the unused bridge is that of a network at step 0.
     """
-    arrays: dict[str, np.ndarray] = dict(to_torch_layout(variables, list_released_names(network)))
-    if unused is None:
-        write_safetensors(path, arrays | _fill_unused(), {"format": "pt"})
-        return
-    arrays |= _read_with_counters(str(unused))
-    write_safetensors(path, arrays, read_about(str(unused)))
+    arrays = to_torch_layout(variables, list_released_names(network))
+    beyond = _read_with_counters(str(unused)) if unused else _fill_unused()
+    write_safetensors(path, arrays | beyond)
 
 
 def _read_with_counters(source: str) -> Weights:

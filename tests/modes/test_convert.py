@@ -32,7 +32,7 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
     status, _, err = convert("--config", RELEASED, "--source", source)
     assert status == 0, err
     assert "24,771,514 parameters" in err
-    assert json.loads((tmp_path / "w" / "config.json").read_text())["model"]["fusion"] == "released"
+    assert json.loads((tmp_path / "w" / "config.json").read_text())["model"]["form"] == "released"
     before = (tmp_path / "w" / "config.json").read_text()
     status, _, err = convert("--config", RELEASED, "--source", source)
     assert status == 2
@@ -60,8 +60,8 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
         ([], "needs --source"),
         (["--source", "SOURCE"], "add --config configs/r50_released.py"),
         (
-            ["--config", RELEASED, "--source", "SOURCE", "--config.model.misread_positions=false"],
-            "config.model.misread_positions differ",
+            ["--config", RELEASED, "--source", "SOURCE", "--config.model.form=paper"],
+            "config.model.form differ",
         ),
         (["--config", RELEASED, "--source", "none.pth"], "there is no such file of weights"),
         (["--config", RELEASED, "--source", "broken.safetensors"], "fusion3.conv2.weight is miss"),

@@ -106,11 +106,12 @@ def test_the_same_command_resumes_when_the_source_is_gone(tune, trained, tmp_pat
 def test_another_recipe_starts_from_its_own_network(run, recipe, trained, tmp_path):
     command = ("--config", recipe, "--workdir", tmp_path / "w", *SHORT)
     start = f"--config.train.start_from={trained}"
-    status, _, err = run(*command, start, "--config.model.width=8", "--config.model.fusion=sum")
+    other = ("--config.model.width=8", "--config.model.fusion_module=false")
+    status, _, err = run(*command, start, *other)
     assert status == 2
     assert f"{trained} is another network than the configuration describes:\n" in err
     assert "model.width is 4 there and 8 here" in err
-    assert "model.fusion is 'paper' there and 'sum' here" in err
+    assert "model.fusion_module is True there and False here" in err
     assert not (tmp_path / "w").exists()
     status, _, err = run(*command, start)
     assert status == 0, err

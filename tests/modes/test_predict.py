@@ -72,7 +72,7 @@ def test_a_map_of_another_picture_or_network_is_made_anew(predict, trained, tmp_
     picture(tmp_path / "y" / "a.png", 20, 20)
     predict("--input", "y", "--output", "out", "--config.eval.image_size=32")
     assert grey(tmp_path / "out" / "a.png").shape == (20, 20)
-    other = ("--config.eval.image_size=32", "--config.model.prefer_unlike_channels=true")
+    other = ("--config.eval.image_size=32", "--config.eval.dtype=bfloat16")
     assert "1 map written" in predict("--input", "y", "--output", "out", *other)[2]
 
 

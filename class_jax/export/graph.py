@@ -20,27 +20,13 @@ class Tensor(NamedTuple):
     order: tuple[int, ...]
 
 
-class Pixels(NamedTuple):
-    """A reshape [B, H, W, C] → [B·H·W, C] that is not carried out: its image."""
-
-    image: "Tensor | Strided"
-
-
-class Strided(NamedTuple):
-    """Every `step`-th row and column of an image, which are picked only where they are needed."""
-
-    image: Tensor
-    shape: tuple[Any, ...]  # of the result
-    steps: tuple[int, int]  # along height and width
-
-
 class Stack(NamedTuple):
     """Tensors that are stacked along a new first axis, which is not carried out."""
 
     parts: tuple[Any, ...]
 
 
-Value = np.ndarray | Tensor | Pixels | Strided | Stack  # constants are arrays
+Value = np.ndarray | Tensor | Stack  # constants are arrays
 
 
 class GraphWriter:

@@ -16,7 +16,7 @@ from onnx import helper
 
 from class_jax.errors import UserError
 from class_jax.export.graph import GraphWriter, Tensor, Value
-from class_jax.export.operators import BINARY, OPERATORS, broadcast, combine
+from class_jax.export.operators import BINARY, LAYERS, PRIMITIVES, broadcast, combine
 from class_jax.networks.onnx_engine import OUTPUTS
 
 OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
@@ -102,7 +102,7 @@ def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequen
     shape = equation.outvars[0].aval.shape
     if kind == "broadcast_in_dim":
         return [broadcast(graph, inputs[0], params["broadcast_dimensions"], shape)]
-    if kind in NESTED and (operator := OPERATORS.get(params.get("name", ""))):
+    if kind in NESTED and (operator := LAYERS.get(params.get("name", ""))):
         return [operator(graph, params, shape, *inputs)]
     if inner := _program_within(kind, params, inputs):
         return run(graph, *inner)
@@ -110,7 +110,7 @@ def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequen
         return _compute(equation, inputs)
     if kind in BINARY:
         return [combine(graph, kind, shape, *inputs)]
-    if operator := OPERATORS.get(kind):
+    if operator := PRIMITIVES.get(kind):
         return [operator(graph, params, shape, *inputs)]
     raise UserError(f"the network uses {kind}, which cannot be exported to ONNX.")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from class_jax.export.graph import GraphWriter, Pixels, Stack, Strided, Tensor, Value
+from class_jax.export.graph import GraphWriter, Stack, Tensor, Value
 from class_jax.models.depthwise import same_padding
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
@@ -125,6 +125,13 @@ def _convolve_depthwise(
     return _add_convolution(graph, shape, x, kernel, strides=[stride] * 2, pads=pads, group=group)
 
 
+def _multiply_pixels(
+    graph: GraphWriter, _: Any, shape: Shape, x: Tensor, matrix: np.ndarray
+) -> Value:
+    steps = [-(-length // result) for length, result in zip(x.shape[1:3], shape[1:3], strict=True)]
+    return _add_convolution(graph, shape, x, matrix[None, None], strides=steps)
+
+
 def _add_convolution(
     graph: GraphWriter, shape: Shape, x: Tensor, kernel: np.ndarray, **attributes: Any
 ) -> Tensor:
@@ -134,14 +141,8 @@ def _add_convolution(
 
 
 def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: Value) -> Value:
-    """Translate products of matrices; one of pixels with a constant is a 1×1 convolution."""
+    """Translate products of matrices."""
     (contracted, batches) = params["dimension_numbers"]
-    if isinstance(left, Pixels) and isinstance(right, np.ndarray):
-        image = left.image
-        source = image.image if isinstance(image, Strided) else image
-        steps = image.steps if isinstance(image, Strided) else (1, 1)
-        of_image = (*image.shape[:3], shape[-1])
-        return Pixels(_add_convolution(graph, of_image, source, right[None, None], strides=steps))
     names = []
     for value, inner, outer, is_right in zip(
         (left, right), contracted, batches, (False, True), strict=True
@@ -154,12 +155,6 @@ def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: V
 
 
 def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
-    if isinstance(x, Pixels):
-        assert len(shape) == 4
-        return x.image
-    assert isinstance(x, (Tensor, Strided))
-    if len(x.shape) == 4 and len(shape) == 2 and shape[-1] == x.shape[-1]:
-        return Pixels(x)
     assert isinstance(x, Tensor)
     lengths = [length if isinstance(length, int) else -1 for length in shape]
     name: str
@@ -171,16 +166,6 @@ def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
     else:
         name, order = graph.plain(x), tuple(range(len(shape)))
     return Tensor(graph.add("Reshape", [name, graph.hold(np.array(lengths))]), shape, order)
-
-
-def _slice(graph: GraphWriter, params: Any, shape: Shape, x: Tensor | Strided) -> Value:
-    """Translate `x[:, ::step]` along height or width of an image; a 1×1 convolution follows."""
-    assert not any(params["start_indices"])
-    assert params["limit_indices"] == x.shape
-    _, down, across, _ = params["strides"]
-    steps = x.steps if isinstance(x, Strided) else (1, 1)
-    image = x.image if isinstance(x, Strided) else x
-    return Strided(image, shape, (steps[0] * down, steps[1] * across))
 
 
 def _transpose(_: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
@@ -211,7 +196,7 @@ def _pick(graph: GraphWriter, params: Any, shape: Any, x: Value, index: np.ndarr
     return Tensor(name, shape, _rank([a for a in x.order if a != axis]))
 
 
-def _resize(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+def _upsample(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
     if shape[1:3] == x.shape[1:3]:
         return x
     name = graph.add(
@@ -237,24 +222,27 @@ def _max_pool(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value
     return Tensor(name, shape, CHANNELS_FIRST)
 
 
-# By the name of a primitive, or of a function that JAX compiles on its own.
-OPERATORS: dict[str, Callable[..., Value]] = {
-    **{kind: _apply_unary(kind) for kind in UNARY},
-    **{kind: _reduce(kind) for kind in REDUCTIONS},
+# By the name of a layer: a function of models/ under `jax.jit`.
+LAYERS: dict[str, Callable[..., Value]] = {
+    "convolve_to_map": _convolve_to_map,
+    "multiply_pixels": _multiply_pixels,
+    "pool_slices": _max_pool,
     "relu": _relu,
     "relu6": _relu6,
     "depthwise_convolve": _convolve_depthwise,
     "softmax": _softmax,
-    "pool_slices": _max_pool,
-    "_resize": _resize,
+    "upsample": _upsample,
+}
+# By the name of a primitive of `jax.lax`.
+PRIMITIVES: dict[str, Callable[..., Value]] = {
+    **{kind: _apply_unary(kind) for kind in UNARY},
+    **{kind: _reduce(kind) for kind in REDUCTIONS},
     "convert_element_type": _convert,
     "conv_general_dilated": _convolve,
-    "convolve_to_map": _convolve_to_map,
     "dot_general": _multiply,
     "reshape": _reshape,
     "transpose": _transpose,
     "concatenate": _concatenate,
-    "slice": _slice,
     "stack": _stack,
     "gather": _pick,
 }

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import Conv, ConvBnRelu, ConvPair, multiply_pixels, upsample
+from class_jax.models.layers import Conv, ConvBnRelu, ConvPair, multiply_pixels, relu, upsample
 
 
 def reduce_together(
@@ -32,7 +32,7 @@ def reduce_together(
     total = functools.reduce(jnp.add, [upsample(product, height, width) for product in products])
     if block.conv.bias is not None:
         total += block.conv.bias[...].astype(total.dtype)
-    return nnx.relu(block.bn(total))
+    return relu(block.bn(total))
 
 
 class FeatureFusion(nnx.Module):

@@ -61,9 +61,7 @@ class Conv(nnx.Module):
         """Apply the kernel: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out], for odd sizes."""
         kernel = self.kernel[...].astype(x.dtype)
         if self.size == 1:
-            for axis in (1, 2) if self.stride > 1 else ():
-                x = jax.lax.slice_in_dim(x, 0, x.shape[axis], self.stride, axis)
-            y = multiply_pixels(x, kernel[0, 0])
+            y = multiply_pixels(x, kernel[0, 0], stride=self.stride)
         else:
             pad = (self.size // 2, self.size // 2)
             y = convolve(x, kernel, stride=self.stride, pad=(pad, pad))
@@ -78,12 +76,15 @@ def convolve(
     return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pad, dimension_numbers=layout)
 
 
-def multiply_pixels(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """Compute a 1×1 convolution: the pixels [B, H, W, in] times a matrix [in, out].
+@functools.partial(jax.jit, static_argnames="stride")  # so that exports know it by its name
+def multiply_pixels(x: jax.Array, matrix: jax.Array, *, stride: int = 1) -> jax.Array:
+    """Compute a 1×1 convolution: every `stride`-th pixel of [B, H, W, in] times [in, out].
 
     On CPUs this takes a fifth off the network's time. The product has two dimensions, because XLA
     transposes the operands of the backward pass in memory if it has four.
     """
+    for axis in (1, 2) if stride > 1 else ():
+        x = jax.lax.slice_in_dim(x, 0, x.shape[axis], stride, axis)
     product = x.reshape(-1, x.shape[-1]) @ matrix
     return product.reshape(*x.shape[:-1], matrix.shape[-1])
 
@@ -159,7 +160,7 @@ class ConvBnRelu(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the three."""
-        return nnx.relu(self.bn(self.conv(x)))
+        return relu(self.bn(self.conv(x)))
 
 
 class ConvPair(nnx.Module):
@@ -221,6 +222,12 @@ def _pad_with_minus_infinity(x: jax.Array, axis: int, low: int, high: int) -> ja
 
 
 @jax.jit  # so that exports know it by its name
+def relu(x: jax.Array) -> jax.Array:
+    """Return max(x, 0); the gradient at 0 is 0."""
+    return jax.nn.relu(x)
+
+
+@jax.jit  # so that exports know it by its name
 def relu6(x: jax.Array) -> jax.Array:
     """Return min(max(x, 0), 6)."""
     return jnp.clip(x, 0, 6)
@@ -232,6 +239,7 @@ def softmax(x: jax.Array) -> jax.Array:
     return jax.nn.softmax(x, axis=-1)
 
 
+@functools.partial(jax.jit, static_argnames=("height", "width"))  # likewise
 def upsample(x: jax.Array, height: int, width: int) -> jax.Array:
     """Resize [B, h, w, C] bilinearly to [B, height, width, C]: half-pixel centres, no antialias.
 

@@ -11,7 +11,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, BatchNorm, Conv, convolve, max_pool
+from class_jax.models.layers import (
+    EPSILON,
+    RGB_MEAN,
+    RGB_STD,
+    BatchNorm,
+    Conv,
+    convolve,
+    max_pool,
+    relu,
+)
 
 EXPANSION = 4  # the output of a bottleneck is four times as wide as its 3×3 convolution
 
@@ -69,12 +78,12 @@ class Bottleneck(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, 4·width]."""
-        y = nnx.relu(self.bn1(self.conv1(x)))
-        y = nnx.relu(self.bn2(self.conv2(y)))
+        y = relu(self.bn1(self.conv1(x)))
+        y = relu(self.bn2(self.conv2(y)))
         shortcut = x
         for layer in self.downsample or ():
             shortcut = layer(shortcut)
-        return nnx.relu(self.bn3(self.conv3(y)) + shortcut)
+        return relu(self.bn3(self.conv3(y)) + shortcut)
 
 
 def make_stage(
@@ -118,7 +127,7 @@ class ResNet(nnx.Module):
           [B, ⌈H/s⌉, ⌈W/s⌉, width·s] at the strides s = 4, 8, 16, 32.
         """
         with jax.named_scope("stem"):
-            x = max_pool(nnx.relu(self.bn1(self.conv1(x))), 3)
+            x = max_pool(relu(self.bn1(self.conv1(x))), 3)
         levels = []
         for number, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), 1):
             with jax.named_scope(f"layer{number}"):

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 from flax import nnx
 
-from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, Conv, max_pool
+from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, Conv, max_pool, relu
 
 
 class Vgg(nnx.Module):
@@ -47,7 +47,7 @@ class Vgg(nnx.Module):
                 if levels:
                     x = max_pool(x, 2)
                 for layer in group:
-                    x = nnx.relu(layer(x))
+                    x = relu(layer(x))
             levels.append(x)
         return levels[1:]
 

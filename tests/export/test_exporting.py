@@ -1,5 +1,6 @@
 """Exports compute what the network computes, in programs that know nothing of class_jax."""
 
+import importlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from class_jax import Predictor
 from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.folding import fold_batch_norms
 from class_jax.export.formats import FORMATS, Export, Format
+from class_jax.export.operators import LAYERS, PRIMITIVES
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.networks.onnx_engine import OnnxEngine
@@ -173,6 +175,21 @@ def test_every_form_of_the_network_exports_to_onnx(change, tmp_path):
     images = list(np.random.default_rng(0).integers(0, 256, (3, 70, 50, 3), np.uint8))
     for one, other in zip(ours.predict(images), theirs.predict(images), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_operators_are_known_by_layers_that_are_compiled_under_their_own_names():
+    modules = [
+        importlib.import_module(f"class_jax.models.{file.stem}")
+        for file in (ROOT / "class_jax" / "models").glob("[!_]*.py")
+    ]
+    layers = {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, jax.stages.Wrapped) and value.__module__ == module.__name__
+    }
+    assert set(LAYERS) == layers
+    assert all(hasattr(jax.lax, f"{name}_p") for name in PRIMITIVES), "a private name of JAX"
 
 
 def perturbed(network):

@@ -8,7 +8,7 @@ DISK_FULL = "the disk is full: free some space and run the same command again."
 # Refusals of the operating system that a user can do something about.
 _FIXABLE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
-    *(errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ESTALE),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ESTALE, errno.EFBIG),
 }
 
 

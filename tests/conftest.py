@@ -29,8 +29,11 @@ from class_jax.models.network import Network, build_network
 from tests.program import RECIPE, call, use_one_device
 from tests.small_run import SMALL_MODEL, SmallRun, mesh_of, small_run
 
-# A suite in the background of a shell inherits an ignored Ctrl-C, and so would its processes.
+# A suite in the background of a shell, or under nohup, inherits ignored signals, and so would its
+# processes: it sets those that it sends.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,15 @@ def test_programs_are_kept_in_the_users_cache(tmp_path):
     assert len(kept) == 1
 
 
+def test_a_home_that_cannot_be_written_is_no_matter(tmp_path):
+    (tmp_path / "home").write_text("no folder")
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"HOME": str(tmp_path / "home"), "JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 def test_the_environment_decides(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "1")

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,6 +41,10 @@ def set_up_process() -> None:
     # What libraries print when a write fails in the background is raised as well; on a full disk
     # it would be hundreds of lines above our sentence.
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    # Of a home that cannot be written, which is no matter, or a disk that fills up, which costs the
+    # next start some seconds of compilation.
+    python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
     if not isinstance(sys.unraisablehook, _QuietHook):
         sys.unraisablehook = _QuietHook(sys.unraisablehook)
 
@@ -60,14 +65,18 @@ def cache_compiled_programs() -> None:
     """Let JAX keep compiled programs in the user's cache, for the next run of the same network.
 
     Programs for a CPU fit that CPU only, so each machine has a folder. JAX's own environment
-    variables take precedence; an empty JAX_COMPILATION_CACHE_DIR keeps nothing.
+    variables take precedence; an empty JAX_COMPILATION_CACHE_DIR keeps nothing, and neither does a
+    folder that cannot be written.
     """
     from class_jax.files import absolute
     from class_jax.runs.workdir import CACHE
 
     folder = absolute(CACHE) / "compiled" / platform.node()
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-    os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(CACHE_BYTES))
 
 
 def tune_allocator() -> None:

@@ -205,11 +205,6 @@ def check_model(model: Mapping[str, Any]) -> None:
     stages = BACKBONES[backbone].NUM_STAGES
     if len(sizes) != stages:
         raise UserError(f"config.model.stage_sizes = {sizes!r}: a {backbone} has {stages} stages.")
-    if model["query_reduction"] > model["features"]:
-        raise UserError(
-            f"config.model.query_reduction = {model['query_reduction']} leaves nothing of "
-            f"config.model.features = {model['features']} channels."
-        )
 
 
 def describe_difference(wanted: Tree, stored: Tree) -> str:

@@ -44,7 +44,8 @@ def set_up_process() -> None:
     # Of a home that cannot be written, which is no matter, or a disk that fills up, which costs the
     # next start some seconds of compilation.
     python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
-    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    cache_errors = "Error (reading|writing) persistent compilation cache"
+    warnings.filterwarnings("ignore", cache_errors, append=True)  # once, if it is called again
     if not isinstance(sys.unraisablehook, _QuietHook):
         sys.unraisablehook = _QuietHook(sys.unraisablehook)
 

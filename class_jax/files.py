@@ -2,9 +2,12 @@
 
 import contextlib
 import csv
+import functools
 import json
 import os
+import platform
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -40,9 +43,11 @@ def atomic_write(path: AnyPath) -> Iterator[AnyPath]:
       UserError: the file cannot be written.
     """
     # Two commands may write one file: each has a name of its own. Names may be as long as they can.
-    partial = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name[:40]}.{_machine()}-{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(path.parent, Path):
+            _sweep(str(path.parent))
         yield partial
         partial.replace(path)
     except OSError as error:
@@ -53,6 +58,34 @@ def atomic_write(path: AnyPath) -> Iterator[AnyPath]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@functools.cache
+def _machine() -> str:
+    """Return a short name of this machine: a folder may be shared by several."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+@functools.cache  # each folder once
+def _sweep(folder: str) -> None:
+    """Remove what commands that were killed on this machine left half-written in a folder."""
+    for partial in Path(folder).glob(f".*.{_machine()}-*.partial"):
+        process = partial.name.removesuffix(".partial").rpartition("-")[2]
+        if process.isdecimal() and not _is_running(int(process)):
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # where a signal would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_json(path: epath.Path, value: object) -> None:

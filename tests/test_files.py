@@ -46,3 +46,27 @@ def test_names_may_be_as_long_as_the_system_takes(tmp_path):
         with atomic_write(tmp_path / name) as partial:
             partial.write_text(name)
         assert (tmp_path / name).read_text() == name
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next_that_writes_there(tmp_path):
+    def start(name):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / name)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout.readline() == "begun\n"
+        return process
+
+    killed, living = start("a.png"), start("b.png")
+    killed.kill()
+    killed.wait()
+    assert len(list(tmp_path.glob(".*.partial"))) == 2
+    with atomic_write(tmp_path / "c.png") as partial:
+        partial.write_text("ours")
+    (left,) = tmp_path.glob(".*.partial")
+    assert left.name.startswith(".b.png")  # of a command that is at work
+    living.communicate("\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.png", "c.png"]

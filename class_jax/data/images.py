@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms
-from PIL.PngImagePlugin import PngInfo
+from PIL import ExifTags, Image, ImageCms
 
 from class_jax.data import masks
 from class_jax.data.decode import MAX_PIXELS, Source, decode, is_deep, name_of, scale_to_8_bits
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
-FINGERPRINT = "class_jax"  # key of a text in the PNG files of maps
+MAKER_NOTE = 0x927C  # a camera's own data, which may hold a small copy of the photograph
+SIZES = (0xA002, 0xA003)  # the size that EXIF states
+# Tags of EXIF that describe how a TIFF file is stored, and not the photograph.
+STORAGE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 284, 292, 293, 297, 317),
+    *(318, 319, 320, 322, 323, 324, 325, 330, 332, 338, 339, 347, 512, 513, 514, 529, 530, 531),
+    *(532, 700, 33723, 34377, 34675),
+}
+LONGEST = {"WEBP": 16_383, "JPEG": 65_500, "GIF": 65_535, "TGA": 65_535, "AVIF": 65_536}
 LARGE = 64_000_000  # pixels that are shrunk before they are converted, to save memory
 NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
 TURNS = {  # what makes an image upright, by its EXIF orientation
@@ -90,7 +97,7 @@ class Original(NamedTuple):
     """A picture at its own size, and what its copies should keep."""
 
     pixels: np.ndarray  # uint8 [H, W, 3], RGB, or [H, W, 4], RGBA, if it is transparent in parts
-    metadata: dict[str, Any]  # colour profile and resolution, as Pillow's `save` takes them
+    metadata: dict[str, Any]  # colour profile, resolution and EXIF, as Pillow's `save` takes them
 
 
 def load_original(source: Source) -> Original:
@@ -101,6 +108,8 @@ def load_original(source: Source) -> Original:
     """
     image, _, _, orientation, _ = decode(source)
     kept = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
+    if exif := _upright_exif(image):
+        kept["exif"] = exif
     if image.mode not in ("RGB", "RGBA", "P"):
         kept.pop("icc_profile", None)  # it describes colours of another kind
     if orientation in TURNS:
@@ -108,6 +117,22 @@ def load_original(source: Source) -> Original:
     if image.has_transparency_data and not image.mode.startswith(("I", "F")):
         return Original(np.asarray(image.convert("RGBA")), kept)
     return Original(_to_rgb(image, str(name_of(source)))[0], kept)
+
+
+def _upright_exif(image: Image.Image) -> bytes | None:
+    """Return the EXIF data of what is made of an image: upright, without previews of it."""
+    try:
+        exif = image.getexif()
+        for tag in STORAGE & set(exif):
+            del exif[tag]
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        for tag in (MAKER_NOTE, *SIZES):
+            details.pop(tag, None)
+        if ExifTags.Base.Orientation in exif:
+            exif[ExifTags.Base.Orientation] = 1
+        return exif.tobytes() if len(exif) else None
+    except Exception:  # Pillow's parsers raise whatever damage leads to
+        return None
 
 
 def load_mask(source: Source, *, salient: masks.Classes = (), scale: bool = True) -> masks.Reading:
@@ -217,49 +242,49 @@ def to_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
 
 
 def write_picture(
-    path: Path, pixels: np.ndarray, fingerprint: str = "", *, like: Original | None = None
+    path: Path, pixels: np.ndarray, *, like: Original | None = None, **options: Any
 ) -> None:
     """Write a picture in the format of the path's suffix, atomically.
-
-    PNG files keep `fingerprint` for `read_fingerprint`.
 
     Args:
       path: the file.
       pixels: uint8 [H, W], [H, W, 3] or [H, W, 4].
-      fingerprint: of what the picture was made from.
-      like: a picture whose colour profile and resolution it keeps.
+      like: a picture whose colour profile, resolution and EXIF data it keeps.
+      options: of Pillow's `save`.
 
     Raises:
-      UserError: the file cannot be written.
+      UserError: the file cannot be written, or its format has no room for the picture.
     """
     kind = Image.registered_extensions()[path.suffix.lower()]
+    check_sides(kind, pixels, path)
     with atomic_write(path) as partial:
-        _save(partial, kind, pixels, fingerprint, like)
+        _save(partial, kind, pixels, like, options)
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
     """Return the bytes of a file of a picture, as `write_picture` writes it."""
+    check_sides(kind, pixels, "the picture")
     buffer = io.BytesIO()
-    _save(buffer, kind, pixels, "", like)
+    _save(buffer, kind, pixels, like, {})
     return buffer.getvalue()
 
 
+def check_sides(kind: str, pixels: np.ndarray, name: object) -> None:
+    """Raise UserError if a picture is larger than files of a format may be."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST.get(kind, max(height, width)):
+        raise UserError(
+            f"{name} would have {width}x{height} pixels, and sides of {kind} files have at most "
+            f"{LONGEST[kind]}: write a PNG file."
+        )
+
+
 def _save(
-    file: Path | io.BytesIO, kind: str, pixels: np.ndarray, text: str, like: Original | None
-) -> None:
-    notes = PngInfo()
-    notes.add_text(FINGERPRINT, text)
-    kept = like.metadata if like else {}
+    file: Path | io.BytesIO, kind: str, pixels: np.ndarray, like: Original | None,
+    options: dict[str, Any],
+) -> None:  # fmt: skip
+    kept = (like.metadata if like else {}) | options
     if pixels.ndim == 3:  # maps are small, and quickly compressed, at the usual level
-        kept = {**kept, "compress_level": COLOUR_LEVEL}
+        kept["compress_level"] = COLOUR_LEVEL
     # A format ignores the options that it does not know.
-    Image.fromarray(pixels).save(file, format=kind, quality=95, pnginfo=notes, **kept)
-
-
-def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint in a PNG file that `write_picture` wrote; None if it holds none."""
-    try:
-        with Image.open(path) as image:
-            return image.info.get(FINGERPRINT)
-    except Exception:  # Pillow's parsers raise whatever a damaged file leads to
-        return None
+    Image.fromarray(pixels).save(file, format=kind, quality=95, **kept)

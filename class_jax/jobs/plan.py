@@ -1,15 +1,11 @@
 """Plan outputs: which images, into which files, and which of them are there already."""
 
 import functools
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
-from class_jax.data.decode import MOST_PIXELS, Source
 from class_jax.data.folders import (
     NOT_IMAGES,
     advise,
@@ -18,30 +14,30 @@ from class_jax.data.folders import (
     find_images,
     readable_suffixes,
 )
-from class_jax.data.images import Picture, load_image
+from class_jax.data.images import Picture
 from class_jax.data.sources import Source as DataSource
 from class_jax.errors import UserError
+from class_jax.jobs.marks import make_mark, read_mark
+from class_jax.jobs.targets import (
+    check_images_survive,
+    check_output,
+    is_image_name,
+    plan_targets,
+)
 from class_jax.jobs.video.animation import is_animated
 from class_jax.jobs.video.films import (
     FilmJob,
-    can_move,
     check_name,
     choose_suffix,
     explain_refusal,
     is_film,
     is_moving_name,
     is_numbered,
-    read_fingerprint,
 )
 from class_jax.pictures.outputs import MAPS, Output
-from class_jax.pictures.predictor import map_fingerprint
+from class_jax.pictures.pipeline import Reader
 from class_jax.text import list_lines, list_names
 
-# Formats that keep 8-bit grey of any size; icons, for example, do not.
-MAP_FORMATS = {
-    *("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "GIF", "JPEG2000", "TGA", "HEIF"),
-}
-ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "TGA"}
 ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
 
 
@@ -49,9 +45,8 @@ class MapJob(NamedTuple):
     """A map to make."""
 
     target: Path  # the file of the map
-    read: Callable[[int | None], Picture]  # reads the image for a network of this side
+    source: Path | Reader  # the image's file, or what reads it
     fingerprint: str  # of the image
-    source: Source | None = None  # the image's file, or what is in it
 
 
 Job = MapJob | FilmJob
@@ -62,6 +57,7 @@ class Plan(NamedTuple):
 
     jobs: list[Job]
     problems: list[str]
+    left_out: int = 0  # files
 
 
 class Sorted(NamedTuple):
@@ -84,7 +80,8 @@ def plan_image_maps(
 
     For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a film
     gives a film, and an animated picture another one if `animate` says so. If two images would get
-    the same map, theirs are `b.jpg.png` and `b.png.png`. The output of a single file is `output`
+    the same map, theirs are `b.jpg.png` and `b.png.png`, or lie in as many of the images' folders
+    as tell them apart. The output of a single file is `output`
     itself if that ends as an image does, or for a film as a film.
 
     Args:
@@ -95,10 +92,9 @@ def plan_image_maps(
 
     Raises:
       UserError: nothing there, a file that is no image by its name, no images at all, an output
-        that cannot be written, a map that would replace one of the images, or two images with the
-        same map.
+        that cannot be written, or a map that would replace one of the images.
     """
-    images, problems = _find_inputs(paths, made)
+    images, problems, left_out = _find_inputs(paths, made)
     if len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made):
         check_output(output.parent)
         moving = {path for path in paths if is_moving_name(output) and _moves(path, made)}
@@ -109,17 +105,23 @@ def plan_image_maps(
         check_output(output)
         moving = {path for path in images if is_film(path) or (animate and _moves(path, made))}
         suffixes = {path: choose_suffix(path, made) for path in moving}
-        targets = _plan_targets(images, output, suffixes)
+        targets = plan_targets(images, output, suffixes)
     if not targets:
         names = list_names(paths)
         others = [problem for problem in problems if not problem.endswith(": no images there")]
         raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(others)}")
-    _check_images_survive(targets)
-    return Plan([_plan_job(*pair, pair[1] in moving) for pair in targets.items()], problems)
+    check_images_survive(targets)
+    jobs = [_plan_job(*pair, pair[1] in moving) for pair in targets.items()]
+    return Plan(jobs, problems, left_out)
 
 
-def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str]]:
-    """Return images and films with their paths below the output, and what is left out."""
+def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str], int]:
+    """Return images and films with paths below the output, what is left out, and its number.
+
+    Raises:
+      UserError: a path is none of those.
+    """
+    refused = 0
     images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
@@ -131,6 +133,7 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             films = [file for file in found.left_out if is_film(file)]
             refusal = explain_refusal(made) if films else None
             if refusal:
+                refused += len(films)
                 counts = Counter(film.suffix.lower() for film in films)
                 problems += [f"{n} {suffix} left out: {refusal}" for suffix, n in counts.items()]
             inputs = sorted([*found.images, *films]) if not refusal else found.images
@@ -149,12 +152,12 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             images[path] = Path(path.name)
         else:
             raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
-    return images, [*problems, *describe_left_out(left_out)]
+    return images, [*problems, *describe_left_out(left_out)], refused + len(left_out)
 
 
 def _moves(path: Path, made: Output) -> bool:
     """Return whether outputs of all frames can be made of a file."""
-    return is_film(path) or (can_move(made) and is_animated(path))
+    return is_film(path) or (made.moves and is_animated(path))
 
 
 def _is_file_name(output: Path, source: Path, made: Output) -> bool:
@@ -172,12 +175,7 @@ def _plan_job(target: Path, source: Path, moves: bool) -> Job:
     fingerprint = file_fingerprint(source)
     if moves:
         return FilmJob(target, source, fingerprint)
-    return MapJob(target, functools.partial(load_for_network, source), fingerprint, source)
-
-
-def load_for_network(source: Source, side: int | None) -> Picture:
-    """Read an image for a network of this side; very large ones, too."""
-    return load_image(source, side=side, most=MOST_PIXELS)
+    return MapJob(target, source, fingerprint)
 
 
 def _explain(path: Path) -> str:
@@ -213,79 +211,11 @@ def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:
     """
     found = Sorted([], [], [])
     for job in jobs:
-        stored = read_fingerprint(job.target) if job.target.is_file() else ""
+        stored = read_mark(job.target) if job.target.is_file() else ""
         if stored is None and not overwrite:
             found.foreign.append(job)
-        elif stored == map_fingerprint(network, job.fingerprint):
+        elif stored == make_mark(network, job.fingerprint):
             found.kept.append(job)
         else:
             found.todo.append(job)
     return found
-
-
-def check_output(folder: Path) -> None:
-    """Raise UserError if the folder is a file, in a file, or not writable."""
-    existing = folder
-    while not existing.exists():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise UserError(f"{existing} is a file, and a folder is needed for the output.")
-    if not os.access(existing, os.W_OK):
-        raise UserError(f"{folder} cannot be written to: choose another folder for the output.")
-
-
-def check_target(path: Path, has_alpha: bool) -> bool:
-    """Return True; UserError if a transparent picture is to go into a format without alpha."""
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() != ".webm":
-        other = ".webm" if is_film(path) else ".png or .webp"
-        raise UserError(
-            f"{path}: {path.suffix} files cannot be transparent; name a {other}, or give a "
-            "background."
-        )
-    return True
-
-
-def is_image_name(path: Path) -> bool:
-    """Return whether a path ends as an image does; UserError if that format cannot be written."""
-    suffix = path.suffix.lower()
-    kind = Image.registered_extensions().get(suffix)
-    if kind in MAP_FORMATS and kind in Image.SAVE and suffix in readable_suffixes():
-        return True
-    if suffix in readable_suffixes() | NOT_IMAGES:
-        raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")
-    return False
-
-
-def _plan_targets(
-    images: dict[Path, Path], output: Path, suffixes: dict[Path, str]
-) -> dict[Path, Path]:
-    """Return target → image; UserError if two images have the same target."""
-    # A map of an earlier run is no image, if the output lies in the input.
-    names = {
-        image: (name, suffixes.get(image, ".png"))
-        for image, name in images.items()
-        if not (image.is_relative_to(output) and read_fingerprint(image) is not None)
-    }
-    counts = Counter(name.with_suffix(suffix) for name, suffix in names.values())
-    targets: dict[Path, Path] = {}
-    for image, (name, suffix) in names.items():
-        target = output / name.with_suffix(suffix)
-        if counts[name.with_suffix(suffix)] > 1:
-            target = output / f"{name}{suffix}"
-        if target in targets:
-            raise UserError(
-                f"{targets[target]} and {image} would both write {target}: give them one by one."
-            )
-        targets[target] = image
-    return targets
-
-
-def _check_images_survive(targets: dict[Path, Path]) -> None:
-    """Raise UserError if an output would replace one of the images, by any link."""
-    images = {os.path.realpath(image) for image in targets.values()}
-    for target, image in targets.items():
-        if os.path.realpath(target) in images:
-            raise UserError(
-                f"the output of {image} would replace the image {target}: choose another one."
-            )

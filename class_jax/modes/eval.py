@@ -19,8 +19,9 @@ from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet
 from class_jax.files import absolute, atomic_write
-from class_jax.jobs.plan import Job, Sorted, check_output, plan_source_maps, sort_jobs
-from class_jax.jobs.processes import OpenedNetwork, make_shared_maps, open_network
+from class_jax.jobs.plan import Job, Sorted, plan_source_maps, sort_jobs
+from class_jax.jobs.run import OpenedNetwork, make_shared, open_network
+from class_jax.jobs.targets import check_output
 from class_jax.modes.score import check_apart, score_maps
 from class_jax.networks.places import find
 from class_jax.runs.workdir import Workdir
@@ -170,7 +171,7 @@ def _make_maps(
     network: OpenedNetwork,
 ) -> MapSet:
     """Make those maps of a set that are to do, and return all of them to be scored."""
-    results = make_shared_maps(todo, network, title=f"maps of {set_name}")
+    results = make_shared(todo, network, title=f"maps of {set_name}")
     tasks: list[Task] = []
     failed: dict[str, str] = {}
     for index, (name, job) in enumerate(zip(source.names, jobs, strict=True)):

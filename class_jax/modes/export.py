@@ -15,7 +15,7 @@ from class_jax.export.card import write_card
 from class_jax.export.formats import FORMATS, Export, Format, compute_maps
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.files import absolute
-from class_jax.jobs.plan import check_output
+from class_jax.jobs.targets import check_output
 from class_jax.leaves import export_leaves
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.places import find, is_onnx, keep_trying

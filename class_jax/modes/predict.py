@@ -1,7 +1,7 @@
 """Mode predict: saliency maps, cut-outs and more, of files, folders and standard input."""
 
 import argparse
-import functools
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,39 +9,32 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import encode, write_picture
+from class_jax.data.images import UPRIGHT, encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.jobs.maps import draw
 from class_jax.jobs.plan import (
-    MapJob,
+    Plan,
     Sorted,
-    check_target,
-    is_image_name,
-    load_for_network,
     plan_image_maps,
     sort_jobs,
 )
-from class_jax.jobs.processes import make_shared_maps, open_network
-from class_jax.networks.places import is_onnx
-from class_jax.pictures.outputs import (
-    ATTENTION,
-    BLUR,
-    KINDS,
-    MAP,
-    SETTINGS,
-    Output,
-    parse_background,
-    parse_point,
-    parse_threshold,
-)
+from class_jax.jobs.run import Results, make_shared, open_network
+from class_jax.jobs.targets import check_target, is_image_name
+from class_jax.networks.places import find, is_onnx, keep_trying
+from class_jax.pictures.outputs import ATTENTION, MAP, Output
+from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
+from class_jax.pictures.settings import parse_output
 from class_jax.runs.workdir import Workdir
-from class_jax.text import count, list_lines
+from class_jax.text import count, list_lines, list_names
 
 MANY = 20  # images, from which on an export is worth its minute
 STANDARD = "-"  # standard input or output
+MOST_BYTES = 2**29  # of standard input
+# The end of a picture, and the beginning of another one.
+NEXT_PICTURE = re.compile(
+    rb"(\xff\xd9|IEND\xaeB`\x82|;)(\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF.{4}WEBP)", re.DOTALL
+)
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -53,7 +46,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
-    output = _parse_output(flags)
+    settings = {name: getattr(flags, name) for name in ("background", "threshold", "crop", "point")}
+    output = parse_output(flags.format or MAP, settings, prefix="--")
     model = flags.model or workdir.path
     if output.kind == ATTENTION and is_onnx(model):
         raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
@@ -61,15 +55,15 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         return _pipe(flags, output, config, workdir)
     paths = [absolute(path) for path in flags.input]
     folder = absolute(flags.output) if flags.output else workdir.predictions
-    jobs, problems = parallel.run_on_first(
+    plan = parallel.run_on_first(
         lambda: plan_image_maps(paths, folder, made=output, animate=flags.format is not None)
     )
-    is_named_file = [job.target for job in jobs] == [folder]
+    is_named_file = [job.target for job in plan.jobs] == [folder]
     if is_named_file:
         check_target(folder, has_alpha=output.has_alpha)
     network = open_network(
         model, config, flags.checkpoint,
-        lambda fingerprint: [sort_jobs(jobs, fingerprint, overwrite=is_named_file)],
+        lambda fingerprint: [sort_jobs(plan.jobs, fingerprint, overwrite=is_named_file)],
         output=output,
     )  # fmt: skip
     (sorted_jobs,) = network.sorted_jobs
@@ -81,16 +75,32 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         parallel.log(f"left as they are, as they were not made here:{listed}")
     if len(sorted_jobs.todo) >= MANY and network.predictor:
         _advise_export(network.predictor, Path(model), workdir)
-    results = make_shared_maps(sorted_jobs.todo, network, title=output.noun, output=output)
-    problems = [*results.failed.values(), *problems]
-    if len(results.failed) == len(jobs):
+    results = make_shared(sorted_jobs.todo, network, title=output.noun, output=output)
+    problems = [*results.failed.values(), *plan.problems]
+    if len(results.failed) == len(plan.jobs):
         raise UserError(f"nothing could be made:{list_lines(problems)}")
+    _report(results, plan, sorted_jobs, output, folder)
+    return 1 if problems else 0
+
+
+def _report(
+    results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, folder: Path
+) -> None:
+    """Say what was made, what of it is doubtful, and what was not made."""
     parallel.log(f"{count(results.written, output.noun)} written to {folder}")
     for guess, images in results.guesses.items():
         parallel.log(f"note: {images} of {results.written}: {guess}")
-    for problem in problems:
+    if results.empty:
+        names = list_names(path.name for path in results.empty)
+        found = f"{len(results.empty)} of {results.written}"
+        parallel.log(f"note: nothing salient was found in {found}: {names}")
+    for problem in [*results.failed.values(), *plan.problems]:
         parallel.log(f"error: {problem}")
-    return 1 if problems else 0
+    left_out = plan.left_out + len(sorted_jobs.foreign)
+    parallel.log(
+        f"{results.written} made, {len(sorted_jobs.kept)} kept, {len(results.empty)} empty, "
+        f"{left_out} left out, {len(results.failed)} failed"
+    )
 
 
 def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
@@ -103,52 +113,30 @@ def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
         )
 
 
-def _parse_output(flags: argparse.Namespace) -> Output:
-    """Return what the flags ask for; UserError if they contradict each other."""
-    kind = flags.format or MAP
-    if kind not in KINDS:
-        raise UserError(f"--format={kind}: expected one of {', '.join(KINDS)} for --mode predict.")
-    for name in ("background", "threshold", "crop", "point"):
-        if getattr(flags, name) and name not in SETTINGS[kind]:
-            kinds = [other for other, names in SETTINGS.items() if name in names]
-            raise UserError(f"--{name} is for --format {' or '.join(kinds)}, not for {kind}.")
-    threshold = parse_threshold(flags.threshold, "--threshold")
-    background = flags.background
-    if background and background != BLUR and absolute(background).is_file():
-        background = file_fingerprint(absolute(background))
-    settings = (kind, background, threshold, flags.crop, flags.point)
-    return Output(
-        kind,
-        parse_background(flags.background),
-        threshold,
-        flags.crop,
-        parse_point(flags.point, "--point"),
-        "" if settings == (MAP, None, None, False, None) else repr(settings),
-    )
-
-
 def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir: Workdir) -> int:
     """Make the output of one image that comes from, or goes to, a standard stream."""
-    source = _read_source(flags.input)
     if parallel.process_count() > 1:
         raise UserError("standard streams serve one process: leave out the flags for several.")
+    source = _read_source(flags.input)
     target = absolute(flags.output) if flags.output not in (None, STANDARD) else None
     if target and not (is_image_name(target) and check_target(target, output.has_alpha)):
         raise UserError(f"--output={target}: name an image file, or - for standard output.")
-    read = functools.partial(load_for_network, source)
-    job = MapJob(target or Path("standard output"), read, "", source)
-    network = open_network(
-        flags.model or workdir.path, config, flags.checkpoint,
-        lambda _: [Sorted([job], [], [])], output=output,
-    )  # fmt: skip
-    predictor = network.predictor
-    assert predictor is not None
-    (saliency,) = predictor.maps([predictor.prepare(job.read(predictor.image_size))])
-    pixels, original = draw(job, saliency, output, predictor)
+
+    def load() -> Predictor:
+        found = find(flags.model or workdir.path, flags.checkpoint).with_settings(config)
+        parallel.log(f"checkpoint: {found.description}")
+        return Predictor(found.engine())
+
+    made = make(keep_trying(load), source, [output])
+    for guess in made.guesses:
+        if guess != UPRIGHT:
+            parallel.log(f"note: {guess}")
+    if not made.is_salient:
+        parallel.log("note: nothing salient was found")
     if target:
-        write_picture(target, pixels, like=original)
+        write_picture(target, made.pictures[0], like=made.like)
         return 0
-    sys.stdout.buffer.write(encode(pixels, like=original))
+    sys.stdout.buffer.write(encode(made.pictures[0], like=made.like))
     return 0
 
 
@@ -158,6 +146,29 @@ def _read_source(inputs: Sequence[str]) -> bytes | Path:
         raise UserError("a standard stream takes one picture: give a single --input.")
     if inputs[0] != STANDARD:
         return absolute(inputs[0])
+    if sys.stdin is None or sys.stdin.closed:
+        raise UserError("standard input is closed: --input=- reads a picture from it.")
     if sys.stdin.isatty():
         raise UserError("--input=- reads a picture from standard input, as in: … < photo.jpg")
-    return sys.stdin.buffer.read()
+    try:
+        content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"standard input cannot be read ({error.strerror}).") from error
+    if not content:
+        raise UserError("standard input was empty: expected a picture, as in: … < photo.jpg")
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            f"standard input holds more than {MOST_BYTES >> 20} MB: expected one picture."
+        )
+    if _holds_several(content):
+        parallel.log("note: standard input holds several pictures: the first is used")
+    return content
+
+
+def _holds_several(content: bytes) -> bool:
+    """Return whether another picture follows the first one."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        end = 8 + int.from_bytes(content[4:8], "little")
+        return len(content) > end + 8
+    is_multi_picture = b"MPF\0" in content[:65_536]  # a JPEG file that holds several by itself
+    return not is_multi_picture and NEXT_PICTURE.search(content) is not None

@@ -36,7 +36,7 @@ from class_jax.evaluation.sheets import (
 )
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
-from class_jax.jobs.plan import check_output
+from class_jax.jobs.targets import check_output
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines, list_names, printable
 

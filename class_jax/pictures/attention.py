@@ -8,46 +8,32 @@ import numpy as np
 from class_jax.data.resize import resize
 from class_jax.data.sheet import CELL, Panel, draw_sheet
 from class_jax.errors import UserError
-from class_jax.pictures.predictor import Predictor
 
 if TYPE_CHECKING:
     from class_jax.models.classnet import Attention
+    from class_jax.pictures.outputs import Output, Scene
 
 LEVELS = (4, 3, 2)
 POINT = (255, 40, 40)
 
 
-def draw_attention(
-    predictor: Predictor,
-    image: np.ndarray,
-    saliency: np.ndarray,
-    point: tuple[int, int] | None,
-    name: object,
-) -> np.ndarray:
+def draw_attention(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw, for a point, its row of S at levels 4, 3, 2, and the strongest channel of Z there.
-
-    Args:
-      predictor: of an engine that can show its attention.
-      image: uint8 RGB [H, W, 3].
-      saliency: its map, float32 [H, W] in 0–1.
-      point: x and y in pixels; None: the most salient pixel.
-      name: of the image, for messages.
 
     Returns:
       The sheet, uint8 RGB.
 
     Raises:
-      UserError: the point lies outside of the image.
+      UserError: the point lies outside of the image, or the network cannot show its attention.
     """
+    assert scene.image is not None
+    assert scene.attend is not None
+    image, saliency = np.ascontiguousarray(scene.image[..., :3]), scene.saliency
     height, width = saliency.shape
-    if point is None:
-        y, x = divmod(int(saliency.argmax()), width)
-    else:
-        x, y = point
+    x, y = output.point or divmod(int(saliency.argmax()), width)[::-1]
     if not (0 <= x < width and 0 <= y < height):
-        raise UserError(f"the point {x},{y} lies outside of {name}, {width}x{height} pixels.")
-    levels = predictor.engine.attend(predictor.prepare(image).pixels[None])
-    stages = dict(zip((2, 3, 4), levels, strict=True))
+        raise UserError(f"the point {x},{y} lies outside of {scene.name}, {width}x{height} pixels.")
+    stages = dict(zip((2, 3, 4), scene.attend(image), strict=True))
     place = ((y + 0.5) / height, (x + 0.5) / width)
     small = _fit(image)
     marked = _mark(small, x / width, y / height)

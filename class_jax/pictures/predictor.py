@@ -1,30 +1,19 @@
-"""Predict saliency maps for images of any size with a trained network."""
+"""Predict saliency maps and cut-outs for images of any size with a trained network."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Self, TypeVar, cast, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast, overload
 
 import numpy as np
-from PIL import Image
 
-from class_jax.data.decode import MOST_PIXELS, Source, name_of
-from class_jax.data.images import Picture, load_image, load_original
-from class_jax.data.resize import resize, resize_bilinear
+from class_jax.data.images import Picture
+from class_jax.data.resize import resize_bilinear
+from class_jax.errors import UserError
 from class_jax.networks.engines import Engine
 from class_jax.networks.places import BEST, PHOTO, find, keep_trying
-from class_jax.pictures.outputs import CUTOUT, Output, parse_background, render
-
-AnyImage = np.ndarray | Source  # pixels, a path, bytes, an open binary file or a PIL image
-T = TypeVar("T")
-
-FILES = (str, os.PathLike, bytes, Image.Image)  # beside open binary files
-EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
-
-
-def map_fingerprint(network: str, image: str) -> str:
-    """Return the fingerprint of the map that a network makes of an image."""
-    return hashlib.sha256(os.fsencode(f"{network} {image}")).hexdigest()[:32]
+from class_jax.pictures.outputs import CUTOUT
+from class_jax.pictures.pipeline import EXPECTED, FILES, AnyImage, hold, make, prepare
+from class_jax.pictures.settings import parse_output
 
 
 class Predictor:
@@ -39,6 +28,7 @@ class Predictor:
         self.engine = engine or find(PHOTO).engine()
         self.image_size, self.batch_size = self.engine.image_size, self.engine.batch_size
         self.device = self.engine.device
+        self._process = os.getpid()
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] = PHOTO, *, checkpoint: str = BEST) -> Self:
@@ -58,17 +48,17 @@ class Predictor:
     def predict(self, images: AnyImage) -> np.ndarray: ...  # type: ignore[overload-overlap]  # str
 
     @overload
-    def predict(self, images: Sequence[AnyImage]) -> list[np.ndarray]: ...
+    def predict(self, images: Iterable[AnyImage]) -> list[np.ndarray]: ...
 
-    def predict(self, images: AnyImage | Sequence[AnyImage]) -> np.ndarray | list[np.ndarray]:
+    def predict(self, images: AnyImage | Iterable[AnyImage]) -> np.ndarray | list[np.ndarray]:
         """Compute the saliency maps of images at their own sizes.
 
         Args:
           images: an image of any size: uint8 RGB [H, W, 3], a path, bytes of a file, an open
-            binary file or a PIL image; or a sequence of those.
+            binary file or a PIL image; or several of those.
 
         Returns:
-          A map, float32 [H, W] in 0–1; a list of maps for a sequence.
+          A map, float32 [H, W] in 0–1; a list of maps for several images.
 
         Raises:
           TypeError: an image is of another type.
@@ -77,80 +67,55 @@ class Predictor:
         """
         if _is_one_image(images):
             return self.predict([cast("AnyImage", images)])[0]
-        if not isinstance(images, Sequence):
-            raise TypeError(f"expected {EXPECTED}, or a sequence of those; got {type(images)}")
-        pictures = enumerate(self.prepare(image) for image in cast("Sequence[AnyImage]", images))
-        return [saliency for _, saliency in self.map_all(pictures)]
+        maps: list[np.ndarray] = []
+        batch: list[Picture] = []
+        for image in _check_many(images):
+            batch.append(prepare(hold(image), self.image_size))
+            if len(batch) == self.batch_size:
+                maps += self.maps(batch)
+                batch = []
+        return [*maps, *(self.maps(batch) if batch else ())]
 
     def cutout(
         self,
-        images: AnyImage | Sequence[AnyImage],
+        images: AnyImage | Iterable[AnyImage],
         *,
-        background: str | None = None,
-        threshold: float | None = None,
+        background: Any = None,
+        threshold: float | str | None = None,
         crop: bool = False,
     ) -> np.ndarray | list[np.ndarray]:
         """Cut out what is salient; the colours at soft edges are the object's own.
 
         Args:
           images: as for `predict`.
-          background: a colour, the path of a picture, or "blur"; None: transparent.
+          background: a colour (a name, #RRGGBB or three numbers), a picture (an array, a PIL image
+            or a path), or "blur"; None: transparent.
           threshold: makes alpha hard, at this level in 0–1.
           crop: to the object, with a margin of 5 %.
 
         Returns:
-          uint8 RGBA [H, W, 4], with a background RGB [H, W, 3]; a list for a sequence.
+          uint8 RGBA [H, W, 4], with a background RGB [H, W, 3]; a list for several images.
 
         Raises:
-          TypeError, ValueError, UserError: as `predict`; or another background.
+          TypeError, ValueError, UserError: as `predict`; or a setting is none of those.
         """
-        output = Output(CUTOUT, parse_background(background), threshold, crop)
+        settings = {"background": background, "threshold": threshold, "crop": crop}
+        output = parse_output(CUTOUT, settings)
         if _is_one_image(images):
-            return self._cut_out(cast("AnyImage", images), output)
-        return [self._cut_out(image, output) for image in cast("Sequence[AnyImage]", images)]
-
-    def _cut_out(self, image: AnyImage, output: Output) -> np.ndarray:
-        """Cut out what is salient in one image."""
-        if isinstance(image, np.ndarray):
-            return render(output, self.predict(image), image, "the array")
-        original = load_original(image).pixels
-        return render(output, self.predict(image), original, name_of(image))
-
-    def prepare(self, image: AnyImage | Picture) -> Picture:
-        """Read an image and resize it for the network, which keeps a batch of them small.
-
-        Raises:
-          TypeError, ValueError, UserError: as `predict`.
-        """
-        if isinstance(image, np.ndarray):
-            image = _check_array(image)
-        elif not isinstance(image, Picture):
-            if not isinstance(image, FILES) and not hasattr(image, "read"):
-                raise TypeError(f"expected {EXPECTED}; got {type(image)}")
-            image = load_image(image, side=self.image_size, most=MOST_PIXELS)
-        return image._replace(pixels=resize(image.pixels, self.image_size, self.image_size))
-
-    def map_all(self, pictures: Iterable[tuple[T, Picture]]) -> Iterator[tuple[T, np.ndarray]]:
-        """Yield what stands beside each prepared picture, with its map at the picture's own size.
-
-        Args:
-          pictures: pairs of anything and a picture from `prepare`; `batch_size` are held at a time.
-        """
-        batch: list[tuple[T, Picture]] = []
-        for pair in pictures:
-            batch.append(pair)
-            if len(batch) == self.batch_size:
-                yield from self._map_batch(batch)
-                batch = []
-        if batch:
-            yield from self._map_batch(batch)
-
-    def _map_batch(self, batch: Sequence[tuple[T, Picture]]) -> Iterator[tuple[T, np.ndarray]]:
-        keys, pictures = zip(*batch, strict=True)
-        yield from zip(keys, self.maps(pictures), strict=True)
+            return make(self, cast("AnyImage", images), [output]).pictures[0]
+        return [make(self, image, [output]).pictures[0] for image in _check_many(images)]
 
     def maps(self, batch: Sequence[Picture]) -> Iterator[np.ndarray]:
-        """Yield the maps of up to `batch_size` images at their own sizes."""
+        """Yield the maps of up to `batch_size` prepared images at their own sizes.
+
+        Raises:
+          UserError: the predictor was made before this process was forked.
+        """
+        if os.getpid() != self._process:  # JAX and ONNX Runtime would wait for threads for ever
+            raise UserError(
+                "this predictor was made before the process was forked: make one in each process, "
+                "or start processes by spawn."
+            )
         logits = self.engine.logits(np.stack([image.pixels for image in batch]))
         for row, image in zip(logits, batch, strict=True):
             yield _resize_to_map(row, image.height, image.width)
@@ -160,13 +125,11 @@ def _is_one_image(images: object) -> bool:
     return isinstance(images, (np.ndarray, *FILES)) or hasattr(images, "read")
 
 
-def _check_array(image: np.ndarray) -> Picture:
-    """Return an array as a picture; ValueError if it is no RGB image."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
-    if not image.size:
-        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
-    return Picture(image, image.shape[0], image.shape[1])
+def _check_many(images: object) -> Iterable[AnyImage]:
+    """Return images that can be gone through; TypeError for anything else."""
+    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+        raise TypeError(f"expected {EXPECTED}, or several of those; got {type(images)}")
+    return images
 
 
 def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -10,17 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import (
-    ATTENTION,
-    BLUR,
-    KINDS,
-    SETTINGS,
-    Background,
-    Output,
-    parse_colour,
-    parse_point,
-    parse_threshold,
-)
+from class_jax.pictures import settings as pictures
+from class_jax.pictures.outputs import ATTENTION, OUTPUTS, Output
 from class_jax.pictures.predictor import Predictor
 from class_jax.serving import service as limits
 from class_jax.serving.access import Access
@@ -91,8 +82,8 @@ class Api:
         if path == "":
             return Answer(308, b"", (("location", f"{self._root}/"),))
         kind = path.removeprefix("/api/") if path.startswith("/api/") else None
-        if not (path in self._files or path in ("/api", "/health") or kind in KINDS):
-            known = f": expected one of {', '.join(KINDS)}" if kind else ""
+        if not (path in self._files or path in ("/api", "/health") or kind in OUTPUTS):
+            known = f": expected one of {', '.join(OUTPUTS)}" if kind else ""
             raise RefusedError(404, f"there is nothing at {path[:100]}{known}.")
         methods = MAKE if kind else READ
         if request.method == "OPTIONS":
@@ -185,7 +176,9 @@ class Api:
 
     def _describe(self) -> Answer:
         attends = has_attention(self._loaded())
-        kinds = {kind: SETTINGS[kind] for kind in KINDS if kind != ATTENTION or attends}
+        kinds = {
+            kind: row.settings for kind, row in OUTPUTS.items() if kind != ATTENTION or attends
+        }
         about = {
             "kinds": kinds,
             "formats": sorted(set(FORMATS) - {"jpg"}),
@@ -202,7 +195,7 @@ class Api:
 
 def parse_output(kind: str, settings: Mapping[str, str]) -> tuple[Output, str]:
     """Return the output that settings ask for, and its suffix; UserError if they are wrong."""
-    known = {*SETTINGS[kind], "format"}
+    known = {*OUTPUTS[kind].settings, "format"}
     if unknown := sorted(settings.keys() - known):
         raise UserError(
             f"{', '.join(unknown)[:100]}: /api/{kind} takes {', '.join(sorted(known))}."
@@ -210,14 +203,9 @@ def parse_output(kind: str, settings: Mapping[str, str]) -> tuple[Output, str]:
     suffix = settings.get("format", "png")
     if suffix not in FORMATS:
         raise UserError(f"format={suffix[:100]}: expected {', '.join(FORMATS)}.")
-    output = Output(
-        kind,
-        _parse_background(settings.get("background")),
-        parse_threshold(settings.get("threshold"), "threshold"),
-        _parse_switch(settings.get("crop", "false")),
-        parse_point(settings.get("point"), "point"),
-    )
-    return output, suffix
+    given = {name: value for name, value in settings.items() if name != "format"}
+    # A path would let anybody read pictures of this machine.
+    return pictures.parse_output(kind, given, reads_files=False), suffix
 
 
 def _parse_query(query: str) -> dict[str, str]:
@@ -237,24 +225,6 @@ def _merge(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     if twice := one.keys() & other.keys():
         raise UserError(f"{', '.join(sorted(twice))[:100]} is given twice.")
     return {**one, **other}
-
-
-def _parse_background(text: str | None) -> Background | None:
-    """Return a background; a path would let anybody read pictures of this machine."""
-    if text is None or text == BLUR:
-        return text
-    if (colour := parse_colour(text)) is None:
-        raise UserError(
-            f'background={text[:100]}: expected a colour such as "white" or "#20a0ff" (%2320a0ff '
-            f'in an address), or "{BLUR}".'
-        )
-    return colour
-
-
-def _parse_switch(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise UserError(f"crop={text[:100]}: expected true or false.")
-    return text == "true"
 
 
 def _page_answer(page: str) -> Answer:

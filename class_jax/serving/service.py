@@ -3,17 +3,13 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from class_jax.data.decode import read_header
 from class_jax.data.images import encode
 from class_jax.errors import UserError
-from class_jax.jobs.maps import draw
-from class_jax.jobs.plan import MapJob, load_for_network
-from class_jax.pictures.outputs import ATTENTION, OBJECT_LEVEL, Output
+from class_jax.pictures.outputs import ATTENTION, Output
+from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
 from class_jax.serving.bodies import describe
 
@@ -114,13 +110,8 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
         raise UserError(
             "JPEG files have no transparency: give a background, or format=png or webp."
         )
-    job = MapJob(Path("the picture"), lambda side: load_for_network(content, side), "", content)
-    prepared = predictor.prepare(job.read(predictor.image_size))
-    (saliency,) = predictor.maps([prepared])
-    pixels, original = draw(job, saliency, output, predictor)
-    _check_sides(kind, pixels)
-    level = OBJECT_LEVEL if output.threshold is None else output.threshold
-    return Made(encode(pixels, kind, like=original), kind, bool(saliency.max() >= level))
+    made = make(predictor, content, [output], "the picture")
+    return Made(encode(made.pictures[0], kind, like=made.like), kind, made.is_salient)
 
 
 def _check_picture(content: bytes) -> None:
@@ -140,11 +131,6 @@ def _check_picture(content: bytes) -> None:
         raise UserError(f"{size}: a side is at most {MOST_RATIO} times the other one.")
     if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > MOST_SCANS:
         raise UserError(f"the picture has {scans} scans: save it with at most {MOST_SCANS}.")
-
-
-def _check_sides(kind: str, pixels: np.ndarray) -> None:
-    if kind == "WEBP" and max(pixels.shape) > (most := 16383):
-        raise UserError(f"WebP pictures have sides of at most {most} pixels: take format=png.")
 
 
 def has_attention(predictor: Predictor) -> bool:

@@ -1,6 +1,7 @@
 """Formats of predict beside maps, standard streams, attention sheets."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,7 +73,8 @@ def test_an_empty_folder_among_others_is_named(predict, scene, tmp_path):
     (tmp_path / "empty").mkdir()
     status, _, err = predict("--input", scene, tmp_path / "empty", "--output", "out/")
     assert status == 1
-    assert err.splitlines()[-1] == f"error: {tmp_path / 'empty'}: no images there"
+    assert f"error: {tmp_path / 'empty'}: no images there" in err
+    assert err.splitlines()[-1] == "1 made, 0 kept, 1 empty, 0 left out, 0 failed"
     assert (tmp_path / "out" / "scene.png").exists()
 
 
@@ -99,6 +101,39 @@ def test_no_picture_in_a_pipe_is_one_sentence(trained):
     )
 
 
+@pytest.mark.parametrize(("data", "sentence"), [
+    (b"", "standard input was empty: expected a picture"),
+    ("endless", "standard input holds more than 512 MB"),
+    ("closed", "standard input is closed"),
+])  # fmt: skip
+def test_what_is_no_stream_of_a_picture_is_one_sentence(trained, data, sentence):
+    command = [
+        sys.executable,
+        ROOT / "main.py",
+        "--mode=predict",
+        "--workdir",
+        trained,
+        "--input=-",
+    ]
+    if data == "closed":
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *command], capture_output=True,
+                              check=False)  # fmt: skip
+    else:
+        with open("/dev/zero" if data == "endless" else os.devnull, "rb") as source:  # noqa: PTH123
+            done = subprocess.run(command, stdin=source, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert sentence in done.stderr.decode().splitlines()[-1]
+
+
+def test_the_first_of_several_pictures_in_a_stream_is_used_and_that_is_said(trained, scene):
+    one = scene.read_bytes()
+    for data in (one + one, one + b"\xff\xd8\xff"):
+        done = pipe(trained, "--input", "-", data=data)
+        assert done.returncode == 0, done.stderr
+        assert b"note: standard input holds several pictures: the first is used" in done.stderr
+        assert Image.open(io.BytesIO(done.stdout)).size == (120, 90)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
 def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
     with open("/dev/full", "wb") as full:  # noqa: PTH123
@@ -115,7 +150,7 @@ def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
     (["--format", "cut"], "--format=cut: expected one of map, cutout, overlay, attention"),
     (["--background", "red"], "--background is for --format cutout, not for map."),
     (["--format", "overlay", "--background", "red"], "--background is for --format cutout"),
-    (["--format", "cutout", "--background", "redd"], "redd is no background"),
+    (["--format", "cutout", "--background", "redd"], "--background=redd is no background"),
     (["--threshold", "1.5"], "--threshold=1.5: expected a level above 0, up to 1."),
     (["--threshold", "0"], "--threshold=0.0: expected a level above 0"),
     (["--threshold", "nan"], "--threshold=nan"),

@@ -1,14 +1,19 @@
 """Cut-outs: colours without the old background, edges at the picture's, backgrounds, crops."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
-from class_jax.data.images import encode, load_original
+from class_jax.data.images import Original, encode, load_original
+from class_jax.data.profiles import convert_colours
 from class_jax.errors import UserError
 from class_jax.pictures.alpha import blur_background, estimate_foreground, refine_alpha
-from class_jax.pictures.outputs import Output, lay_over, parse_background, render
+from class_jax.pictures.drawing import lay_over
+from class_jax.pictures.outputs import Output, render
+from class_jax.pictures.settings import parse_background
 
 
 def soft_disc(size=160, radius=50, softness=12):
@@ -139,6 +144,34 @@ def test_profile_resolution_and_orientation_are_kept(tmp_path):
     with Image.open(tmp_path / "b.png") as copy:
         assert copy.info["icc_profile"] == profile
         assert copy.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-        assert copy.getexif().get(274) is None
+        assert copy.getexif().get(274) == 1  # upright
     image.convert("L").save(tmp_path / "grey.png", icc_profile=profile)
     assert "icc_profile" not in load_original(tmp_path / "grey.png").metadata
+
+
+def wide_profile():
+    """The profile of sRGB with the primaries of Display P3, as its XYZ tags hold them."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    primaries = {
+        b"rXYZ": (0.5151, 0.2412, -0.0011),
+        b"gXYZ": (0.2919, 0.6922, 0.0419),
+        b"bXYZ": (0.1572, 0.0666, 0.7841),
+    }
+    for tag, values in primaries.items():
+        entry = profile.index(tag)
+        (start,) = struct.unpack(">I", profile[entry + 4 : entry + 8])
+        numbers = (round(value * 65536) for value in values)
+        profile[start + 8 : start + 20] = struct.pack(">3i", *numbers)
+    return bytes(profile)
+
+
+def test_a_background_has_its_own_colours_under_the_picture_s_profile():
+    profile = wide_profile()
+    nothing, image = np.zeros((4, 5), np.float32), np.zeros((4, 5, 3), np.uint8)
+    drawn = render(Output("cutout", (40, 200, 90)), nothing, image, "x", profile=profile)
+    assert np.abs(drawn[0, 0].astype(int) - (40, 200, 90)).max() > 5  # other numbers
+    seen = convert_colours(drawn, profile, None)
+    np.testing.assert_allclose(seen, np.full((4, 5, 3), (40, 200, 90)), atol=2)
+    behind = Original(np.full((4, 5, 3), (9, 99, 199), np.uint8), {"icc_profile": profile})
+    drawn = render(Output("cutout", behind), nothing, image, "x", profile=profile)
+    assert (drawn == (9, 99, 199)).all()

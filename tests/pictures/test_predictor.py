@@ -1,5 +1,6 @@
 """Maps at each image's own size, the same in any batch; mistakes in a sentence."""
 
+import os
 import subprocess
 import sys
 
@@ -119,3 +120,36 @@ def test_loading_says_nothing(trained):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+FORKED = """
+import os
+import numpy as np
+from class_jax import Predictor
+
+class Engine:
+    image_size, batch_size, device = 8, 2, ""
+    def logits(self, images):
+        return np.zeros((len(images), 8, 8), np.float32)
+
+predictor = Predictor(Engine())
+picture = np.zeros((4, 5, 3), np.uint8)
+if os.fork():
+    os.wait()
+    print(predictor.predict(picture).shape)
+else:
+    try:
+        predictor.predict(picture)
+    except Exception as error:
+        print(error, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_predictor_is_not_used_in_a_forked_process():
+    done = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    child, parent = done.stdout.splitlines()
+    assert "made before the process was forked" in child
+    assert parent == "(4, 5)"

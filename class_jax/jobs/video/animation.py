@@ -1,5 +1,6 @@
 """Animated GIF, WebP and PNG, read and written by Pillow; numbered pictures."""
 
+import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -7,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
-from PIL.PngImagePlugin import PngInfo
 
-from class_jax.data.images import FINGERPRINT, write_picture
 from class_jax.errors import UserError
-from class_jax.jobs.video.frames import Film, Frame, read_comment, write_comment
+from class_jax.jobs.marks import options_of, read_mark, write_marked
+from class_jax.jobs.video.frames import NUMBERED, Film, Frame
+from class_jax.text import list_lines
 
 SUFFIXES = frozenset((".gif", ".webp", ".png", ".apng"))
 NAMED = (".gif", ".webp", ".apng")  # name an animation; a .png is one picture
@@ -19,7 +20,6 @@ FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 GIF_TICK = 10  # milliseconds, of which the durations of a GIF are multiples
 DEFAULT_DURATION = 100  # milliseconds, as browsers show frames without one
 UNREADABLE = Exception  # Pillow raises whatever a damaged file leads to: IndexError, struct.error
-SOFTWARE = 0x0131  # EXIF tag, which keeps the fingerprint of a WebP
 
 
 def is_animated(path: Path) -> bool:
@@ -39,19 +39,6 @@ def choose_suffix(source: Path, *, has_alpha: bool) -> str:
     if suffix == ".gif" and has_alpha:
         return ".webp"  # in a GIF a pixel is either transparent or not
     return ".png" if suffix == ".apng" else suffix
-
-
-def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint in an animation that was written here; None if it holds none."""
-    try:
-        with Image.open(path) as image:
-            comment = image.info.get("comment", b"")
-            text = comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)
-            if image.format == "WEBP":
-                text = str(image.getexif().get(SOFTWARE, ""))
-    except UNREADABLE:
-        return None
-    return read_comment(text)
 
 
 class Animation:
@@ -128,17 +115,11 @@ class AnimationWriter:
 
     def finish(self) -> None:
         """Write the frames."""
-        options: dict[str, Any] = {}
-        notes = write_comment(self._text)
+        options = options_of(self._format, self._text)
         if self._format == "GIF":
-            options = {"comment": notes.encode(), "disposal": 1}
+            options["disposal"] = 1
         elif self._format == "WEBP":
-            exif = Image.Exif()
-            exif[SOFTWARE] = notes
-            options = {"exif": exif, "quality": 95}
-        else:
-            options["pnginfo"] = PngInfo()
-            options["pnginfo"].add_text(FINGERPRINT, self._text)
+            options["quality"] = 95
         if self._film.loop is not None:
             options["loop"] = self._film.loop
         elif self._format != "GIF":
@@ -158,8 +139,18 @@ class NumberedPictures:
     """The frames of a film as pictures with numbers in their names, from 1."""
 
     def __init__(self, pattern: Path, text: str) -> None:
-        """Take the pattern of names, and the fingerprint to keep in each."""
+        """Take the pattern of names, and the mark to keep in each.
+
+        Raises:
+          UserError: files of such names are there that were not made here.
+        """
         self.notes: list[str] = []
+        foreign = [path for path in _find_numbered(pattern).values() if read_mark(path) is None]
+        if foreign:
+            raise UserError(
+                f"{pattern} would replace files that were not made here: choose another "
+                f"folder.{list_lines(foreign)}"
+            )
         self._pattern, self._text, self._count = pattern, text, 0
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
@@ -167,13 +158,27 @@ class NumberedPictures:
         del frame
         self._count += 1
         name = self._pattern.name % self._count
-        write_picture(self._pattern.with_name(name), pixels, self._text)
+        write_marked(self._pattern.with_name(name), pixels, self._text)
 
     def add_sound(self, packet: Any) -> None:
         """Drop sound: pictures have none."""
 
     def finish(self) -> None:
-        """Leave all as it is: the pictures are written."""
+        """Remove the pictures of a longer film that were made here before."""
+        for number, path in _find_numbered(self._pattern).items():
+            if number > self._count:
+                path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Leave all as it is: the files are closed."""
+
+
+def _find_numbered(pattern: Path) -> dict[int, Path]:
+    """Return the files whose names are of a pattern, by their numbers, from 1."""
+    before, after = (re.escape(part) for part in NUMBERED.split(pattern.name, maxsplit=1))
+    found = {}
+    for path in sorted(pattern.parent.glob("*")):
+        match = re.fullmatch(f"{before}([0-9]+){after}", path.name)
+        if match and path.is_file() and pattern.name % int(match[1]) == path.name:
+            found[int(match[1])] = path
+    return {number: path for number, path in found.items() if number > 0}

@@ -1,7 +1,6 @@
 """Films and animated pictures: which files they give, and how those are made."""
 
 import contextlib
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +10,18 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from class_jax.data.folders import FILMS
-from class_jax.data.images import read_fingerprint as read_picture_fingerprint
+from class_jax.data.images import Original
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
+from class_jax.jobs.marks import make_mark
 from class_jax.jobs.video import animation
-from class_jax.jobs.video.frames import Film, FilmWriter, predict_frames
-from class_jax.pictures.outputs import ATTENTION, Output, render
-from class_jax.pictures.predictor import Predictor, map_fingerprint
+from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter
+from class_jax.pictures.outputs import Output
+from class_jax.pictures.pipeline import make_each
+from class_jax.pictures.predictor import Predictor
 from class_jax.text import printable
 
 WRITTEN = (".mp4", ".webm")  # films; only .webm may be transparent
-NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered pictures: frames/%05d.png
 NAMES = "name a .mp4 or .webm file, numbered pictures such as frames/%05d.png, or a folder"
 HOW_TO_READ = "pip install av"
 
@@ -41,14 +41,9 @@ def is_film(path: Path) -> bool:
 
 def explain_refusal(output: Output) -> str | None:
     """Return why an output is not made of films here; None if it is."""
-    if not can_move(output):
+    if not output.moves:
         return "films are not cropped, and have no attention sheets"
     return None if _find_video() else HOW_TO_READ
-
-
-def can_move(output: Output) -> bool:
-    """Return whether an output has frames: crops differ in size, and attention in its point."""
-    return not output.crop and output.kind != ATTENTION
 
 
 def is_moving_name(path: Path) -> bool:
@@ -78,14 +73,6 @@ def choose_suffix(source: Path, output: Output) -> str:
     return animation.choose_suffix(source, has_alpha=output.has_alpha)
 
 
-def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint in a file that was made here; None if it holds none."""
-    if is_film(path):
-        video = _find_video()
-        return video.read_fingerprint(path) if video else None
-    return read_picture_fingerprint(path) or animation.read_fingerprint(path)
-
-
 def make_film(job: FilmJob, predictor: Predictor, output: Output, network: str) -> Counter[str]:
     """Make an output of a film or an animated picture, a batch of frames at a time.
 
@@ -110,9 +97,11 @@ def make_film(job: FilmJob, predictor: Predictor, output: Output, network: str) 
             desc=printable(job.source.name),
             unit="frame",
         )
-        for frame, saliency in predict_frames(frames, predictor):
-            image = frame.pixels if output.needs_image else None
-            writer.add(render(output, saliency, image, job.target), frame)
+        sources = ((frame, Original(frame.pixels, {})) for frame in frames)
+        for frame, made in make_each(predictor, sources, output, lambda _: job.target):
+            if isinstance(made, UserError):
+                raise made
+            writer.add(made.pictures[0], frame)
     return Counter(writer.notes)
 
 
@@ -127,9 +116,11 @@ def _open_film(path: Path) -> Film:
 @contextlib.contextmanager
 def _write(job: FilmJob, film: Film, network: str) -> Iterator[FilmWriter]:
     """Yield a writer, and finish its file once the block has succeeded."""
-    text = map_fingerprint(network, job.fingerprint)
+    text = make_mark(network, job.fingerprint)
     if is_numbered(job.target):
-        yield animation.NumberedPictures(job.target, text)
+        pictures = animation.NumberedPictures(job.target, text)
+        yield pictures
+        pictures.finish()
         return
     with (
         atomic_write(job.target) as partial,

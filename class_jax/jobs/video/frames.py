@@ -1,13 +1,13 @@
-"""The frames of films and animated pictures, and their maps in batches."""
+"""The frames of films and animated pictures, and what reads and writes them."""
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from class_jax.data.images import FINGERPRINT, Picture, lay_on_white
-from class_jax.pictures.predictor import Predictor
+NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered pictures: frames/%05d.png
 
 
 class Frame(NamedTuple):
@@ -51,30 +51,3 @@ class FilmWriter(Protocol):
 
     def close(self) -> None:
         """Close the file, whether finished or not."""
-
-
-def write_comment(fingerprint: str) -> str:
-    """Return the comment that keeps a fingerprint in a film or an animated picture."""
-    return f"{FINGERPRINT} {fingerprint}"
-
-
-def read_comment(comment: str) -> str | None:
-    """Return the fingerprint in a comment of a file; None if it was not made here."""
-    name, _, fingerprint = comment.partition(" ")
-    return fingerprint if name == FINGERPRINT else None
-
-
-def predict_frames(
-    frames: Iterable[Frame], predictor: Predictor
-) -> Iterator[tuple[Frame, np.ndarray]]:
-    """Yield frames with their maps; a batch of frames is held at a time."""
-    return predictor.map_all(
-        (frame, predictor.prepare(_to_picture(frame.pixels))) for frame in frames
-    )
-
-
-def _to_picture(pixels: np.ndarray) -> Picture:
-    """Return what the network sees of a frame: what is transparent lies on white."""
-    if pixels.shape[2] == 4:
-        pixels = lay_on_white(pixels)
-    return Picture(pixels, *pixels.shape[:2])

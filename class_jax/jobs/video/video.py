@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from class_jax.errors import UserError
-from class_jax.jobs.video.frames import Frame, read_comment
+from class_jax.jobs.video.frames import Frame
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
@@ -26,14 +26,14 @@ FORMATS = (
 CUT_SHORT = 0.02  # of a film: less is a matter of rounding
 
 
-def read_fingerprint(path: Path) -> str | None:
-    """Return the fingerprint in a film that was written here; None if it holds none."""
+def read_comment(path: Path) -> str:
+    """Return the comment of a film; "" if there is none, or it cannot be read."""
     try:
         with _open(path) as container:
             notes = {name.lower(): text for name, text in container.metadata.items()}
     except (FFmpegError, OSError):
-        return None
-    return read_comment(notes.get("comment", ""))
+        return ""
+    return notes.get("comment", "")
 
 
 def _open(path: Path) -> InputContainer:

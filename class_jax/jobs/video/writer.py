@@ -11,7 +11,8 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from class_jax.errors import UserError
-from class_jax.jobs.video.frames import Film, Frame, write_comment
+from class_jax.jobs.marks import write_comment
+from class_jax.jobs.video.frames import Film, Frame
 from class_jax.jobs.video.sound import Sound, carry_sound
 from class_jax.jobs.video.video import reason_of
 

@@ -8,15 +8,12 @@ from class_jax.pictures.predictor import Predictor
 class RedPredictor(Predictor):
     """Stands in for Predictor where maps are made; notes the sizes of its batches."""
 
-    image_size = 64
+    image_size = None  # pictures keep their own size
 
     def __init__(self, *, batch_size=2, value=None):
         self.batch_size = batch_size
         self.batches = []
         self._value = value
-
-    def prepare(self, picture):
-        return picture
 
     def maps(self, batch):
         self.batches.append(len(batch))

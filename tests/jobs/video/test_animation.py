@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from class_jax.data.decode import FIRST_FRAME
-from class_jax.jobs.maps import make_maps
 from class_jax.jobs.plan import plan_image_maps, sort_jobs
+from class_jax.jobs.run import make_outputs
 from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import RedPredictor
@@ -44,8 +44,8 @@ def read(path):
 
 def make(source, output, made, *, animate):
     """Plan and make the outputs; return them, and how pictures were read."""
-    jobs, problems = plan_image_maps([source], output, made=made, animate=animate)
-    results = make_maps(jobs, RedPredictor(), network="net", title="maps", output=made)
+    jobs, problems, _ = plan_image_maps([source], output, made=made, animate=animate)
+    results = make_outputs(jobs, RedPredictor(), network="net", title="maps", output=made)
     assert (problems, results.failed) == ([], {})
     return [job.target for job in jobs], results.guesses
 
@@ -99,7 +99,7 @@ def test_animations_in_folders_stay_animated_where_they_can(tmp_path, made, name
             else:
                 np.testing.assert_allclose(frames[2][38, 45, :3], outside, atol=6)
     # Again: all are there.
-    jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out", made=made, animate=True)
+    jobs, *_ = plan_image_maps([tmp_path / "in"], tmp_path / "out", made=made, animate=True)
     kept = sort_jobs(jobs, "net", overwrite=False)
     assert (len(kept.kept), kept.foreign) == (5, [])
 
@@ -124,9 +124,9 @@ def test_transparent_frames_stay_transparent_and_lie_on_white_for_the_network(tm
     seen = []
 
     class Looking(RedPredictor):
-        def prepare(self, picture):
-            seen.append(picture.pixels.copy())
-            return picture
+        def maps(self, batch):
+            seen.extend(picture.pixels.copy() for picture in batch)
+            return super().maps(batch)
 
     rgba = [np.dstack([draw(index), np.full((40, 50), 255, np.uint8)]) for index in range(3)]
     for frame in rgba:
@@ -157,8 +157,26 @@ def test_a_damaged_animation_is_named(tmp_path):
     for suffix in (".gif", ".webp", ".png"):
         path = animation(tmp_path / "in" / f"a{suffix}")
         path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
-    jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out", made=MAPS, animate=True)
-    results = make_maps(jobs, RedPredictor(), network="net", title="maps")
+    jobs, *_ = plan_image_maps([tmp_path / "in"], tmp_path / "out", made=MAPS, animate=True)
+    results = make_outputs(jobs, RedPredictor(), network="net", title="maps")
     assert results.written == 0
     for job in jobs:
         assert str(job.source) in results.failed[job.target]
+
+
+def test_numbered_pictures_replace_no_file_of_others_and_leave_none_of_a_longer_film(tmp_path):
+    photos = tmp_path / "photos"
+    make(animation(tmp_path / "a.gif"), photos / "%03d.png", MAPS, animate=False)
+    first, second = (Image.fromarray(draw(index)) for index in range(2))
+    first.save(tmp_path / "short.webp", save_all=True, append_images=[second], duration=50)
+    make(tmp_path / "short.webp", photos / "%03d.png", MAPS, animate=False)
+    assert sorted(path.name for path in photos.iterdir()) == ["001.png", "002.png"]
+    (photos / "007.png").write_bytes(b"mine")
+    (photos / "1.png").write_bytes(b"of another pattern")
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    jobs, *_ = plan_image_maps([tmp_path / "a.gif"], photos / "%03d.png")
+    results = make_outputs(jobs, RedPredictor(), network="other", title="maps")
+    (why,) = results.failed.values()
+    assert "not made here" in why
+    assert "007.png" in why
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before

@@ -10,8 +10,8 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.jobs import video as films_folder
-from class_jax.jobs.maps import make_maps
 from class_jax.jobs.plan import plan_image_maps, sort_jobs
+from class_jax.jobs.run import make_outputs
 from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import RedPredictor
@@ -342,8 +342,8 @@ def test_a_damaged_film_is_named_and_the_others_are_done(tmp_path, suffix, kind)
     bad = film(tmp_path / "in" / f"bad{suffix}", sound=kind == "cut")
     film(tmp_path / "in" / "good.mp4")
     damage(bad, kind)
-    jobs, problems = plan_image_maps([tmp_path / "in"], tmp_path / "out")
-    results = make_maps(jobs, RedPredictor(), network="net", title="maps")
+    jobs, problems, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out")
+    results = make_outputs(jobs, RedPredictor(), network="net", title="maps")
     assert (results.written, problems) == (1, [])
     assert str(bad) in results.failed[tmp_path / "out" / "bad.mp4"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.mp4"]
@@ -378,7 +378,7 @@ def test_sound_alone_is_no_film(tmp_path):
 
 
 def plan(folder, output=MAPS):
-    jobs, _ = plan_image_maps([folder], folder.parent / "out", made=output)
+    jobs, *_ = plan_image_maps([folder], folder.parent / "out", made=output)
     return jobs, sort_jobs(jobs, f"net{output.text}", overwrite=False)
 
 
@@ -390,7 +390,7 @@ def test_finished_films_are_kept_and_those_of_others_left_alone(tmp_path):
     _, found = plan(tmp_path / "in")
     assert [job.target.name for job in found.todo] == ["a.mp4"]
     assert [job.target.name for job in found.foreign] == ["b.mp4"]
-    assert make_maps(found.todo, RedPredictor(), network="net", title="maps").written == 1
+    assert make_outputs(found.todo, RedPredictor(), network="net", title="maps").written == 1
     _, found = plan(tmp_path / "in")
     assert [job.target.name for job in found.kept] == ["a.mp4"]
     assert (tmp_path / "out" / "b.mp4").read_bytes() == before
@@ -398,7 +398,7 @@ def test_finished_films_are_kept_and_those_of_others_left_alone(tmp_path):
     assert [job.target.name for job in plan(tmp_path / "in")[1].todo] == ["a.mp4"]
     jobs, found = plan(tmp_path / "in", CUTOUT)
     assert sorted(job.target.name for job in jobs) == ["a.webm", "b.webm"]
-    make_maps(found.todo, RedPredictor(), network="netcutout", title="maps", output=CUTOUT)
+    make_outputs(found.todo, RedPredictor(), network="netcutout", title="maps", output=CUTOUT)
     assert len(plan(tmp_path / "in", CUTOUT)[1].kept) == 2
 
 
@@ -407,10 +407,10 @@ def test_films_of_one_name_and_outputs_in_the_input(tmp_path):
         film(tmp_path / "in" / name, frames=3)
     output = tmp_path / "in" / "maps"
     for _ in range(2):
-        jobs, _ = plan_image_maps([tmp_path / "in"], output)
+        jobs, *_ = plan_image_maps([tmp_path / "in"], output)
         names = sorted(job.target.relative_to(output).as_posix() for job in jobs)
         assert names == ["a.mov.mp4", "a.mp4.mp4", "deep/c.mp4"]
-        make_maps(jobs, RedPredictor(), network="net", title="maps")
+        make_outputs(jobs, RedPredictor(), network="net", title="maps")
 
 
 @pytest.mark.parametrize(("target", "output", "words"), [
@@ -438,6 +438,6 @@ def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path
     (tmp_path / "b.png").write_bytes(b"x")
     with pytest.raises(UserError, match="pip install av"):
         plan_image_maps([tmp_path / "a.mp4"], tmp_path / "out")
-    jobs, problems = plan_image_maps([tmp_path], tmp_path / "out")
+    jobs, problems, _ = plan_image_maps([tmp_path], tmp_path / "out")
     assert [job.target.name for job in jobs] == ["b.png"]
     assert problems == ["1 .mp4 left out: pip install av"]

@@ -7,8 +7,11 @@ from PIL import Image
 
 from class_jax.data.decode import FIRST_FRAME
 from class_jax.errors import UserError
-from class_jax.jobs.maps import make_maps
-from class_jax.jobs.plan import is_image_name, plan_image_maps, plan_source_maps, sort_jobs
+from class_jax.jobs.plan import plan_image_maps, plan_source_maps, sort_jobs
+from class_jax.jobs.run import make_outputs
+from class_jax.jobs.targets import is_image_name
+from class_jax.pictures.outputs import OUTPUTS, Kind
+from class_jax.pictures.settings import parse_output
 from tests.array_source import ArraySource
 from tests.jobs.video.stand_in import RedPredictor
 
@@ -18,7 +21,7 @@ NAMES = ["c", "a", "deep/er/b", "dd", "e.jpg"]
 def make(folder, predictor, *, names=NAMES, broken=(), overwrite=True, network="1"):
     jobs = plan_source_maps(ArraySource(names, broken=broken), folder)
     found = sort_jobs(jobs, network, overwrite=overwrite)
-    return found, make_maps(found.todo, predictor, network=network, title="maps")
+    return found, make_outputs(found.todo, predictor, network=network, title="maps")
 
 
 def grey(path):
@@ -75,7 +78,7 @@ def test_another_networks_maps_are_replaced_and_files_of_others_only_if_asked(tm
 
 def test_a_share_of_the_maps_is_found_by_the_others(tmp_path):
     jobs = plan_source_maps(ArraySource(NAMES), tmp_path)
-    assert make_maps(jobs[1::2], RedPredictor(), network="1", title="maps").written == 2
+    assert make_outputs(jobs[1::2], RedPredictor(), network="1", title="maps").written == 2
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
     assert made == ["a.png", "dd.png"]
     found, results = make(tmp_path, RedPredictor())
@@ -117,7 +120,7 @@ def write(path, **options):
 
 
 def targets(paths, output):
-    jobs, problems = plan_image_maps(paths, output)
+    jobs, problems, _ = plan_image_maps(paths, output)
     return [job.target.relative_to(output).as_posix() for job in jobs], problems
 
 
@@ -127,6 +130,40 @@ def test_images_with_one_name_get_maps_of_their_whole_names(tmp_path):
     found, problems = targets([tmp_path / "in"], tmp_path / "out")
     assert sorted(found) == ["a.jpg.png", "a.png.png", "b.png", "deep/a.png"]
     assert problems == []
+
+
+def test_images_of_one_name_in_several_inputs_keep_what_tells_them_apart(tmp_path):
+    for name in ("a/front.png", "c/front.png", "a/side.png", "in1/x/z.jpg", "in2/x/z.jpg"):
+        write(tmp_path / name)
+    names = ("a/front.png", "c/front.png", "a/side.png", "in1", "in2")
+    inputs = [tmp_path / name for name in names]
+    found, problems = targets(inputs, tmp_path / "out")
+    assert sorted(found) == [
+        "a/front.png.png", "c/front.png.png", "in1/x/z.jpg.png", "in2/x/z.jpg.png", "side.png"
+    ]  # fmt: skip
+    assert problems == []
+
+
+def test_pictures_in_which_nothing_is_salient_are_named(tmp_path):
+    jobs = plan_source_maps(ArraySource(["a", "b"]), tmp_path)
+    made = make_outputs(jobs, RedPredictor(value=0.49), network="1", title="maps")
+    assert made.empty == [tmp_path / "a.png", tmp_path / "b.png"]
+    made = make_outputs(jobs, RedPredictor(value=0.51), network="1", title="maps")
+    assert made.empty == []
+
+
+def test_a_new_kind_of_output_is_one_entry(tmp_path, monkeypatch):
+    def draw_trimap(output, scene):
+        del output
+        return np.select([scene.saliency > 0.9, scene.saliency < 0.1], [255, 0], 128).astype("u1")
+
+    monkeypatch.setitem(OUTPUTS, "trimap", Kind("trimaps", (), draw_trimap, needs_image=False))
+    trimap = parse_output("trimap", {})
+    jobs = plan_source_maps(ArraySource(["a"]), tmp_path)
+    made = make_outputs(jobs, RedPredictor(value=0.5), network="1", title="x", output=trimap)
+    assert made.written == 1
+    assert (grey(tmp_path / "a.png") == 128).all()
+    assert trimap.text not in ("", parse_output("map", {}).text)
 
 
 def test_files_and_folders_together(tmp_path):
@@ -148,8 +185,8 @@ def test_a_damaged_animation_is_named_and_the_others_are_done(tmp_path, animate)
     write(tmp_path / "in" / "good.gif")
     for index, data in enumerate(DAMAGED):
         (tmp_path / "in" / f"{index}.gif").write_bytes(data)
-    jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out", animate=animate)
-    results = make_maps(jobs, RedPredictor(), network="net", title="maps")
+    jobs, *_ = plan_image_maps([tmp_path / "in"], tmp_path / "out", animate=animate)
+    results = make_outputs(jobs, RedPredictor(), network="net", title="maps")
     assert results.written == 1
     assert {path.name for path in results.failed} == {"0.png", "1.png"}
     for name in "01":
@@ -183,8 +220,8 @@ def test_how_images_were_read_is_counted(tmp_path):
     exif = Image.Exif()
     exif[0x112] = 6
     write(tmp_path / "in" / "c.jpg", exif=exif)
-    jobs, _ = plan_image_maps([tmp_path / "in"], tmp_path / "out")
-    results = make_maps(jobs, RedPredictor(), network="1", title="maps")
+    jobs, *_ = plan_image_maps([tmp_path / "in"], tmp_path / "out")
+    results = make_outputs(jobs, RedPredictor(), network="1", title="maps")
     assert results.guesses == {FIRST_FRAME: 2}  # turning is no guess
 
 

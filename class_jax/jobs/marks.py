@@ -1,0 +1,84 @@
+"""Marks in files that were made here: fingerprints of the network and of what they were made of.
+
+A mark tells finished files from those of another network or picture, and ours from a user's.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from class_jax.data.folders import FILMS
+from class_jax.data.images import Original, write_picture
+from class_jax.errors import UserError
+
+KEY = "class_jax"
+SOFTWARE = 0x000B  # EXIF's ProcessingSoftware, which cameras leave alone
+NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats that have no room
+
+
+def make_mark(network: str, source: str) -> str:
+    """Return the mark of what a network makes of a source, both given by their fingerprints."""
+    return hashlib.sha256(os.fsencode(f"{network} {source}")).hexdigest()[:32]
+
+
+def write_marked(path: Path, pixels: np.ndarray, mark: str, like: Original | None = None) -> None:
+    """Write a picture with its mark, atomically; see `images.write_picture`."""
+    kind = Image.registered_extensions()[path.suffix.lower()]
+    write_picture(path, pixels, like=like, **options_of(kind, mark, like))
+
+
+def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, Any]:
+    """Return the options by which Pillow keeps a mark in a file of a format."""
+    if kind == "PNG":
+        notes = PngInfo()
+        notes.add_text(KEY, mark)
+        return {"pnginfo": notes}
+    if kind == "GIF":
+        return {"comment": write_comment(mark).encode()}
+    if kind in NOT_MARKED:
+        return {}
+    exif = Image.Exif()
+    if like and "exif" in like.metadata:
+        exif.load(like.metadata["exif"])
+    exif[SOFTWARE] = write_comment(mark)
+    return {"exif": exif}
+
+
+def write_comment(mark: str) -> str:
+    """Return the text that keeps a mark in a film or an animated picture."""
+    return f"{KEY} {mark}"
+
+
+def read_mark(path: Path) -> str | None:
+    """Return the mark in a file that was made here; None if it holds none."""
+    if path.suffix.lower() in FILMS:
+        try:
+            from class_jax.jobs.video.video import read_comment  # noqa: PLC0415 - optional
+        except ImportError:
+            return None
+        return _parse_comment(read_comment(path))
+    try:
+        with Image.open(path) as image:
+            if KEY in image.info:
+                return str(image.info[KEY])
+            comment = image.info.get("comment", b"")
+            text = comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)
+            return _parse_comment(text) or _parse_comment(str(image.getexif().get(SOFTWARE, "")))
+    except Exception:  # Pillow's parsers raise whatever a damaged file leads to
+        return None
+
+
+def _parse_comment(text: str) -> str | None:
+    key, _, mark = text.partition(" ")
+    return mark if key == KEY else None
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise UserError if a file is there that was not made here."""
+    if path.is_file() and read_mark(path) is None:
+        raise UserError(f"{path} is there already, and was not made here: choose another output.")

@@ -1,0 +1,146 @@
+"""Make planned outputs with a network that is opened for them, a share in each process."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from class_jax import parallel
+from class_jax.data.images import UPRIGHT
+from class_jax.errors import UserError
+from class_jax.jobs.marks import make_mark, write_marked
+from class_jax.jobs.plan import Job, MapJob, Sorted, count_jobs
+from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.networks.places import find, is_there, keep_trying
+from class_jax.pictures.outputs import MAPS, Output
+from class_jax.pictures.pipeline import make_each
+from class_jax.pictures.predictor import Predictor
+from class_jax.text import printable
+
+
+class Results(NamedTuple):
+    """The outcome of making outputs."""
+
+    written: int
+    failed: dict[Path, str]  # target → why it could not be made
+    guesses: Counter[str]  # how pictures were read, where that was a guess
+    empty: list[Path]  # targets of pictures in which nothing salient was found
+
+
+class OpenedNetwork(NamedTuple):
+    """A network, loaded only if there is something to do, and the outputs to make with it."""
+
+    fingerprint: str
+    sorted_jobs: list[Sorted]
+    predictor: Predictor | None
+
+
+def open_network(
+    model: str | os.PathLike[str],
+    config: ConfigDict,
+    checkpoint: str,
+    sort: Callable[[str], list[Sorted]],
+    *,
+    output: Output = MAPS,
+) -> OpenedNetwork:
+    """Find a network that all processes see, tell the user which, and load it if needed.
+
+    Args:
+      model: as `places.find` takes it.
+      config: the configuration in force.
+      checkpoint: of a workdir: "best", "latest" or a step.
+      sort: sorts the planned outputs, given the fingerprint of the network and the output.
+      output: what is to be made.
+
+    Raises:
+      UserError: no such network or checkpoint, or it is damaged.
+    """
+    parallel.check_same(is_there(model), "whether they see checkpoints")
+
+    def attempt() -> OpenedNetwork:
+        found = find(model, checkpoint).with_settings(config)
+        fingerprint = found.fingerprint + output.text
+        sorted_jobs = parallel.run_on_first(lambda: sort(fingerprint))
+        parallel.log(f"checkpoint: {found.description}")
+        if not any(jobs.todo for jobs in sorted_jobs):
+            return OpenedNetwork(fingerprint, sorted_jobs, None)
+        engine = parallel.run_on_all(found.engine)
+        engine.expect(max(map(count_jobs, sorted_jobs)))
+        return OpenedNetwork(fingerprint, sorted_jobs, Predictor(engine))
+
+    # Several processes would not agree on another checkpoint.
+    return attempt() if parallel.process_count() > 1 else keep_trying(attempt)
+
+
+def make_shared(
+    jobs: Sequence[Job], network: OpenedNetwork, *, title: str, output: Output = MAPS
+) -> Results:
+    """Make outputs, a share in each process; return the results of all."""
+    if not jobs:
+        return Results(0, {}, Counter(), [])
+    predictor = network.predictor
+    assert predictor is not None
+    own = [jobs[index] for index in parallel.local_indices(len(jobs))]
+    parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
+    results = parallel.run_on_all(
+        lambda: make_outputs(
+            own, predictor, network=network.fingerprint, title=title, output=output
+        )
+    )
+    if parallel.process_count() > 1:
+        print(f"process {parallel.process_index()}: {results.written} {title}", file=sys.stderr)
+    shares = parallel.all_gather(results)
+    return Results(
+        written=sum(share.written for share in shares),
+        failed={path: why for share in shares for path, why in share.failed.items()},
+        guesses=sum((share.guesses for share in shares), Counter()),
+        empty=[path for share in shares for path in share.empty],
+    )
+
+
+def make_outputs(
+    jobs: Sequence[Job],
+    predictor: Predictor,
+    *,
+    network: str,
+    title: str,
+    output: Output = MAPS,
+) -> Results:
+    """Make outputs; one that fails does not stop the others.
+
+    Args:
+      jobs: the outputs to make; films come after pictures.
+      predictor: the network.
+      network: its fingerprint.
+      title: the label of the progress bar.
+      output: what to make of each picture.
+    """
+    written, failed, guesses, empty = 0, {}, Counter[str](), []
+    pictures = [job for job in jobs if isinstance(job, MapJob)]
+    sources = ((job, job.source) for job in pictures)
+    bar = tqdm(total=len(pictures), desc=printable(title), unit="image", disable=len(pictures) <= 1)
+    with bar:
+        for job, made in make_each(predictor, sources, output, lambda job: job.target):
+            try:
+                if isinstance(made, UserError):
+                    raise made
+                mark = make_mark(network, job.fingerprint)
+                write_marked(job.target, made.pictures[0], mark, made.like)
+                written += 1
+                guesses.update(guess for guess in made.guesses if guess != UPRIGHT)
+                empty += [] if made.is_salient else [job.target]
+            except UserError as error:
+                failed[job.target] = str(error)
+            bar.update()
+    for film in (job for job in jobs if isinstance(job, FilmJob)):
+        try:
+            guesses.update(make_film(film, predictor, output, network))
+            written += 1
+        except UserError as error:
+            failed[film.target] = str(error)
+    return Results(written, failed, guesses, empty)

@@ -1,0 +1,106 @@
+"""Names of files that are written: formats that can hold an output, and names that are its own."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from class_jax.data.folders import NOT_IMAGES, readable_suffixes
+from class_jax.errors import UserError
+from class_jax.jobs.marks import read_mark
+from class_jax.jobs.video.films import is_film
+
+# Formats that keep 8-bit grey of any size; icons, for example, do not.
+MAP_FORMATS = {
+    *("PNG", "JPEG", "WEBP", "TIFF", "BMP", "AVIF", "PPM", "GIF", "JPEG2000", "TGA", "HEIF"),
+}
+ALPHA_FORMATS = {"PNG", "WEBP", "TIFF", "AVIF", "TGA"}
+
+
+def check_output(folder: Path) -> None:
+    """Raise UserError if the folder is a file, in a file, or not writable."""
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UserError(f"{existing} is a file, and a folder is needed for the output.")
+    if not os.access(existing, os.W_OK):
+        raise UserError(f"{folder} cannot be written to: choose another folder for the output.")
+
+
+def check_target(path: Path, has_alpha: bool) -> bool:
+    """Return True; UserError if a transparent picture is to go into a format without alpha."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() != ".webm":
+        other = ".webm" if is_film(path) else ".png or .webp"
+        raise UserError(
+            f"{path}: {path.suffix} files cannot be transparent; name a {other}, or give a "
+            "background."
+        )
+    return True
+
+
+def is_image_name(path: Path) -> bool:
+    """Return whether a path ends as an image does; UserError if that format cannot be written."""
+    suffix = path.suffix.lower()
+    kind = Image.registered_extensions().get(suffix)
+    if kind in MAP_FORMATS and kind in Image.SAVE and suffix in readable_suffixes():
+        return True
+    if suffix in readable_suffixes() | NOT_IMAGES:
+        raise UserError(f"{path}: maps cannot be written as {suffix}; name a .png, for example.")
+    return False
+
+
+def plan_targets(
+    images: dict[Path, Path], output: Path, suffixes: dict[Path, str]
+) -> dict[Path, Path]:
+    """Return target → image, each target once."""
+    # A map of an earlier run is no image, if the output lies in the input.
+    names = {
+        image: name
+        for image, name in images.items()
+        if not (image.is_relative_to(output) and read_mark(image) is not None)
+    }
+
+    def map_name(image: Path, name: Path) -> Path:
+        return name.with_suffix(suffixes.get(image, ".png"))
+
+    def whole_name(image: Path, name: Path) -> Path:
+        return Path(f"{name}{suffixes.get(image, '.png')}")
+
+    targets: dict[Path, Path] = {}
+    for same in _group(names, map_name):
+        if len(same) == 1:
+            targets[output / map_name(same[0], names[same[0]])] = same[0]
+            continue
+        for clash in _group({image: names[image] for image in same}, whole_name):
+            for image, name in zip(clash, _tell_apart(clash, names), strict=True):
+                targets[output / whole_name(image, name)] = image
+    return targets
+
+
+def _group(names: Mapping[Path, Path], name_of: Callable[[Path, Path], Path]) -> list[list[Path]]:
+    """Return the images that have the same name by `name_of`, in their order."""
+    groups: dict[Path, list[Path]] = {}
+    for image, name in names.items():
+        groups.setdefault(name_of(image, name), []).append(image)
+    return list(groups.values())
+
+
+def _tell_apart(images: Sequence[Path], names: Mapping[Path, Path]) -> list[Path]:
+    """Return names with as many of the images' folders as tell them apart; none for a single."""
+    parts = len(names[images[0]].parts)
+    while len({image.parts[-parts:] for image in images}) < len(images):
+        parts += 1
+    return [Path(*image.parts[-parts:]) for image in images]
+
+
+def check_images_survive(targets: dict[Path, Path]) -> None:
+    """Raise UserError if an output would replace one of the images, by any link."""
+    images = {os.path.realpath(image) for image in targets.values()}
+    for target, image in targets.items():
+        if os.path.realpath(target) in images:
+            raise UserError(
+                f"the output of {image} would replace the image {target}: choose another one."
+            )

@@ -1,0 +1,103 @@
+"""Maps, cut-outs and overlays, drawn of an image and its map."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from class_jax.data.images import Original, to_levels
+from class_jax.data.profiles import convert_colours
+from class_jax.data.resize import resize
+from class_jax.pictures.alpha import (
+    blur_background,
+    cut_out,
+    estimate_foreground,
+    refine_alpha,
+)
+
+if TYPE_CHECKING:
+    from class_jax.pictures.outputs import Background, Output, Scene
+
+DIMMED = 0.25  # brightness of what is not salient in an overlay
+MARGIN = 0.05  # of the object's sides, around a crop
+EDGE = 0.5  # from this level on a pixel belongs to the object of a crop
+
+
+def draw_map(output: "Output", scene: "Scene") -> np.ndarray:
+    """Draw a map as 8-bit grey."""
+    mask = _harden(output, scene.saliency)
+    return _crop(output, mask, to_levels(mask, scene.name))
+
+
+def draw_overlay(output: "Output", scene: "Scene") -> np.ndarray:
+    """Draw the image, dimmed where it is not salient."""
+    assert scene.image is not None
+    mask = _harden(output, scene.saliency)
+    factor = (DIMMED + (1 - DIMMED) * mask)[..., None]
+    return _crop(output, mask, np.rint(scene.image[..., :3] * factor).astype(np.uint8))
+
+
+def draw_cutout(output: "Output", scene: "Scene") -> np.ndarray:
+    """Cut out the object: transparent around it, or on a background."""
+    assert scene.image is not None
+    colours = np.ascontiguousarray(scene.image[..., :3])
+    mask = _harden(output, refine_alpha(colours, scene.saliency))
+    alpha = mask
+    if scene.image.shape[2] == 4:  # what the picture itself leaves transparent stays so
+        alpha = np.minimum(mask, scene.image[..., 3] * np.float32(1 / 255))
+    if output.background is None:
+        return _crop(output, mask, cut_out(colours, alpha))
+    foreground = estimate_foreground(colours, alpha)
+    behind = _fill_background(output.background, colours, alpha, scene.profile)
+    return _crop(output, mask, lay_over(foreground, alpha, behind))
+
+
+def lay_over(foreground: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Return α F + (1 − α) B, uint8 [H, W, 3]."""
+    return cv2.blendLinear(foreground, behind, alpha, 1 - alpha)
+
+
+def _harden(output: "Output", mask: np.ndarray) -> np.ndarray:
+    return mask if output.threshold is None else (mask >= output.threshold).astype(np.float32)
+
+
+def _fill_background(
+    background: "Background", image: np.ndarray, alpha: np.ndarray, profile: bytes | None
+) -> np.ndarray:
+    """Return a background, uint8, of the image's size and in its colour profile."""
+    height, width = alpha.shape
+    if isinstance(background, str):
+        return blur_background(image, alpha)
+    if not isinstance(background, Original):
+        colour = convert_colours(np.array([[background]], np.uint8), None, profile)
+        return np.full((height, width, 3), colour[0, 0], np.uint8)
+    pixels = _crop_to_aspect(background.pixels, height, width)
+    inner = resize(np.ascontiguousarray(pixels), height, width)
+    return convert_colours(inner, background.metadata.get("icc_profile"), profile)
+
+
+def _crop_to_aspect(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the middle of a picture, of the aspect of another size."""
+    tall, wide = pixels.shape[:2]
+    scale = max(height / tall, width / wide)
+    inner_height, inner_width = (
+        max(1, min(side, round(new / scale))) for side, new in ((tall, height), (wide, width))
+    )
+    top, left = (tall - inner_height) // 2, (wide - inner_width) // 2
+    return pixels[top : top + inner_height, left : left + inner_width]
+
+
+def _crop(output: "Output", mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Crop to the object if that is asked for, with a margin; not if there is no object."""
+    if not output.crop:
+        return pixels
+    inside = mask >= (EDGE if output.threshold is None else 1)
+    spans: list[slice] = []
+    for axis in (1, 0):
+        places: Sequence[int] = np.flatnonzero(inside.any(axis)).tolist()
+        if not places:
+            return pixels
+        margin = round(MARGIN * (places[-1] + 1 - places[0]))
+        spans.append(slice(max(0, places[0] - margin), places[-1] + 1 + margin))
+    return np.ascontiguousarray(pixels[spans[0], spans[1]])

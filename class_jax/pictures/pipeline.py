@@ -1,0 +1,187 @@
+"""The one way of a picture: prepared for the network, its map, the outputs made of both."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+
+import numpy as np
+from PIL import Image
+
+from class_jax.data.decode import MOST_PIXELS, Source, name_of
+from class_jax.data.images import Original, Picture, lay_on_white, load_image, load_original
+from class_jax.data.resize import resize
+from class_jax.errors import UserError
+from class_jax.pictures.outputs import OUTPUTS, Output, render
+
+if TYPE_CHECKING:
+    from class_jax.models.classnet import Attention
+    from class_jax.pictures.predictor import Predictor
+
+T = TypeVar("T")
+
+Reader = Callable[[int | None], Picture]  # reads a picture for a network of this side
+AnyImage = np.ndarray | Source | bytearray | memoryview
+AnySource = AnyImage | Original | Reader
+Held = np.ndarray | str | os.PathLike[str] | bytes | Image.Image | Original | Reader
+FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # beside open binary files
+EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
+
+
+class Made(NamedTuple):
+    """The outputs that were made of a picture."""
+
+    pictures: list[np.ndarray]  # one an output
+    like: Original | None  # whose metadata files of them keep
+    is_salient: bool  # something was found
+    guesses: tuple[str, ...]  # how the picture was read, where that was a guess
+
+
+def make(
+    predictor: "Predictor", source: AnySource, outputs: Sequence[Output], name: object = None
+) -> Made:
+    """Make outputs of a picture.
+
+    Args:
+      predictor: the network.
+      source: pixels, a path, bytes, an open binary file, a PIL image, a picture that was read, or
+        for maps a function that reads it.
+      outputs: what to make.
+      name: of the picture, for messages.
+
+    Raises:
+      TypeError, ValueError, UserError: the picture cannot be read, or an output not be made of it.
+    """
+    held = hold(source)
+    prepared = prepare(held, predictor.image_size)
+    (saliency,) = predictor.maps([prepared])
+    return _finish(predictor, held, prepared, saliency, outputs, name)
+
+
+def make_each(
+    predictor: "Predictor",
+    sources: Iterable[tuple[T, AnySource]],
+    output: Output,
+    name: Callable[[T], object] = str,
+) -> Iterator[tuple[T, Made | UserError]]:
+    """Make an output of each picture, in batches; yield what stands beside it, and the result.
+
+    A picture that cannot be read, or an output that cannot be made of it, gives its error.
+    """
+    batch: list[tuple[T, Held, Picture]] = []
+    for key, source in sources:
+        try:
+            held = hold(source)
+            batch.append((key, held, prepare(held, predictor.image_size)))
+        except UserError as error:
+            yield key, error
+        if len(batch) == predictor.batch_size:
+            yield from _make_batch(predictor, batch, output, name)
+            batch = []
+    if batch:
+        yield from _make_batch(predictor, batch, output, name)
+
+
+def _make_batch(
+    predictor: "Predictor",
+    batch: Sequence[tuple[T, Held, Picture]],
+    output: Output,
+    name: Callable[[T], object],
+) -> Iterator[tuple[T, Made | UserError]]:
+    maps = predictor.maps([prepared for _, _, prepared in batch])
+    for (key, source, prepared), saliency in zip(batch, maps, strict=True):
+        try:
+            yield key, _finish(predictor, source, prepared, saliency, [output], name(key))
+        except UserError as error:
+            yield key, error
+
+
+def hold(source: AnySource) -> Held:
+    """Return a source that can be read twice: what streams and buffers hold, as bytes.
+
+    Raises:
+      TypeError: it is of another type.
+    """
+    if (read := getattr(source, "read", None)) is not None:
+        content = read()
+        if not isinstance(content, bytes):
+            raise TypeError(f"expected {EXPECTED}; got a file that is open as text")
+        return content
+    if isinstance(source, (bytearray, memoryview)):
+        return bytes(source)
+    if isinstance(source, (np.ndarray, Original, *FILES)) or callable(source):
+        return cast("Held", source)
+    raise TypeError(f"expected {EXPECTED}; got {type(source)}")
+
+
+def prepare(source: Held, side: int | None) -> Picture:
+    """Read a picture and resize it to the network's square, which keeps a batch of them small.
+
+    Without a side it keeps its own size.
+
+    Raises:
+      TypeError, ValueError, UserError: as `make`.
+    """
+    if isinstance(source, np.ndarray):
+        picture = _check_array(source)
+    elif isinstance(source, Original):
+        has_alpha = source.pixels.shape[2] == 4
+        pixels = lay_on_white(source.pixels) if has_alpha else source.pixels
+        picture = Picture(pixels, *pixels.shape[:2])
+    elif callable(source):
+        picture = source(side)
+    else:
+        picture = load_image(source, side=side, most=MOST_PIXELS)
+    return picture if side is None else picture._replace(pixels=resize(picture.pixels, side, side))
+
+
+def _check_array(image: np.ndarray) -> Picture:
+    """Return an array as a picture; ValueError if it is no RGB image."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
+    if not image.size:
+        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
+    return Picture(image, image.shape[0], image.shape[1])
+
+
+def _finish(
+    predictor: "Predictor",
+    source: Held,
+    prepared: Picture,
+    saliency: np.ndarray,
+    outputs: Sequence[Output],
+    name: object,
+) -> Made:
+    """Make the outputs of a picture whose map is known."""
+
+    def attend(image: np.ndarray) -> "list[Attention]":
+        return predictor.engine.attend(prepare(image, predictor.image_size).pixels[None])
+
+    original = _load_whole(source) if any(output.needs_image for output in outputs) else None
+    profile = original.metadata.get("icc_profile") if original else None
+    pictures = [
+        render(
+            output, saliency, original.pixels if original and output.needs_image else None,
+            _name_of(source) if name is None else name, profile=profile, attend=attend,
+        )
+        for output in outputs
+    ]  # fmt: skip
+    keeps = all(OUTPUTS[output.kind].keeps_metadata for output in outputs)
+    is_salient = all(output.finds_object(saliency) for output in outputs)
+    return Made(pictures, original if keeps else None, is_salient, prepared.guesses)
+
+
+def _load_whole(source: Held) -> Original:
+    """Return a picture at its own size."""
+    if isinstance(source, Original):
+        return source
+    if isinstance(source, np.ndarray):
+        return Original(source, {})
+    if callable(source):
+        raise UserError("only maps are made of the images of a set.")
+    return load_original(source)
+
+
+def _name_of(source: Held) -> object:
+    if isinstance(source, np.ndarray):
+        return "the array"
+    return "the picture" if isinstance(source, Original) or callable(source) else name_of(source)

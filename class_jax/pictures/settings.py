@@ -1,0 +1,176 @@
+"""The settings of outputs, checked in one way for the command line, Python and the API."""
+
+import hashlib
+import math
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from class_jax.data.images import Original, lay_on_white, load_original
+from class_jax.errors import UserError
+from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output
+
+BLUR = "blur"
+LONGEST = 100  # characters of a value that are repeated
+
+
+def parse_output(
+    kind: str, settings: Mapping[str, Any], *, prefix: str = "", reads_files: bool = True
+) -> Output:
+    """Return the output that a kind and its settings describe; those that are None do not count.
+
+    Args:
+      kind: a key of OUTPUTS.
+      settings: of `threshold`, `crop`, `background` and `point`, as text or as values of Python.
+      prefix: stands before their names in messages.
+      reads_files: a background may be the path of a picture; a stranger's must not.
+
+    Raises:
+      UserError: one is none of this kind's, or has another value than it may have.
+    """
+    if kind not in OUTPUTS:
+        raise UserError(f"{prefix}format={kind}: expected one of {', '.join(OUTPUTS)}.")
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name, value in given.items():
+        if name not in OUTPUTS[kind].settings and value is not False:
+            kinds = [other for other, row in OUTPUTS.items() if name in row.settings]
+            where = f"{prefix}format " if prefix else ""
+            raise UserError(f"{prefix}{name} is for {where}{' or '.join(kinds)}, not for {kind}.")
+    background = given.get("background")
+    output = Output(
+        kind,
+        None
+        if background is None
+        else parse_background(background, f"{prefix}background", reads_files=reads_files),
+        parse_threshold(given.get("threshold"), f"{prefix}threshold"),
+        _parse_switch(given.get("crop", False), f"{prefix}crop"),
+        parse_point(given.get("point"), f"{prefix}point"),
+    )
+    return output._replace(text=_describe(output))
+
+
+def parse_threshold(value: Any, name: str) -> float | None:
+    """Return a level above 0, up to 1; None for None; UserError, which says `name`, for others."""
+    if value is None:
+        return None
+    level = math.nan
+    if isinstance(value, (str, numbers.Real)) and not isinstance(value, bool):
+        try:
+            level = float(value)
+        except ValueError:
+            level = math.nan
+    if not 0 < level <= 1:
+        raise UserError(f"{name}={_repeat(value)}: expected a level above 0, up to 1.")
+    return level
+
+
+def parse_point(value: Any, name: str) -> tuple[int, int] | None:
+    """Return x and y of "X,Y" or of two numbers; UserError, which says `name`, for others."""
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        x, y = (int(part) for part in parts)
+    except (TypeError, ValueError, OverflowError):
+        x = y = -1
+    if min(x, y) < 0:
+        raise UserError(f"{name}={_repeat(value)}: expected X,Y in pixels, as in 120,80.")
+    return x, y
+
+
+def parse_background(
+    value: Any, name: str = "background", *, reads_files: bool = True
+) -> Background:
+    """Return "blur", a colour or a picture.
+
+    Args:
+      value: "blur"; a CSS name, #RRGGBB or three numbers to 255; an array, a PIL image or a path.
+      name: of the setting, for messages.
+      reads_files: take a path.
+
+    Raises:
+      UserError: it is none of them.
+    """
+    if isinstance(value, (np.ndarray, Image.Image)):
+        return _take_picture(value, name)
+    if isinstance(value, (tuple, list)):
+        if len(value) == 3 and all(_is_level(item) for item in value):
+            return int(value[0]), int(value[1]), int(value[2])
+    elif isinstance(value, str) and value == BLUR:
+        return value
+    elif isinstance(value, str) and (colour := _parse_colour(value)) is not None:
+        if len(colour) == 3:
+            return colour
+        raise UserError(
+            f"{name}={_repeat(value)}: expected a colour without alpha, as in "
+            f"{value[:7] if value.startswith('#') and len(value) == 9 else '#20a0ff'}."
+        )
+    elif isinstance(value, (str, os.PathLike)) and reads_files:
+        path = Path(value).expanduser()
+        if path.is_file():
+            return _flatten(load_original(path))
+    or_picture = ', the path of a picture, or "blur"' if reads_files else ', or "blur"'
+    raise UserError(
+        f"{name}={_repeat(value)} is no background: expected a colour such as "
+        f'"white" or "#20a0ff"{or_picture}.'
+    )
+
+
+def _parse_colour(text: str) -> tuple[int, ...] | None:
+    """Return the red, green and blue, perhaps alpha, of a colour's name or #RRGGBB; else None."""
+    try:
+        return ImageColor.getrgb(text)
+    except ValueError:
+        return None
+
+
+def _is_level(value: Any) -> bool:
+    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_number and 0 <= int(value) <= 255
+
+
+def _take_picture(value: np.ndarray | Image.Image, name: str) -> Original:
+    if isinstance(value, Image.Image):
+        return _flatten(load_original(value))
+    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or not value.size:
+        raise UserError(
+            f"{name}: expected an array of uint8 RGB [H, W, 3], got {value.dtype} "
+            f"{list(value.shape)}."
+        )
+    return Original(value, {})
+
+
+def _flatten(original: Original) -> Original:
+    """Lay a picture that is transparent in parts on white."""
+    if original.pixels.shape[2] == 3:
+        return original
+    return original._replace(pixels=lay_on_white(original.pixels))
+
+
+def _parse_switch(value: Any, name: str) -> bool:
+    switches = {"true": True, "false": False, True: True, False: False}
+    if not isinstance(value, (str, bool, np.bool_)) or value not in switches:
+        raise UserError(f"{name}={_repeat(value)}: expected true or false.")
+    return switches[value]
+
+
+def _describe(output: Output) -> str:
+    """Return a text that differs if the settings do; "" for plain maps."""
+    if output == Output(MAP):
+        return ""
+    background = output.background
+    if isinstance(background, Original):
+        profile = background.metadata.get("icc_profile") or b""
+        content = np.ascontiguousarray(background.pixels).tobytes() + profile
+        background = f"{background.pixels.shape} {hashlib.sha256(content).hexdigest()}"
+    return repr((output.kind, background, output.threshold, output.crop, output.point))
+
+
+def _repeat(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -53,7 +53,9 @@ class Animation:
         self._path = path
         try:
             self._image = Image.open(path)
-            self.length: int | None = getattr(self._image, "n_frames", 1)
+            # In a PNG file, a picture for programs that know no animations.
+            self._hidden = int(bool(self._image.info.get("default_image")))
+            self.length: int | None = getattr(self._image, "n_frames", 1) - self._hidden
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be read as an animated picture ({error}).") from error
         self.loop: int | None = self._image.info.get("loop")
@@ -65,8 +67,10 @@ class Animation:
         del add_sound
         start = 0.0
         try:
-            for image in ImageSequence.Iterator(self._image):
+            for index, image in enumerate(ImageSequence.Iterator(self._image)):
                 image.load()
+                if index < self._hidden:
+                    continue
                 kind = "RGBA" if image.has_transparency_data else "RGB"
                 duration = image.info.get("duration") or DEFAULT_DURATION
                 ends = start + duration

@@ -180,3 +180,14 @@ def test_numbered_pictures_replace_no_file_of_others_and_leave_none_of_a_longer_
     assert "not made here" in why
     assert "007.png" in why
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_the_hidden_picture_of_a_png_is_no_frame(tmp_path):
+    hidden, *shown = (Image.fromarray(draw(index)) for index in range(4))
+    hidden.save(tmp_path / "a.png", save_all=True, append_images=shown, default_image=True,
+                duration=[50, 60, 70])  # fmt: skip
+    make(tmp_path / "a.png", tmp_path / "x.gif", MAPS, animate=False)
+    frames, durations, _ = read(tmp_path / "x.gif")
+    assert durations == [50, 60, 70]
+    for index, frame in enumerate(frames, 1):
+        np.testing.assert_array_equal(frame[..., 0], draw(index)[..., 0])

@@ -31,7 +31,7 @@ class Drawing:
     """The mask of an image as outlines, which are joined."""
 
     file: Path
-    height: int
+    height: int  # and width: 0 if the file does not say
     width: int
     outlines: tuple[Outline, ...]
     left_out: int = 0  # points, lines and boxes
@@ -40,8 +40,14 @@ class Drawing:
         """Return the annotation file, for messages."""
         return str(self.file)
 
-    def draw(self) -> Reading:
-        """Return the mask; UserError if it has no possible size, or its runs have another."""
+    def draw(self, size: tuple[int, int] | None = None) -> Reading:
+        """Return the mask; UserError if it has no possible size, or its runs have another.
+
+        Args:
+          size: the image's height and width, where the file does not say them.
+        """
+        if size and not self.height and not self.width:
+            return dataclasses.replace(self, height=size[0], width=size[1]).draw()
         if not 0 < self.height * self.width <= MAX_PIXELS:
             raise UserError(f"{self.file}: there is no image of {self.width}x{self.height} pixels.")
         mask = np.zeros((self.height, self.width), bool)
@@ -107,14 +113,14 @@ def read_labelme(path: Path) -> Drawing:
     """
     try:
         content = _load(path)
-        height, width = int(content["imageHeight"]), int(content["imageWidth"])
+        height, width = (int(content.get(key) or 0) for key in ("imageHeight", "imageWidth"))
         outlines, left_out = [], 0
         for entry in content["shapes"]:
             if (shape := _labelme_shape(entry, height, width)) is None:
                 left_out += 1
             elif not str(entry["label"]).startswith("_"):
                 outlines.append(Outline((str(entry["label"]),), shape))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise UserError(f"{path} is no annotation file of labelme ({error!r}).") from error
     return Drawing(path, height, width, tuple(outlines), left_out)
 

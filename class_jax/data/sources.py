@@ -125,7 +125,10 @@ class PairSource:
         """Return image and mask of equal size, and the guesses about the image."""
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
-        mask = _read_mask(pair.mask, self._salient, scale=self._scale)
+        if isinstance(pair.mask, Drawing):
+            mask = pair.mask.draw((picture.height, picture.width))
+        else:
+            mask = _read_masks(_files_of(pair.mask), self._salient, scale=self._scale)
         shape = mask.levels.shape
         if shape == (picture.height, picture.width):
             guesses = (TURNED if guess == UPRIGHT else guess for guess in picture.guesses)
@@ -152,15 +155,11 @@ def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
     return (mask,) if isinstance(mask, Path) else mask
 
 
-def _read_mask(
-    mask: Path | tuple[Path, ...] | Drawing, salient: Classes, *, scale: bool
-) -> Reading:
-    """Read or draw a mask; UserError if masks of several objects differ in size."""
-    if isinstance(mask, Drawing):
-        return mask.draw()
-    parts = [load_mask(path, salient=salient, scale=scale) for path in _files_of(mask)]
+def _read_masks(files: Sequence[Path], salient: Classes, *, scale: bool) -> Reading:
+    """Read a mask, or those of several objects joined; UserError if they differ in size."""
+    parts = [load_mask(path, salient=salient, scale=scale) for path in files]
     if len({part.levels.shape for part in parts}) > 1:
-        raise UserError(f"{list_names(_files_of(mask))} are of one image and differ in size.")
+        raise UserError(f"{list_names(files)} are of one image and differ in size.")
     if len(parts) == 1:
         return parts[0]
     return parts[0]._replace(levels=np.max([part.levels for part in parts], axis=0)).add(JOINED)

@@ -84,6 +84,13 @@ def test_files_of_labelme_beside_images_or_in_a_folder(tmp_path, folders):
     np.testing.assert_array_equal(source.load(1)["mask"], 255 * inside(BOX))
 
 
+def test_a_file_of_labelme_without_a_size_is_drawn_at_the_images(tmp_path):
+    image(tmp_path / "a.jpg")
+    labelme(tmp_path / "a.json", ("cat", "polygon", STAR), imageHeight=None, imageWidth=None)
+    found = match_pairs(find_layout(tmp_path, leaf="x"))
+    np.testing.assert_array_equal(PairSource(found.pairs).load(0)["mask"], 255 * inside(STAR))
+
+
 def test_the_shapes_of_labelme(tmp_path):
     part = np.array([[1, 0, 1], [0, 1, 1]], np.uint8) * 255
     png = io.BytesIO()
@@ -120,7 +127,7 @@ def test_salient_classes_by_name(tmp_path, salient, expected):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{", "is not JSON"), ("[]", "no annotation file of labelme"), ("{}", "imageHeight")],
+    [("{", "is not JSON"), ("[]", "no annotation file of labelme"), ("{}", "'shapes'")],
 )
 def test_a_broken_file_of_labelme_is_named_and_the_others_are_read(tmp_path, content, words):
     for name in "ab":

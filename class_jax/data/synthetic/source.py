@@ -55,6 +55,10 @@ class SyntheticSource:
         image, mask = render_scene(scene, self._height, self._width)
         return {"name": name, "image": image, "mask": mask, "size": (self._height, self._width)}
 
+    def __getitem__(self, index: int) -> Example:
+        """Draw image `index` and its mask, so that `for example in source` works."""
+        return self.load(index)
+
     def fingerprint(self, index: int) -> str:
         """Return everything that image `index` depends on."""
         return f"synthetic {self._seed} {index} {self._height} {self._width}"

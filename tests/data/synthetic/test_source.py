@@ -112,6 +112,7 @@ def test_index_beyond_the_end():
     source = SyntheticSource(3, seed=0, image_size=(32, 32))
     with pytest.raises(IndexError):
         source.load(3)
+    assert [example["name"] for example in source] == list(source.names)
 
 
 @pytest.mark.parametrize(

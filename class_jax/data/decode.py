@@ -33,7 +33,7 @@ SIXTEEN_BITS = "16 bits a channel, read and written as 8"
 
 _LIMIT = threading.Lock()  # held while Pillow's own limit is off
 
-Source = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 
 class Decoded(NamedTuple):
@@ -46,7 +46,7 @@ class Decoded(NamedTuple):
     guesses: tuple[str, ...]
 
 
-def decode(source: Source, *, most: int = MAX_PIXELS, side: int | None = None) -> Decoded:
+def decode(source: ImageSource, *, most: int = MAX_PIXELS, side: int | None = None) -> Decoded:
     """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
 
     Raises:
@@ -70,7 +70,7 @@ class Header(NamedTuple):
     width: int
 
 
-def read_header(source: Source) -> Header:
+def read_header(source: ImageSource) -> Header:
     """Return what the header of an image says; UserError if it is none."""
     with _explain_errors(source), _open(source) as image:
         return Header(image.format or "", image.height, image.width)
@@ -85,7 +85,7 @@ def _check_size(image: Image.Image, name: str | os.PathLike[str], most: int) -> 
 
 
 @contextlib.contextmanager
-def _explain_errors(source: Source) -> Iterator[None]:
+def _explain_errors(source: ImageSource) -> Iterator[None]:
     """Convert what Pillow raises."""
     name = name_of(source)
     try:
@@ -100,13 +100,13 @@ def _explain_errors(source: Source) -> Iterator[None]:
         raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
 
 
-def is_deep(source: Source) -> bool:
+def is_deep(source: ImageSource) -> bool:
     """Return whether an image has 16 bits a channel, from its header; UserError as `decode`."""
     with _explain_errors(source), _open(source) as image:
         return image.mode.startswith("I") or _is_deep_colour(image)
 
 
-def _finish(image: Image.Image, height: int, width: int, deep: Source | None) -> Decoded:
+def _finish(image: Image.Image, height: int, width: int, deep: ImageSource | None) -> Decoded:
     """Add what else is known of a loaded image; `deep` is its source if it has 16-bit colour."""
     orientation = 1
     with contextlib.suppress(Exception):  # Pillow's parsers raise whatever damage leads to
@@ -134,7 +134,7 @@ def _is_deep_colour(image: Image.Image) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and is_deep
 
 
-def _decode_deep(source: Source) -> tuple[Image.Image, str | None] | None:
+def _decode_deep(source: ImageSource) -> tuple[Image.Image, str | None] | None:
     """Decode 16-bit colour; equal channels give 16-bit grey. None if OpenCV cannot read it."""
     pixels = cv2.imdecode(np.frombuffer(_read_bytes(source), np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
@@ -156,7 +156,7 @@ def scale_to_8_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
     return levels, SIXTEEN_BITS if bits == 16 else FEW_BITS
 
 
-def _read_bytes(source: Source) -> bytes:
+def _read_bytes(source: ImageSource) -> bytes:
     if isinstance(source, bytes):
         return source
     if isinstance(source, (str, os.PathLike)):
@@ -187,7 +187,7 @@ def _formats() -> tuple[str, ...]:
     )
 
 
-def _open(source: Source) -> Image.Image:
+def _open(source: ImageSource) -> Image.Image:
     """Open an image without decoding it; leaving it as a context closes its file."""
     if isinstance(source, Image.Image):
         return source.copy()
@@ -206,7 +206,7 @@ def _open(source: Source) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def name_of(source: Source) -> str | os.PathLike[str]:
+def name_of(source: ImageSource) -> str | os.PathLike[str]:
     """Return what to call a source in messages."""
     if isinstance(source, (str, os.PathLike)):
         return source

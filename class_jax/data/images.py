@@ -12,7 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from class_jax.data import masks
-from class_jax.data.decode import MAX_PIXELS, Source, decode, is_deep, name_of, scale_to_8_bits
+from class_jax.data.decode import MAX_PIXELS, ImageSource, decode, is_deep, name_of, scale_to_8_bits
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
@@ -54,7 +54,7 @@ class Picture(NamedTuple):
     guesses: tuple[str, ...] = ()
 
 
-def read_image(source: Source) -> np.ndarray:
+def read_image(source: ImageSource) -> np.ndarray:
     """Return an image as uint8 RGB [H, W, 3], upright as its EXIF data say.
 
     Grey, palette, CMYK, 1-bit and 16-bit images are converted; transparent parts lie on white, or
@@ -67,7 +67,7 @@ def read_image(source: Source) -> np.ndarray:
 
 
 def load_image(
-    source: Source, *, side: int | None = None, most: int = MAX_PIXELS, upright: bool = True
+    source: ImageSource, *, side: int | None = None, most: int = MAX_PIXELS, upright: bool = True
 ) -> Picture:
     """Read an image, with how it was read, and at a reduced scale if that is enough.
 
@@ -100,7 +100,7 @@ class Original(NamedTuple):
     metadata: dict[str, Any]  # colour profile, resolution and EXIF, as Pillow's `save` takes them
 
 
-def load_original(source: Source) -> Original:
+def load_original(source: ImageSource) -> Original:
     """Read a picture for what is made of it: upright, at its own size, transparency kept.
 
     Raises:
@@ -135,27 +135,29 @@ def _upright_exif(image: Image.Image) -> bytes | None:
         return None
 
 
-def load_mask(source: Source, *, salient: masks.Classes = (), scale: bool = True) -> masks.Reading:
+def load_mask(
+    source: ImageSource, *, salient: masks.Classes = (), scale: bool = True
+) -> masks.Reading:
     """Return the mask in a file and how it was read; see `masks.mask_of`."""
     image, guesses = _decode_upright(source)
     reading = masks.mask_of(image, str(name_of(source)), salient=salient, scale=scale)
     return reading.add(*guesses)
 
 
-def load_map(source: Source, *, highest: int | None = None) -> masks.Reading:
+def load_map(source: ImageSource, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
     image, guesses = _decode_upright(source)
     return masks.map_of(image, str(name_of(source)), highest=highest).add(*guesses)
 
 
-def _decode_upright(source: Source) -> tuple[Image.Image, tuple[str, ...]]:
+def _decode_upright(source: ImageSource) -> tuple[Image.Image, tuple[str, ...]]:
     image, _, _, orientation, guesses = decode(source)
     if orientation in TURNS:
         return image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
     return image, guesses
 
 
-def read_highest(path: Source) -> int | None:
+def read_highest(path: ImageSource) -> int | None:
     """Return the highest value in a 16-bit file; None for any other image."""
     if not is_deep(path):
         return None

@@ -15,7 +15,7 @@ from class_jax.data.folders import (
     readable_suffixes,
 )
 from class_jax.data.images import Picture
-from class_jax.data.sources import Source as DataSource
+from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.jobs.marks import make_mark, read_mark
 from class_jax.jobs.targets import (
@@ -184,7 +184,7 @@ def _explain(path: Path) -> str:
     return ACCEPTED
 
 
-def plan_source_maps(source: DataSource, folder: Path) -> list[Job]:
+def plan_source_maps(source: Source, folder: Path) -> list[Job]:
     """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
     return [
         MapJob(
@@ -196,7 +196,7 @@ def plan_source_maps(source: DataSource, folder: Path) -> list[Job]:
     ]
 
 
-def _load_picture(source: DataSource, index: int, side: int | None) -> Picture:
+def _load_picture(source: Source, index: int, side: int | None) -> Picture:
     example = source.load(index, side)
     return Picture(example["image"], *example["size"])
 

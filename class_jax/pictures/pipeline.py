@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from class_jax.data.decode import MOST_PIXELS, Source, name_of
+from class_jax.data.decode import MOST_PIXELS, ImageSource, name_of
 from class_jax.data.images import Original, Picture, lay_on_white, load_image, load_original
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Reader = Callable[[int | None], Picture]  # reads a picture for a network of this side
-AnyImage = np.ndarray | Source | bytearray | memoryview
+AnyImage = np.ndarray | ImageSource | bytearray | memoryview
 AnySource = AnyImage | Original | Reader
 Held = np.ndarray | str | os.PathLike[str] | bytes | Image.Image | Original | Reader
 FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # beside open binary files

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jax.sharding import Mesh
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from class_jax import parallel
+from class_jax.data.feed import Batch
 from class_jax.errors import UserError
 from class_jax.models.network import Variables
 from class_jax.runs.checkpoints import BEST_BY, Checkpoints
@@ -24,7 +25,6 @@ from class_jax.training.summaries import Summaries
 MAX_STEPS = 2**31 - 1  # the step is an int32
 AHEAD = 2  # steps that several processes need to agree to stop, and batches that each holds
 
-Batch = Mapping[str, np.ndarray]
 Scores = dict[str, float]
 Validate = Callable[[Variables], tuple[Scores, np.ndarray]]
 

@@ -20,9 +20,9 @@ from class_jax.training.state import TrainState
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Metrics]]
-Batch = Mapping[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-Gradient = Callable[[Variables, Batch], tuple[Tree, Tree, Metrics]]
+DeviceBatch = Mapping[str, jax.Array]
+TrainStep = Callable[[TrainState, DeviceBatch], tuple[TrainState, Metrics]]
+Gradient = Callable[[Variables, DeviceBatch], tuple[Tree, Tree, Metrics]]
 
 
 def make_train_step(
@@ -57,7 +57,7 @@ def make_train_step(
     frozen = network.freeze(train.freeze, statistics=train.freeze_statistics)
     gradient = make_gradient(network, loss, frozen=frozen)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: DeviceBatch) -> tuple[TrainState, Metrics]:
         if train.accumulate == 1:
             grads, batch_stats, metrics = gradient(state.variables, batch)
         else:
@@ -80,7 +80,7 @@ def make_train_step(
 def make_gradient(network: Network, loss: Loss, *, frozen: Frozen = NOT_FROZEN) -> Gradient:
     """Return a function (variables, batch) → (gradient, statistics, metrics)."""
 
-    def gradient(variables: Variables, batch: Batch) -> tuple[Tree, Tree, Metrics]:
+    def gradient(variables: Variables, batch: DeviceBatch) -> tuple[Tree, Tree, Metrics]:
         masks = batch["mask"].astype(jnp.float32) / 255
 
         def compute_loss(params: Tree) -> tuple[jax.Array, tuple[Tree, Metrics]]:
@@ -116,7 +116,7 @@ def _update(
     return TrainState(state.step + 1, Variables(params, batch_stats), opt_state, ema)
 
 
-def _split(batch: Batch, count: int, mesh: Mesh) -> Batch:
+def _split(batch: DeviceBatch, count: int, mesh: Mesh) -> DeviceBatch:
     """Split [B, …] into [count, B / count, …], sharded along the second axis."""
 
     def split(x: jax.Array) -> jax.Array:
@@ -129,11 +129,11 @@ def _split(batch: Batch, count: int, mesh: Mesh) -> Batch:
 
 
 def _accumulate(
-    gradient: Gradient, variables: Variables, micro_batches: Batch
+    gradient: Gradient, variables: Variables, micro_batches: DeviceBatch
 ) -> tuple[Tree, Tree, Metrics]:
     """Return mean gradient, last statistics, mean metrics over [count, …]."""
 
-    def add(carry: tuple[Tree, Tree], batch: Batch) -> tuple[tuple[Tree, Tree], Metrics]:
+    def add(carry: tuple[Tree, Tree], batch: DeviceBatch) -> tuple[tuple[Tree, Tree], Metrics]:
         total, batch_stats = carry
         grads, batch_stats, metrics = gradient(Variables(variables.params, batch_stats), batch)
         return (jax.tree.map(jnp.add, total, grads), batch_stats), metrics

@@ -7,7 +7,7 @@ from class_jax.command.process import tune_allocator
 
 NAMES = (
     *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
-    *("checkpoints", "startup", "start", "scoring", "endurance", "roofline"),
+    *("checkpoints", "startup", "start", "answers", "scoring", "endurance", "roofline"),
 )
 
 

@@ -38,9 +38,9 @@ def configure_training(
 def configure_evaluation(
     flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
 ) -> "ConfigDict":
-    """Return the configuration of the model, or of the run, whose own sets need a run."""
-    if flags.model is None and not flags.input:
-        return configure_run(flags, overrides, workdir)
+    """Return the configuration as `configure_network`; the sets of a run are that run's alone."""
+    if flags.model is None and flags.workdir is None and not flags.input:
+        flags.workdir = RUNS
     return configure_network(flags, overrides, workdir)
 
 
@@ -57,13 +57,15 @@ def configure_network(
     """
     from class_jax import parallel
     from class_jax.config import load_config
-    from class_jax.networks.places import PHOTO, choose, is_onnx, read_settings, resolve
+    from class_jax.networks.places import PHOTO, choose, is_onnx, is_there, read_settings, resolve
     from class_jax.runs.workdir import Workdir
 
     if flags.model is None and choose(None, flags.workdir, otherwise=RUNS) == PHOTO:
         parallel.log(f"{RUNS} holds no run: by the network that comes with class_jax, photo")
         flags.model = PHOTO
     if flags.model is None:
+        if not is_there(workdir.path):
+            read_settings(workdir.path)  # says how to get one
         return load_config(flags.config, workdir, overrides)
     flags.model = resolve(flags.model)
     if not is_onnx(flags.model):

@@ -111,20 +111,6 @@ def test_checkpoints_that_are_all_damaged_are_set_aside_and_said(run, workdir):
     assert "no checkpoint that can be used" in err
 
 
-def test_a_checkpoint_of_before_manifests_is_used_and_said(run, workdir):
-    for manifest in (workdir / "checkpoints").glob("*/manifest.sha256"):
-        manifest.unlink()
-    status, _, err = run("--workdir", workdir)
-    assert status == 0
-    assert "the checkpoint of step 4 has no manifest: used unchecked" in err
-    flip_bits(workdir / "checkpoints" / "4")
-    (workdir / "checkpoints" / "4" / "variables" / "_METADATA").write_text("{")
-    status, _, err = run("--workdir", workdir)
-    assert status == 0, err
-    assert "the checkpoint of step 4 is damaged" in err
-    assert "starting at step 2 of 4" in err
-
-
 def test_a_folder_that_somebody_copied_or_named_as_a_checkpoint_is_not_taken_for_one(
     run, workdir, trained
 ):

@@ -21,7 +21,7 @@ from class_jax.losses import class_loss
 from class_jax.models.network import Network, Variables, build_network, check_model
 from class_jax.networks.places import find, keep_trying
 from class_jax.runs.checkpoints import Checkpoints
-from class_jax.runs.manifest import DamagedError, has_manifest, set_aside, set_damaged_aside
+from class_jax.runs.manifest import DamagedError, set_aside, set_damaged_aside
 from class_jax.runs.workdir import Workdir
 from class_jax.sharding import (
     check_divisible,
@@ -162,7 +162,7 @@ def _restore_state(
       UserError: a run has begun there, and none of its checkpoints can be used.
     """
     ema, sharding = config.train.ema_decay > 0, replicated_sharding(mesh)
-    while steps := checkpoints.steps():
+    while checkpoints.steps():
         try:
             state = restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
         except DamagedError as error:
@@ -172,10 +172,6 @@ def _restore_state(
             )
             checkpoints.reload()
             continue
-        if not has_manifest(workdir.checkpoints / str(steps[-1])):
-            parallel.log(
-                f"note: the checkpoint of step {steps[-1]} has no manifest: used unchecked"
-            )
         return state
     if parallel.run_on_first(workdir.has_begun):
         raise UserError(

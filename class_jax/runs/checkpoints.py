@@ -23,7 +23,7 @@ from class_jax import parallel
 from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
 from class_jax.files import measure_free
 from class_jax.models.network import Tree, Variables, describe_difference
-from class_jax.runs.manifest import DamagedError, check_manifest, has_manifest, write_manifest
+from class_jax.runs.manifest import DamagedError, check_manifest, write_manifest
 from class_jax.sharding import add_sharding
 from class_jax.text import first_line
 
@@ -188,8 +188,6 @@ class Checkpoints:
             raise self._explain_damage(step, damage)
         if self.is_untrained(step):
             raise UserError(f"{self._folder} holds no trained network yet: train on.")
-        if not has_manifest(self._folder / str(step)):
-            remark += "; without a manifest, so used unchecked"
         return step, remark
 
     def _find(self, which: str) -> tuple[int, str]:

@@ -36,26 +36,20 @@ def write_manifest(checkpoints: epath.Path, step: int) -> None:
     (folder / NAME).write_text("".join(lines))
 
 
-def has_manifest(folder: epath.Path) -> bool:
-    """Return whether a checkpoint has a manifest: older ones, and other programs', have none."""
-    return (folder / NAME).exists()
-
-
 def check_manifest(folder: epath.Path) -> str:
-    """Return what is damaged in a folder, by its manifest; "" if nothing is, or without one."""
+    """Return what is damaged in a folder, by its manifest; "" if nothing is."""
     damaged = [] if _is_json(folder / COMMIT_FILES[0]) else [f"{COMMIT_FILES[0]} is unreadable"]
-    if has_manifest(folder):
-        try:
-            lines = (folder / NAME).read_text().splitlines()
-            expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-        except ValueError:
-            expected = {}
-        if not expected:
-            damaged.append(f"{NAME} is unreadable")
-        found = _hash_all(folder, list(expected))
-        for (name, digest), digest_found in zip(expected.items(), found, strict=True):
-            if digest_found != digest:
-                damaged.append(f"{name} {'differs' if digest_found else 'is missing'}")
+    try:
+        lines = (folder / NAME).read_text().splitlines()
+        expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError):
+        expected = {}
+    if not expected:
+        damaged.append(f"{NAME} is missing or unreadable")
+    found = _hash_all(folder, list(expected))
+    for (name, digest), digest_found in zip(expected.items(), found, strict=True):
+        if digest_found != digest:
+            damaged.append(f"{name} {'differs' if digest_found else 'is missing'}")
     if not damaged:
         return ""
     more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""

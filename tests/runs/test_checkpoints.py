@@ -214,8 +214,6 @@ def test_every_damage_to_every_file_is_found_and_the_step_before_is_left(
         spared = {"_CHECKPOINT_METADATA", "commit_success.txt"}
     else:
         spared = {"commit_success.txt"}
-    if damage == "deleted":
-        spared |= {"manifest.sha256"}
     for name in files_of(whole / "2").keys() - spared:
         shutil.copytree(whole, folder)
         DAMAGES[damage](Path(folder) / "2" / name)
@@ -242,13 +240,17 @@ def test_one_that_is_set_aside_replaces_none_that_was(folder):
     assert {path.name for path in folder.iterdir()} == {"damaged-2", "damaged-2-1"}
 
 
-def test_a_checkpoint_without_a_manifest_is_used_and_said(folder):
+def test_a_checkpoint_without_a_manifest_is_damaged(folder):
     with Checkpoints(folder, writable=True) as checkpoints:
         save(checkpoints, 1)
     (folder / "1" / "manifest.sha256").unlink()
-    assert set_damaged_aside(folder) == []
-    with Checkpoints(folder, writable=False) as checkpoints:
-        assert "without a manifest, so used unchecked" in checkpoints.find("latest")[1]
+    with (
+        Checkpoints(folder, writable=False) as checkpoints,
+        pytest.raises(DamagedError, match=r"manifest\.sha256 is missing"),
+    ):
+        checkpoints.find("latest")
+    (line,) = set_damaged_aside(folder)
+    assert "manifest.sha256 is missing" in line
 
 
 def test_reading_while_a_training_prunes(folder):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from class_jax.data.decode import read_header
+from class_jax.data.decode import name_of, read_header
 from class_jax.data.images import encode
 from class_jax.errors import UserError
 from class_jax.pictures.outputs import ATTENTION, Output
@@ -119,7 +119,8 @@ def _check_picture(content: bytes) -> None:
     try:
         kind, height, width = read_header(content)
     except UserError as error:
-        raise UserError(describe(content) or str(error)) from error
+        sentence = str(error).replace(str(name_of(content)), "the file")
+        raise UserError(describe(content) or sentence) from error
     if kind not in TAKEN:
         raise UserError(f"{kind} files are not taken: save it as JPEG, PNG or WebP.")
     size = f"the picture has {width}x{height} pixels"

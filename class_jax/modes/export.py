@@ -129,8 +129,8 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     unused = folder.unused_weights
     public = export_leaves(config)
     scores = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
-    if (table := folder.evaluation / "results.md").exists():
-        scores += f"\n\n{table.read_text(encoding='utf-8')}"
+    if table := folder.read_scores():
+        scores += f"\n\n{table}"
     card = write_card(
         public,
         parameters=network.count_parameters(),

@@ -9,6 +9,8 @@ import numpy as np
 
 from class_jax.errors import UserError
 from class_jax.networks.engines import Engine
+from class_jax.networks.foreign import INSTALL, check_outputs
+from class_jax.text import first_line
 
 if TYPE_CHECKING:
     from class_jax.models.classnet import Attention
@@ -18,7 +20,6 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 OUTPUTS = ["saliency", "logits"]  # of an exported file; the map is the sigmoid of the logits
 MAX_BATCH = 8  # larger ones are no faster on CPUs, and take more memory
-INSTALL = "pip install onnx onnxruntime"
 
 
 class OnnxEngine:
@@ -63,9 +64,19 @@ class OnnxEngine:
         if not is_ours:
             raise _refuse(path)
         self._input, self._attentive = entry.name, attentive
+        self._try_out(path)
         self.batch_size = min(batch_size, MAX_BATCH)
         self.is_on_cpu, self.can_attend = True, attentive is not None
         self.device = f"{os.cpu_count()} CPU cores, by ONNX Runtime"
+
+    def _try_out(self, path: Path) -> None:
+        """Run on an image of zeros; UserError if that fails or gives something else."""
+        zeros = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+        try:
+            outputs = self._session.run(OUTPUTS, {self._input: zeros})
+        except Exception as error:  # ONNX Runtime does not state what it raises
+            raise UserError(f"{path} cannot be run: {first_line(error)}.") from error
+        check_outputs(outputs, self.image_size, path)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""

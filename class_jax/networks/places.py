@@ -34,6 +34,7 @@ PHOTO = "photo"  # names the network in the package, which knows photographs
 PACKAGED = Path(str(importlib.resources.files("class_jax.networks") / "photo"))
 BEST = "best"
 HUB = "hf://"
+SCHEMES = ("hf", "gs", "s3")  # the hub's, and those of buckets
 RELEASED = (".safetensors", ".pth", ".pt")
 PATIENCE_SECONDS = 60  # with a training that removes each checkpoint before it is read
 TRIES = 5  # to read what cannot be read, perhaps because a training is writing there
@@ -103,6 +104,12 @@ def resolve(text: str | os.PathLike[str]) -> str:
       UserError: it cannot be downloaded, or the package holds none.
     """
     name = str(text)
+    scheme, separator, _ = name.partition("://")
+    if separator and scheme not in SCHEMES:
+        raise UserError(
+            f"{name}: networks are not taken from {scheme}://: expected a path, hf://owner/name or "
+            "gs://bucket/folder."
+        )
     if name == PHOTO:
         if not is_packaged():
             raise UserError("this copy of class_jax holds no network of photographs.")

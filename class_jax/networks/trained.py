@@ -13,7 +13,10 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
+from class_jax.leaves import LEAVES, check_limits, check_model, flatten
 from class_jax.networks.engines import Engine
+from class_jax.networks.foreign import check_graph
+from class_jax.text import first_line
 
 if TYPE_CHECKING:
     from jax.sharding import Sharding
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from class_jax.models.network import Network, Variables
 
 # JAX is imported only where it computes: ONNX Runtime needs none of it.
+
+EVALUATED = ("eval.image_size", "eval.batch_size", "eval.dtype")
 
 Loader = Callable[["Network", "Sharding"], "Variables"]
 
@@ -90,6 +95,8 @@ class Trained:
             from class_jax.networks.onnx_engine import OnnxEngine  # noqa: PLC0415
 
             assert self.graph is not None
+            if self.load is None:  # perhaps of a stranger
+                check_graph(self.graph)
             size = {"batch_size": self.settings.eval.batch_size} if self.settings else {}
             attentive = functools.cache(self._jax_engine) if self.can_attend else None
             return OnnxEngine(self.graph, **size, attentive=attentive)
@@ -106,7 +113,25 @@ class Trained:
             raise UserError(
                 f"{self.folder} holds a network, and no config.json: restore it from a copy."
             )
+        _check_settings(self.settings, self.folder)
         return self.settings
+
+
+def _check_settings(settings: ConfigDict, folder: object) -> None:
+    """Raise UserError unless settings describe a network, whoever wrote them."""
+    leaves = flatten(settings)
+    expected = [*(name for name in LEAVES if name.startswith("model.")), *EVALUATED]
+    missing = [name for name in expected if name not in leaves]
+    broken = [name for name in expected if isinstance(leaves.get(name), float)]
+    if missing or broken:
+        raise UserError(f"{folder}: its config.json has no usable {(missing or broken)[0]}.")
+    try:
+        check_limits(settings)
+        check_model(settings.model)
+    except (AttributeError, TypeError, ValueError) as error:  # values of other kinds
+        raise UserError(
+            f"{folder}: its config.json describes no network ({first_line(error)})."
+        ) from error
 
 
 def _prefers_onnx() -> bool:

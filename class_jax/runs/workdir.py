@@ -14,6 +14,7 @@ from class_jax import files
 from class_jax.errors import UserError
 
 METRICS = "metrics.jsonl"
+MOST_CONFIG = 2**20  # bytes
 CACHE = Path("~/.cache/class_jax")  # where workdirs in buckets keep what they write locally
 
 
@@ -74,6 +75,17 @@ class Workdir:
         if self.is_remote:
             for file in (self.metrics_file, *self.local.glob("events.out.tfevents.*")):
                 epath.Path(file).copy(self.path / file.name, overwrite=True)
+
+    def read_scores(self) -> str:
+        """Return the tables of the evaluation; "" where there are none, or a link to others.
+
+        They are copied into cards that are shared, and a link may lead to anything.
+        """
+        table = self.evaluation / "results.md"
+        is_own = table.resolve() == self.local.resolve() / "eval" / "results.md"
+        if not is_own or not table.is_file() or table.stat().st_size > MOST_CONFIG:
+            return ""
+        return table.read_text(encoding="utf-8", errors="replace")
 
     def create(self) -> None:
         """Create the folder; UserError if it cannot be created or written to."""
@@ -165,6 +177,10 @@ class Workdir:
             self._check_bucket()
         if not self.config_file.exists():
             return None
+        if not (self.is_remote or Path(self.config_file).is_file()):  # a pipe, for epath, is one
+            raise UserError(f"{self.config_file} is no file: expected a configuration in JSON.")
+        if (size := self.config_file.stat().length) > MOST_CONFIG:
+            raise UserError(f"{self.config_file} has {size:,} bytes: it is no configuration.")
         try:
             return ConfigDict(_with_tuples(json.loads(self.config_file.read_text())))
         except (ValueError, AttributeError, OSError, RecursionError) as error:

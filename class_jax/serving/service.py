@@ -16,7 +16,7 @@ from class_jax.serving.bodies import describe
 MOST_PIXELS = 50_000_000  # of one picture: a cut-out of it takes some 2 GB while it is made
 MOST_SIDE, MOST_RATIO = 20_000, 50
 MOST_WAITING = 50  # pictures; more are refused
-MOST_SCANS = 100  # of a progressive JPEG file, each of which touches all pixels
+MOST_SCANS, MOST_SCANNED = 100, 1_000_000_000  # of a progressive JPEG file, and pixels in all
 SCAN = b"\xff\xda"  # begins one
 FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
 # What people have; other decoders of Pillow are little used, and not for strangers.
@@ -130,8 +130,9 @@ def _check_picture(content: bytes) -> None:
         raise UserError(f"{size}: sides are at most {MOST_SIDE:,} long.")
     if max(height, width) > MOST_RATIO * min(height, width):
         raise UserError(f"{size}: a side is at most {MOST_RATIO} times the other one.")
-    if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > MOST_SCANS:
-        raise UserError(f"the picture has {scans} scans: save it with at most {MOST_SCANS}.")
+    most = min(MOST_SCANS, MOST_SCANNED // (height * width))
+    if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > most:
+        raise UserError(f"{size} in {scans} scans: save it with at most {most}.")
 
 
 def has_attention(predictor: Predictor) -> bool:

@@ -17,6 +17,7 @@ from class_jax.weights.hub import HUB, fetch_file
 
 Weights = dict[str, np.ndarray]
 
+SAFE_TORCH = (2, 6)  # from here on weights alone are read: CVE-2025-32434
 COUNTER = ".num_batches_tracked"  # of batch norms: integers that nothing here uses
 
 
@@ -70,6 +71,11 @@ def _read_torch(path: Path) -> Weights:
             f"{path} is a PyTorch file, and PyTorch is not installed: pip install torch, or give "
             "a .safetensors file."
         ) from error
+    if tuple(map(int, torch.__version__.split(".")[:2])) < SAFE_TORCH:
+        raise UserError(
+            f"{path}: PyTorch {torch.__version__} may run code that a file holds: install 2.6 or "
+            "newer, or give a .safetensors file."
+        )
     try:
         with warnings.catch_warnings(action="ignore"):  # torch warns before it refuses
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,12 +8,13 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["class_jax", "PIL"]):
+    from tests.fuzz.strangers import STRANGERS
     from tests.fuzz.targets import FOLDER, TARGETS
 
 
 def main() -> None:
     """Fuzz the target that the first argument names."""
-    target, seeds = TARGETS[sys.argv.pop(1)]
+    target, seeds = {**TARGETS, **STRANGERS}[sys.argv.pop(1)]
     corpus = FOLDER / "corpus"
     corpus.mkdir()
     for index, seed in enumerate(seeds):

@@ -82,8 +82,10 @@ class Page:
 
     def wait_until_made(self, suffix):
         """Wait until a file of this end can be saved."""
-        wait_for(lambda: self.run("$('download').hidden ? '' : $('download').download")
-                 .endswith(suffix) and not self.find("#status").text)  # fmt: skip
+        name = "$('download').hidden ? '' : $('download').download"
+        wait_for(
+            lambda: self.run(name).endswith(suffix) and self.find("#status").text != "Working …"
+        )
 
     def saved(self, downloads, selector):
         """Return the bytes of the file that a link saves."""

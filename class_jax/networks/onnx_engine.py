@@ -50,8 +50,8 @@ class OnnxEngine:
         options.log_severity_level = 4  # what fails is raised
         try:
             self._session = onnxruntime.InferenceSession(
-                path.read_bytes(), options, ["CPUExecutionProvider"]
-            )
+                path.read_bytes(), options, ["CPUExecutionProvider"], enable_fallback=0
+            )  # the fallback prints an error of its own
             (entry,) = self._session.get_inputs()
             names = [output.name for output in self._session.get_outputs()]
             _, self.image_size, width, channels = entry.shape

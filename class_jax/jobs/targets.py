@@ -1,7 +1,7 @@
 """Names of files that are written: formats that can hold an output, and names that are its own."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -71,12 +71,20 @@ def plan_targets(
 
     targets: dict[Path, Path] = {}
     for same in _group(names, map_name):
-        if len(same) == 1:
-            targets[output / map_name(same[0], names[same[0]])] = same[0]
-            continue
-        for clash in _group({image: names[image] for image in same}, whole_name):
-            for image, name in zip(clash, _tell_apart(clash, names), strict=True):
-                targets[output / whole_name(image, name)] = image
+        chosen = {image: names[image] for image in same}
+        name_of = map_name if len(same) == 1 else whole_name
+        if len(_group(chosen, name_of)) < len(same):
+            chosen = _tell_apart(chosen)
+            is_told = len(_group(chosen, map_name)) == len(same)
+            name_of = map_name if is_told else whole_name
+        for image, name in chosen.items():
+            target = output / name_of(image, name)
+            if target in targets:
+                raise UserError(
+                    f"{targets[target]} and {image} would both write {target}: give them one by "
+                    "one."
+                )
+            targets[target] = image
     return targets
 
 
@@ -88,12 +96,12 @@ def _group(names: Mapping[Path, Path], name_of: Callable[[Path, Path], Path]) ->
     return list(groups.values())
 
 
-def _tell_apart(images: Sequence[Path], names: Mapping[Path, Path]) -> list[Path]:
-    """Return names with as many of the images' folders as tell them apart; none for a single."""
-    parts = len(names[images[0]].parts)
-    while len({image.parts[-parts:] for image in images}) < len(images):
+def _tell_apart(names: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Return names with as many of the images' folders as tell them apart."""
+    parts = max(len(name.parts) for name in names.values())
+    while len({image.parts[-parts:] for image in names}) < len(names):
         parts += 1
-    return [Path(*image.parts[-parts:]) for image in images]
+    return {image: Path(*image.parts[-parts:]) for image in names}
 
 
 def check_images_survive(targets: dict[Path, Path]) -> None:

@@ -163,7 +163,7 @@ def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
     (["--format", "attention", "--crop"], "--crop is for"),
     (["--format", "cutout", "--output", "a.jpg"], "cannot be transparent; name a .png or .webp"),
     (["--output", "-", "--input", "in", "in"], "takes one picture"),
-    (["--output", "-", "--input", "nothing.png"], "nothing.png does not exist"),
+    (["--output", "-", "--input", "nothing.png"], "nothing.png: there is no such file or folder"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(predict, scene, arguments, sentence):
     given = arguments if "--input" in arguments else ["--input", scene, *arguments]

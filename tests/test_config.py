@@ -150,7 +150,7 @@ def test_damaged_saved_configuration(workdir):
             load_config(None, workdir, [])
     workdir.config_file.unlink()
     workdir.config_file.mkdir()
-    with pytest.raises(UserError, match="is no configuration in JSON"):
+    with pytest.raises(UserError, match="is no file: expected a configuration in JSON"):
         load_config(None, workdir, [])
 
 

@@ -257,6 +257,7 @@ OF_OTHER_DATA = {
     *("data.root", "data.val_root", "data.images", "data.masks"),
     *("data.salient", "data.fit_masks", "train.epochs", "train.min_steps"),
 }
+OF_A_MIX = {"data.mix", "data.backgrounds"}
 
 
 def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypatch):
@@ -290,10 +291,15 @@ def test_every_leaf_is_read_by_the_run_that_it_is_for(recipe, tmp_path, monkeypa
         for name in section
         if (frozenset(section.keys()), name) not in read
     }
-    assert unread == OF_OTHER_DATA
+    assert unread == OF_OTHER_DATA | OF_A_MIX
     read.clear()
     folder = load_recipe("configs/folder.py")
     folder.data.root = str(pairs(tmp_path / "mine", count=4))
     folder.data.val_root = str(pairs(tmp_path / "others"))
     count_steps(folder.train, len(training_sources(folder, skip_broken=False).train.names))
     assert {name.partition(".")[2] for name in OF_OTHER_DATA} <= {name for _, name in read}
+    folder.data.train, folder.data.root = "mix", str(tmp_path)
+    folder.data.mix, folder.data.backgrounds = ("mine*2",), "others"
+    folder.data.val_root = ""
+    assert training_sources(folder, skip_broken=False).mix == ((4, 2.0),)
+    assert {name.partition(".")[2] for name in OF_A_MIX} <= {name for _, name in read}

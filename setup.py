@@ -37,7 +37,10 @@ setup(
         *(f"{INSIDE}.{name}" for name in beside),
     ],
     package_dir={f"{INSIDE}.{name}": name.replace(".", "/") for name in beside},
-    package_data={"class_jax.serving": ["page.html", "examples/*.jpg"]},
+    package_data={
+        "class_jax.networks": ["photo/*"],
+        "class_jax.serving": ["page.html", "examples/*.jpg"],
+    },
     install_requires=read_requirements("requirements.txt"),
     extras_require=list_extras(),
 )

@@ -85,7 +85,7 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
     if settings is None:
         if required:
             raise UserError(
-                "config.train.start_from is not set: it names the network to start from, a "
+                "config.train.start_from is not set: it names the network to start from, photo, a "
                 "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
             )
         settings = load_shipped(DEFAULT_RECIPE)

@@ -34,7 +34,7 @@ ALLOWED = {
     "networks": {"models", "leaves", "data", "sharding", "runs", "files", "weights", "beside"},
     "pictures": {"models", "data", "networks"},
     "jobs": {"data", "files", "networks", "pictures", "parallel"},
-    "export": {"models", "data", "weights", "networks"},
+    "export": {"models", "data", "weights", "networks", "leaves"},
     "serving": {"data", "networks", "pictures", "jobs"},
     "modes": {
         "models", "data", "sharding", "parallel", "runs", "config", "leaves", "files",
@@ -55,7 +55,7 @@ BOUNDARIES = {
     "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
     "onnx": {
         "class_jax/networks/foreign.py",
-        *(f"class_jax/export/{name}.py" for name in ("graph", "lowering", "operators")),
+        *(f"class_jax/export/{name}.py" for name in ("graph", "lowering", "operators", "packaged")),
     },
     "skimage": {"class_jax/evaluation/properties.py"},
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},

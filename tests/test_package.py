@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 import class_jax
 from tests.program import ROOT
@@ -17,6 +18,7 @@ import sys
 from setuptools import build_meta
 print(build_meta.build_wheel(sys.argv[1]))
 """
+PHOTO = ROOT / "class_jax" / "networks" / "photo"
 PARTS = (
     "class_jax", "configs", "datasets", "setup.py", "pyproject.toml", "README.md", "LICENSE",
 )  # fmt: skip
@@ -68,6 +70,25 @@ def test_every_file_of_the_program_is_installed(installed):
 def test_the_page_is_installed(installed):
     page = "class_jax/serving/page.html"
     assert (installed / page).read_bytes() == (ROOT / page).read_bytes()
+
+
+@pytest.mark.skipif(not PHOTO.is_dir(), reason="there are no weights of photographs yet")
+def test_the_network_that_knows_photographs_is_installed(installed, tmp_path):
+    files = {path.name: path.read_bytes() for path in PHOTO.iterdir()}
+    place = installed / PHOTO.relative_to(ROOT)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == files
+    (wheel,) = installed.parent.glob("*.whl")
+    assert wheel.stat().st_size < 12e6
+    code = (
+        "import sys; from class_jax import Predictor; print(Predictor.load().predict(sys.argv[1]))"
+    )
+    Image.effect_noise((40, 30), 80).convert("RGB").save(tmp_path / "a.png")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "a.png"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_and_the_extras_are_declared(installed):

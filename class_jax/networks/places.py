@@ -112,7 +112,7 @@ def resolve(text: str | os.PathLike[str]) -> str:
         )
     if name == PHOTO:
         if not is_packaged():
-            raise UserError("this copy of class_jax holds no network of photographs.")
+            raise UserError("this copy of class_jax holds no network of photographs: name another.")
         return str(PACKAGED)
     if not name.startswith(HUB) or is_released(name):
         return name

@@ -99,7 +99,8 @@ class Trained:
                 check_graph(self.graph)
             size = {"batch_size": self.settings.eval.batch_size} if self.settings else {}
             attentive = functools.cache(self._jax_engine) if self.can_attend else None
-            return OnnxEngine(self.graph, **size, attentive=attentive)
+            is_ours = self.can_attend
+            return OnnxEngine(self.graph, **size, attentive=attentive, has_data_beside=is_ours)
         return self._jax_engine()
 
     def _jax_engine(self) -> Engine:

@@ -1,4 +1,4 @@
-"""The weights of an exported folder: our own names, float32, in one safetensors file."""
+"""The weights of an exported folder: our own names, in one safetensors file."""
 
 from pathlib import Path
 
@@ -11,14 +11,23 @@ from class_jax.weights.files import read_weights, write_safetensors
 from class_jax.weights.load import named_leaves
 
 
-def save_exported(path: Path, variables: Variables) -> None:
-    """Write a network's values: "params/encoder/conv1/kernel" and so on, float32."""
-    arrays = {name: np.asarray(leaf, np.float32) for name, leaf in named_leaves(variables).items()}
+def save_exported(
+    path: Path, variables: Variables, *, kernels: type[np.floating] = np.float32
+) -> None:
+    """Write a network's values: "params/encoder/conv1/kernel" and so on.
+
+    Kernels have the type `kernels`; all else, which is small, is float32.
+    """
+    with np.errstate(over="ignore"):  # infinite values are found when they are loaded
+        arrays = {
+            name: np.asarray(leaf, kernels if leaf.ndim == 4 else np.float32)
+            for name, leaf in named_leaves(variables).items()
+        }
     write_safetensors(path, arrays)
 
 
 def load_exported(path: Path, network: Network) -> Variables:
-    """Return a network's values from such a file.
+    """Return a network's values from such a file, float32.
 
     Raises:
       UserError: the file is damaged or of another network, or holds values that are not finite.

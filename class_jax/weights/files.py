@@ -40,8 +40,8 @@ def read_weights(source: str) -> Weights:
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays by name."""
     contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
-    # Readers of PyTorch's files ask for this entry.
-    safetensors.numpy.save_file(contiguous, path, metadata={"format": "pt"})
+    # Readers of PyTorch's files ask for this entry. save_file would let nobody else read the file.
+    path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 
 def _read_safetensors(path: Path) -> Weights:

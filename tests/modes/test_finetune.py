@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from class_jax.config import load_config, load_recipe
 from class_jax.models.network import Variables, build_network
+from class_jax.networks import places
 from class_jax.networks.places import find, read_settings
 from class_jax.runs.checkpoints import read_checkpoints
 from class_jax.runs.workdir import Workdir
@@ -88,6 +89,18 @@ def test_an_exported_folder_starts_a_run_too(tune, exported, trained, tmp_path):
     assert f"weights: {exported}\n" in err
     assert_equal(values(tmp_path / "tuned", 0), values(trained))
     assert config_of(tmp_path / "tuned")["data"]["image_sizes"] == [32]
+
+
+def test_it_starts_from_the_network_in_the_package_where_none_is_named(
+    run, mine, exported, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(places, "PACKAGED", exported)
+    data = f"--config.data.root={mine}"
+    status, _, err = run("--config", FINETUNE, data, "--workdir", "tuned", *SHORT)
+    assert status == 0, err
+    assert "weights: photo, the network that comes with class_jax\n" in err
+    assert_equal(values(tmp_path / "tuned", 0), values(trained))
+    assert config_of(tmp_path / "tuned")["train"]["start_from"] == "photo"
 
 
 def test_the_same_command_resumes_when_the_source_is_gone(tune, trained, tmp_path):

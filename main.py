@@ -1,4 +1,4 @@
-"""CLASS salient object detection; README.md says what each --mode does."""
+"""CLASS salient object detection; README.md says what each mode does."""
 
 from class_jax.command.process import run_command
 

@@ -50,7 +50,7 @@ def draw_pairs(folder: Path) -> list[tuple[Path, Path]]:
 
 
 def ours(pairs: list[tuple[Path, Path]], images: int, *, intervals: bool = True) -> Figures:
-    """Score as `--mode score` does, with the intervals and the breakdown or without."""
+    """Score as `score` does, with the intervals and the breakdown or without."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
         Task(str(index), map_path, functools.partial(load_mask, mask_path))

@@ -1,7 +1,7 @@
 """The network of the authors' published checkpoint, which differs from the paper.
 
-    python main.py --mode convert --config configs/r50_released.py --source FILE --workdir runs/r
-    python main.py --mode eval --workdir runs/r --input FOLDER
+    python main.py convert FILE --config configs/r50_released.py --workdir runs/r
+    python main.py eval FOLDER --workdir runs/r
 
 The checkpoint is the authors' Google Drive file 1d18GHNeaR_Hg91LlNJQNL_HNkyoW-5qs, named in the
 readme of github.com/luckybird1994/classnet. It carries no licence and is not ours to rehost.

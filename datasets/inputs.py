@@ -135,9 +135,7 @@ def _open_named(config: ConfigDict, name: str) -> EvaluationSource:
     source = datasets.open_set(name, root, skip_broken=True)
     total = datasets.pairs_of(name)
     missing = total - len(source.names)
-    problem = (
-        f"{name}: {missing} of its {total} pairs are missing or broken; --mode prepare names them."
-    )
+    problem = f"{name}: {missing} of its {total} pairs are missing or broken; prepare names them."
     return EvaluationSource(source, (problem,) if missing else (), datasets.check_of(name, root))
 
 

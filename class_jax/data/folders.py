@@ -33,12 +33,12 @@ OTHER_IMAGES = _suffixes("""
 NOT_IMAGES = FILMS | RAW | HEIF | OTHER_IMAGES  # unless a plugin reads them
 ADVICE = (
     (HEIF, "pip install pillow-heif"),
-    (FILMS, "a film"),
+    (FILMS, "a video"),
     (RAW, "a raw photograph: export it as JPEG"),
     (OTHER_IMAGES, "convert it to PNG or JPEG"),
 )
-MISNAMED = "an image or film by its content: rename it, to end in .jpg for example"
-# The first bytes of usual images and films; a dot stands for any byte.
+MISNAMED = "an image or video by its content: rename it, to end in .jpg for example"
+# The first bytes of usual images and videos; a dot stands for any byte.
 SIGNATURES = re.compile(
     rb"\xff\xd8\xff|\x89PNG|GIF8|II\*\0|MM\0\*|BM.{4}\0{4}|8BPS|\0\0\0\x0c(jP|JXL) |"
     rb".{4}ftyp(?!M4A)|RIFF.{4}(WEBP|AVI )|\x1aE\xdf\xa3|FLV\x01|0&\xb2u|\0\0\x01[\xba\xb3]",
@@ -50,7 +50,7 @@ class Found(NamedTuple):
     """The files below a folder."""
 
     images: list[Path]  # that can be read, by their suffixes; sorted
-    left_out: list[Path]  # that are images or films by name or content, and are not read
+    left_out: list[Path]  # that are images or videos by name or content, and are not read
     problems: list[str]  # sub-folders that cannot be listed
 
 
@@ -111,7 +111,7 @@ def advise(path: Path) -> str:
 
 
 def _is_misnamed(path: Path) -> bool:
-    """Return whether the content of a file is an image or a film; its name does not say so."""
+    """Return whether the content of a file is an image or a video; its name does not say so."""
     try:
         with path.open("rb") as file:
             return SIGNATURES.match(file.read(16)) is not None

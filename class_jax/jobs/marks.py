@@ -50,7 +50,7 @@ def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, 
 
 
 def write_comment(mark: str) -> str:
-    """Return the text that keeps a mark in a film or an animated picture."""
+    """Return the text that keeps a mark in a video or an animated picture."""
     return f"{KEY} {mark}"
 
 

@@ -76,16 +76,16 @@ def count_jobs(jobs: Sorted) -> int:
 def plan_image_maps(
     paths: Sequence[Path], output: Path, *, made: Output = MAPS, animate: bool = False
 ) -> Plan:
-    """Plan the outputs of images and films, and of all of them below folders.
+    """Plan the outputs of images and videos, and of all of them below folders.
 
-    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a film
-    gives a film, and an animated picture another one if `animate` says so. If two images would get
+    For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a video
+    gives a video, and an animated picture another one if `animate` says so. If two images would get
     the same map, theirs are `b.jpg.png` and `b.png.png`, or lie in as many of the images' folders
     as tell them apart. The output of a single file is `output`
-    itself if that ends as an image does, or for a film as a film.
+    itself if that ends as an image does, or for a video as a video.
 
     Args:
-      paths: images, films and folders; absolute.
+      paths: images, videos and folders; absolute.
       output: a file or a folder; absolute.
       made: what is made of them.
       animate: make all frames of animated pictures, where nothing else is asked for by name.
@@ -116,7 +116,7 @@ def plan_image_maps(
 
 
 def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str], int]:
-    """Return images and films with paths below the output, what is left out, and its number.
+    """Return images and videos with paths below the output, what is left out, and its number.
 
     Raises:
       UserError: a path is none of those.
@@ -148,7 +148,7 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             images[path] = Path(path.name)
         elif is_film(path):
             if refusal := explain_refusal(made):
-                raise UserError(f"{path} is a film: {refusal}.")
+                raise UserError(f"{path} is a video: {refusal}.")
             images[path] = Path(path.name)
         else:
             raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")

@@ -114,7 +114,7 @@ def make_outputs(
     """Make outputs; one that fails does not stop the others.
 
     Args:
-      jobs: the outputs to make; films come after pictures.
+      jobs: the outputs to make; videos come after pictures.
       predictor: the network.
       network: its fingerprint.
       title: the label of the progress bar.

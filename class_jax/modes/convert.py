@@ -48,7 +48,7 @@ def _check_network(config: ConfigDict) -> None:
     """Raise UserError unless this is the released network: other weights might fit too."""
     if names := list_unlike_released(config):
         raise UserError(
-            f"--mode convert needs the released network, and {', '.join(names)} differ from it: "
+            f"convert needs the released network, and {', '.join(names)} differ from it: "
             "add --config configs/r50_released.py."
         )
 

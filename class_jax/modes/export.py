@@ -33,7 +33,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     """
     kind = flags.format or "safetensors"
     if kind not in FORMATS:
-        raise UserError(f"--format={kind}: expected one of {', '.join(FORMATS)} for --mode export.")
+        raise UserError(f"--format={kind}: expected one of {', '.join(FORMATS)} for export.")
     form = FORMATS[kind]
     target = _target(flags.output, workdir, form)
     model = flags.model or str(workdir.path)

@@ -108,8 +108,8 @@ def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
     export = workdir.local / "export" / "model.onnx"
     if predictor.engine.is_on_cpu and not is_onnx(model) and not export.exists():
         parallel.log(
-            "note: on a CPU an exported network is faster: python main.py --mode export "
-            f"--format onnx --model {model} --output {export}, then predict with --model {export}"
+            "note: on a CPU an exported network is faster: "
+            f"export --model {model} --format onnx --output {export}, then predict --model {export}"
         )
 
 

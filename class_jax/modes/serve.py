@@ -36,7 +36,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         from class_jax.serving.server import Server, listen  # noqa: PLC0415 - optional
     except ImportError as error:
         raise UserError(
-            f'--mode serve needs h11 ({error}): pip install "h11>=0.14", or in a clone '
+            f'serve needs h11 ({error}): pip install "h11>=0.14", or in a clone '
             "pip install -r requirements-serve.txt."
         ) from error
     from class_jax.serving.access import Access, is_address  # noqa: PLC0415

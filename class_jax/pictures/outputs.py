@@ -38,7 +38,7 @@ class Kind(NamedTuple):
     has_alpha: bool = False  # transparent in parts, unless there is a background
     needs_image: bool = True  # beside the map
     keeps_metadata: bool = True  # of the image: profile, resolution, EXIF
-    moves: bool = True  # it can be made of the frames of a film
+    moves: bool = True  # it can be made of the frames of a video
 
 
 OUTPUTS = {
@@ -82,7 +82,7 @@ class Output(NamedTuple):
 
     @property
     def moves(self) -> bool:
-        """Return whether it can be made of all frames of a film: crops differ in size."""
+        """Return whether it can be made of all frames of a video: crops differ in size."""
         return OUTPUTS[self.kind].moves and not self.crop
 
     def finds_object(self, saliency: np.ndarray) -> bool:

@@ -23,7 +23,7 @@ KINDS = (  # how files begin that are often sent instead of a picture
     (rb"https?://\S+\s*$", "an address"),
     (rb"%PDF", "a PDF document"),
     (rb"PK\x03\x04", "a zip archive"),
-    (rb"....ftyp(isom|mp4|qt|M4V|avc|iso)|\x1aE\xdf\xa3|RIFF....AVI|OggS", "a film"),
+    (rb"....ftyp(isom|mp4|qt|M4V|avc|iso)|\x1aE\xdf\xa3|RIFF....AVI|OggS", "a video"),
     (rb"[\w.%-]{1,100}=[^\n]*$", "the fields of a form"),
     (rb"[A-Za-z0-9+/_-]{64}", "text in base64"),
     (rb"[\t\n\r -~]+$", "text"),

@@ -24,7 +24,7 @@ def test_an_image_without_the_suffix_of_one_is_left_out_and_named(tmp_path, kind
     found = find_images(tmp_path)
     assert (found.images, [path.name for path in found.left_out]) == ([], [name])
     (line,) = describe_left_out(found.left_out)
-    assert line.startswith("1 of no known suffix left out: an image or film by its content: rename")
+    assert line.startswith("1 of no known suffix left out: an image or video by its content")
     assert line.endswith(f"({name})")
 
 
@@ -47,7 +47,7 @@ def test_other_files_are_no_images(tmp_path, content):
     assert find_images(tmp_path) == ([], [], [])
 
 
-def test_films_and_raw_photographs_of_many_kinds_are_counted(tmp_path):
+def test_videos_and_raw_photographs_of_many_kinds_are_counted(tmp_path):
     films = ["ts", "m2ts", "mts", "flv", "ogv", "vob", "mxf", "3g2", "asf", "f4v", "qt", "mpeg"]
     raws = ["srw", "3fr", "x3f", "iiq", "dcr", "cr2", "cr3", "nef", "arw", "dng", "raf", "pef"]
     for suffix in (*films, *raws):
@@ -56,7 +56,7 @@ def test_films_and_raw_photographs_of_many_kinds_are_counted(tmp_path):
     assert {path.suffix.lower()[1:] for path in found.left_out} == {*films, *raws}
     lines = describe_left_out(found.left_out)
     assert len(lines) == len(films) + len(raws)
-    assert "1 .m2ts left out: a film (x.M2TS)" in lines
+    assert "1 .m2ts left out: a video (x.M2TS)" in lines
     assert "1 .x3f left out: a raw photograph: export it as JPEG (x.X3F)" in lines
 
 
@@ -68,7 +68,7 @@ def test_of_many_files_ten_are_named(tmp_path):
     assert line.endswith("09.heic and 4 more)")
 
 
-def test_pyav_knows_every_suffix_of_a_film():
+def test_pyav_knows_every_suffix_of_a_video():
     av = pytest.importorskip("av")
     # Other names of mov, avi, mpeg, mpegts, ogg and rm.
     known = {"3gpp", "qt", "divx", "mpe", "m2t", "insv", "lrv", "ogm", "rmvb"}

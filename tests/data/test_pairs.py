@@ -136,7 +136,7 @@ def test_what_is_left_out_is_counted_by_kind_with_the_cure(folder):
     assert set(match(folder).left_out) == {
         "note: 2 .heic left out: pip install pillow-heif (1.heic, 2.HEIC)",
         "note: 1 .cr2 left out: a raw photograph: export it as JPEG (3.cr2)",
-        "note: 1 .mp4 left out: a film (film.mp4)",
+        "note: 1 .mp4 left out: a video (film.mp4)",
     }
 
 

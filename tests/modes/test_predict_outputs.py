@@ -64,7 +64,7 @@ def test_many_pictures_on_a_cpu_are_told_of_the_faster_engine(predict, scene, tm
         (scene.parent / f"{number}.png").write_bytes(scene.read_bytes())
     status, _, err = predict("--input", scene.parent, "--output", "out/")
     assert status == 0, err
-    assert err.count("on a CPU an exported network is faster: python main.py --mode export") == 1
+    assert err.count("on a CPU an exported network is faster: export --model") == 1
     _, _, err = predict("--input", scene, "--output", "other/")
     assert "exported" not in err
 

@@ -429,7 +429,7 @@ def test_what_score_leaves_out_and_guesses_is_said(score, folders):
     status, _, err = score(*TOYS, "--predictions", "A", "--predictions", "B")
     assert status == 0
     assert "toys: 1 .jxl left out" in err
-    assert "A on toys: 1 .mp4 left out: a film" in err
+    assert "A on toys: 1 .mp4 left out: a video" in err
     assert "B on toys: 4 maps have other names than their masks: 0_sal_fuse.png" in err
 
 

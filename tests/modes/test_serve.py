@@ -1,4 +1,4 @@
-"""`--mode serve` as its users meet it: a server of its own, a small network, HTTP."""
+"""`serve` as its users meet it: a server of its own, a small network, HTTP."""
 
 import io
 import os

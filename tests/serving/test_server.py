@@ -123,7 +123,7 @@ def ico():
     ("map", b"aGVsbG8g" * 20, 422, "text in base64"),
     ("map", b"<!doctype html><p>", 422, "an HTML page"),
     ("map", b"%PDF-1.7", 422, "a PDF document"),
-    ("map", b"\0\0\0\x18ftypmp42", 422, "a film"),
+    ("map", b"\0\0\0\x18ftypmp42", 422, "a video"),
     ("map", b"\x89PNG\r\n\x1a\nnothing", 422, "not an image that can be read"),
     ("map", ico(), 422, "ICO files are not taken"),
     ("map", header_of_png(9000, 9000), 422, "at most 50 million"),

@@ -57,3 +57,11 @@ def test_commands_parse_and_name_leaves_that_exist(page):
 def test_a_page_begins_with_what_its_reader_can_do_afterwards(page):
     _, _, rest = page.read_text().partition("\n\n")
     assert rest.startswith("After this page you "), page.name
+
+
+def test_files_that_the_architecture_names_are_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"\b[a-z_]+/[a-z_/]*[a-z_]+\.py", page))
+    assert len(named) > 30
+    places = (ROOT / "class_jax", ROOT)
+    assert not [name for name in named if not any((place / name).is_file() for place in places)]

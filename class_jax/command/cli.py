@@ -115,7 +115,7 @@ def _join_processes(flags: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _explain_flags(flags: argparse.Namespace) -> Iterator[None]:
-    """Add to an error of joining what the flags should have said."""
+    """Add to an error of joining how the flags should be given."""
     try:
         yield
     except UserError as error:

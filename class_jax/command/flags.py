@@ -22,7 +22,7 @@ ALL, FIRST, ONE = "all", "first", "one"  # of several processes: all, process 0,
 
 
 class Flag(NamedTuple):
-    """A flag, its help, and what else argparse is told."""
+    """A flag, its help, and further options for argparse."""
 
     name: str
     help: str

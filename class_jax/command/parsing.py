@@ -156,7 +156,7 @@ def _check_values(flags: argparse.Namespace, mode: Mode) -> None:
 
 
 def check_paths(flags: argparse.Namespace) -> None:
-    """Raise UserError if nothing of what a flag names to be read is there."""
+    """Raise UserError if none of the files that a flag names is there."""
     for flag in MODES[flags.mode].flags:
         paths = getattr(flags, flag.name) if flag.reads else None
         if paths and not any(path == "-" or _is_there(absolute(path)) for path in paths):

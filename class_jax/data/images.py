@@ -101,7 +101,7 @@ class Original(NamedTuple):
 
 
 def load_original(source: ImageSource) -> Original:
-    """Read a picture for what is made of it: upright, at its own size, transparency kept.
+    """Read a picture upright, at its own size, with its transparency.
 
     Raises:
       UserError: as `read_image`.
@@ -120,7 +120,7 @@ def load_original(source: ImageSource) -> Original:
 
 
 def _upright_exif(image: Image.Image) -> bytes | None:
-    """Return the EXIF data of what is made of an image: upright, without previews of it."""
+    """Return the EXIF data for outputs of an image: upright, without previews."""
     try:
         exif = image.getexif()
         for tag in STORAGE & set(exif):

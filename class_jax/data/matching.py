@@ -61,7 +61,7 @@ def group_by_object(images: Collection[str], masks: Collection[str]) -> dict[str
 
 
 def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
-    """Yield functions that take what was added off a name, the least of it first."""
+    """Yield functions that strip additions from a name, the shortest addition first."""
     endings, beginnings = _shared_ends(names), _shared_starts(names)
     for ending in sorted({*endings, *MASK_ENDINGS, *MAP_ENDINGS}, key=len):
         yield functools.partial(_strip, beginning="", ending=ending)

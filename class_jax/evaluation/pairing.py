@@ -129,7 +129,7 @@ def build_map_set(
 
 
 def shorten_paths(folders: Sequence[Path]) -> list[str]:
-    """Return the last parts of each path, as few as tell it from the others.
+    """Return as few last parts of each path as tell it from the others.
 
     Raises:
       UserError: two paths are equal, so that nothing tells them apart.
@@ -281,7 +281,7 @@ def _check_different(folders: Sequence[Path]) -> None:
 
 
 def _is_general(folder: Path) -> bool:
-    """Return whether a folder's name says no more than that masks of the folder above are in it."""
+    """Return whether a folder's name says only that it holds the masks of the one above."""
     kind, rest = kind_of(folder.name)
     says_no_more = all(word in folder.parent.name.lower() for word in rest)
     return (kind == "masks" and says_no_more) or folder.name.lower() in PUBLISHED_MASKS

@@ -264,7 +264,7 @@ def _show_progress(outcomes: Iterator[Outcome], title: str, total: int) -> Itera
 
 
 def _explain_nothing(title: str, failed: Mapping[str, str]) -> str:
-    """Return the sentence for a set of which no map was measured."""
+    """Return the sentence for a set without any measured map."""
     if not failed:
         return f"{title}: the set holds no image, and there is nothing to score."
     first = next(iter(failed.values()))

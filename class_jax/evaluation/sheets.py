@@ -110,7 +110,7 @@ def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> lis
 
 
 def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[MapSet]) -> None:
-    """Write gallery.png and .pdf of all methods' maps of the chosen images, and .csv of which.
+    """Draw the chosen images with all methods' maps, gallery.png and .pdf; list them in .csv.
 
     Raises:
       UserError: a file cannot be written, or a mask or map cannot be read any more.
@@ -149,7 +149,7 @@ def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
 
 
 def _read_row(name: str, maps: Mapping[str, MapSet], methods: Sequence[str]) -> list[Panel]:
-    """Read the image, the mask and each method's map of it, none where there is none."""
+    """Read an image, its mask and each method's map; None for what is not there."""
     tasks = {method: task for method in maps for task in maps[method].tasks if task.name == name}
     image, mask = _read_truth(next(iter(tasks.values())))
     row = [Panel(image), Panel(mask)]

@@ -22,7 +22,7 @@ NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats that have no room
 
 
 def make_mark(network: str, source: str) -> str:
-    """Return the mark of what a network makes of a source, both given by their fingerprints."""
+    """Return the mark of an output, from the fingerprints of its network and its source."""
     return hashlib.sha256(os.fsencode(f"{network} {source}")).hexdigest()[:32]
 
 

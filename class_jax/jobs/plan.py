@@ -69,7 +69,7 @@ class Sorted(NamedTuple):
 
 
 def count_jobs(jobs: Sorted) -> int:
-    """Return the number of maps that were planned, whatever is on the disk of them."""
+    """Return the number of planned maps, whether made already or not."""
     return sum(map(len, jobs))
 
 
@@ -116,7 +116,7 @@ def plan_image_maps(
 
 
 def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str], int]:
-    """Return images and videos with paths below the output, what is left out, and its number.
+    """Return inputs with their paths below the output, problems, and how many were left out.
 
     Raises:
       UserError: a path is none of those.
@@ -161,7 +161,7 @@ def _moves(path: Path, made: Output) -> bool:
 
 
 def _is_file_name(output: Path, source: Path, made: Output) -> bool:
-    """Return whether a path names the output of a file, not a folder; UserError as for a wrong."""
+    """Return whether a path names an output file, not a folder; UserError for a wrong name."""
     if output.is_dir():
         return False
     if is_numbered(output) and _moves(source, made) and not is_image_name(output):

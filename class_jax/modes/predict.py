@@ -86,7 +86,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
 def _report(
     results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, folder: Path
 ) -> None:
-    """Say what was made, what of it is doubtful, and what was not made."""
+    """Print what was made, what is doubtful, and what failed."""
     parallel.log(f"{count(results.written, output.noun)} written to {folder}")
     for guess, images in results.guesses.items():
         parallel.log(f"note: {images} of {results.written}: {guess}")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """A network that is loaded, on whatever computes it."""
+    """A loaded network, on any device."""
 
     image_size: int  # side of its square images, pixels
     batch_size: int  # the most images at once

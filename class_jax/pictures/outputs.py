@@ -32,7 +32,7 @@ class Scene(NamedTuple):
 class Kind(NamedTuple):
     """A kind of output."""
 
-    noun: str  # several of it
+    noun: str  # in the plural
     settings: tuple[str, ...]  # that it takes: threshold, crop, background, point
     render: "Callable[[Output, Scene], np.ndarray]"  # uint8 [H, W] or [H, W, 3 or 4]
     has_alpha: bool = False  # transparent in parts, unless there is a background
@@ -67,7 +67,7 @@ class Output(NamedTuple):
 
     @property
     def noun(self) -> str:
-        """Return what to call several of it."""
+        """Return the name of the kind, in the plural."""
         return OUTPUTS[self.kind].noun
 
     @property

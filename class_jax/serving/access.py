@@ -32,7 +32,7 @@ class Access(NamedTuple):
 
         Args:
           address: where it listens.
-          names: of it, beside those that are its own.
+          names: further names of the server.
           origins: `https://example.org`, or "*", of other pages that may use it.
 
         Raises:

@@ -204,7 +204,7 @@ class _Hold:
         self.change(0)
 
     def change(self, count: int, *, is_new: bool = False) -> None:
-        """Hold so many bytes; BusyError if `is_new` and there is no room."""
+        """Hold `count` bytes; BusyError if `is_new` and there is no room."""
         self._server.hold(self._bytes, count, is_new=is_new)
         self._bytes = count
 

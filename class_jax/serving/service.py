@@ -136,7 +136,7 @@ def _check_picture(content: bytes) -> None:
 
 
 def has_attention(predictor: Predictor) -> bool:
-    """Return whether a predictor's engine can show where it looks."""
+    """Return whether a predictor's engine can show its attention."""
     return predictor.engine.can_attend
 
 

@@ -66,7 +66,7 @@ IMAGES = {
     ),
     "animated": ("x.gif", animation),
     "HEIC without pillow-heif": ("x.heic", lambda path: path.write_bytes(b"")),
-    "films, raw photographs, SVG, PDF": ("x.m2ts", lambda path: path.write_bytes(b"")),
+    "videos, raw photographs, SVG, PDF": ("x.m2ts", lambda path: path.write_bytes(b"")),
     "a name that does not end as an image's": (
         "x.jpeg?w=9",
         lambda path: PHOTO.save(path, format="JPEG"),

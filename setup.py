@@ -40,6 +40,7 @@ setup(
     package_data={
         "class_jax.networks": ["photo/*"],
         "class_jax.serving": ["page.html", "examples/*.jpg"],
+        f"{INSIDE}.datasets.photo": ["*.toml", "*.tsv"],
     },
     install_requires=read_requirements("requirements.txt"),
     extras_require=list_extras(),

@@ -114,7 +114,7 @@ def unpack(archives: Sequence[Path], folder: Path, *, only: Sequence[str]) -> No
 def _unpack_archive(archive: Path, folder: Path, only: Sequence[PurePosixPath]) -> None:
     try:
         with zipfile.ZipFile(archive) as source:
-            for member, path in _list_members(source, archive):
+            for member, path in list_members(source, archive):
                 if any(path.is_relative_to(part) for part in only):
                     _extract(source, member, folder / path)
     except zipfile.BadZipFile as error:
@@ -123,7 +123,7 @@ def _unpack_archive(archive: Path, folder: Path, only: Sequence[PurePosixPath]) 
         ) from error
 
 
-def _list_members(
+def list_members(
     source: zipfile.ZipFile, archive: Path
 ) -> Iterator[tuple[zipfile.ZipInfo, PurePosixPath]]:
     """Yield the files in an archive with their paths, without what file managers add."""

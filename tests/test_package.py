@@ -67,6 +67,12 @@ def test_every_file_of_the_program_is_installed(installed):
         assert {path for path in found if path.parts[0] != "_beside"} == expected
 
 
+def test_the_tables_of_published_sources_and_their_authors_are_installed(installed):
+    for path in (ROOT / "datasets" / "photo").glob("*.t[os][mv]*"):
+        copy = installed / "class_jax" / "_beside" / "datasets" / "photo" / path.name
+        assert copy.read_bytes() == path.read_bytes()
+
+
 def test_the_page_is_installed(installed):
     page = "class_jax/serving/page.html"
     assert (installed / page).read_bytes() == (ROOT / page).read_bytes()

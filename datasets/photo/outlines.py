@@ -1,0 +1,76 @@
+"""Outlines of objects in the files of the published sources: corners (x, y), float64 [N, 2]."""
+
+import io
+import json
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from class_jax.data.annotations import Drawing, read_coco
+
+SMALL = 0.02  # share of a picture: smaller objects of COCO do not stand out
+SURFACES = {"dining table", "bed", "couch"}  # in COCO: what objects lie on
+
+
+def read_outlines(kind: str, content: Any, height: int, width: int) -> list[np.ndarray]:
+    """Return the outlines of a picture of a height and width, in the content of a file.
+
+    Its kind is "matlab"; "yolo", a text of lines of a class and x, y, x, y … in 0–1; "coco", a
+    drawing; or empty, without outlines.
+    """
+    if not kind:
+        return []
+    if kind == "coco":
+        return [outline.shape for outline in content.outlines]
+    if kind == "yolo":
+        lines = [line.split()[1:] for line in content.decode().splitlines()]
+        return [np.reshape(line, (-1, 2)).astype(float) * (width, height) for line in lines if line]
+    entry = scipy.io.loadmat(io.BytesIO(content))
+    outlines = []
+    for item in entry["object"].ravel() if "object" in entry else [entry]:
+        # The contour, [2, N], begins at its box: top, bottom, left, right, from 1.
+        top, _, left, _ = item["box_coord"].astype(float).ravel()
+        outlines.append(item["obj_contour"].T.astype(float) + np.array([left - 1, top - 1]))
+    return outlines
+
+
+def load_drawings(content: dict[str, Any]) -> dict[str, Drawing]:
+    """Return the drawings in the content of a file of COCO, by the names of images."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "coco.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return read_coco(path)
+
+
+def cut_coco(
+    content: dict[str, Any], names: Collection[str], *, category: int | None
+) -> dict[str, Any]:
+    """Return COCO's annotations of some pictures, and only of what stands out in them.
+
+    That is an object of a category (None: of any but SURFACES) that covers SMALL of the picture,
+    and a smaller one whose centre lies in the box of such an object.
+    """
+    images = {item["id"]: item for item in content["images"] if item["file_name"] in names}
+    kinds = {item["id"]: item["name"] for item in content["categories"]}
+    objects: dict[int, list[Any]] = {number: [] for number in images}
+    for entry in content["annotations"]:
+        kind = entry["category_id"]
+        if entry["image_id"] in images and not entry["iscrowd"] and kinds[kind] not in SURFACES:
+            objects[entry["image_id"]] += [entry] if category in (None, kind) else []
+    chosen = []
+    for number, entries in objects.items():
+        least = SMALL * images[number]["height"] * images[number]["width"]
+        large = [entry for entry in entries if entry["area"] >= least]
+        chosen += [one for one in entries if one in large or any(_lies_in(one, o) for o in large)]
+    return {**content, "images": list(images.values()), "annotations": chosen}
+
+
+def _lies_in(entry: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether the centre of an object's box lies in another's."""
+    x, y, width, height = entry["bbox"]
+    left, top, across, down = other["bbox"]
+    return left <= x + width / 2 <= left + across and top <= y + height / 2 <= top + down

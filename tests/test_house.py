@@ -61,7 +61,7 @@ BOUNDARIES = {
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
-    "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound")},
+    "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound", "pixels")},
     "filelock": {"class_jax/files.py"},
     "h11": {"class_jax/serving/connection.py"},
 }

@@ -46,11 +46,13 @@ class Animation:
 
     time_base = Fraction(1, 1000)
     stream = None
+    aspect: Fraction | None = None
     sounds = ()
 
     def __init__(self, path: Path) -> None:
         """Open an animated picture; UserError if it cannot be read."""
         self._path = path
+        self.notes: list[str] = []
         try:
             self._image = Image.open(path)
             # In a PNG file, a picture for programs that know no animations.

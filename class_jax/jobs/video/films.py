@@ -21,8 +21,8 @@ from class_jax.pictures.pipeline import make_each
 from class_jax.pictures.predictor import Predictor
 from class_jax.text import printable
 
-WRITTEN = (".mp4", ".webm")  # films; only .webm may be transparent
-NAMES = "name a .mp4 or .webm file, numbered pictures such as frames/%05d.png, or a folder"
+WRITTEN = (".mp4", ".webm", ".mov")  # films; all but .mp4 may be transparent
+NAMES = "name a .mp4, .webm or .mov file, numbered pictures such as frames/%05d.png, or a folder"
 HOW_TO_READ = "pip install av"
 
 
@@ -102,7 +102,7 @@ def make_film(job: FilmJob, predictor: Predictor, output: Output, network: str) 
             if isinstance(made, UserError):
                 raise made
             writer.add(made.pictures[0], frame)
-    return Counter(writer.notes)
+    return Counter([*film.notes, *writer.notes])
 
 
 def _open_film(path: Path) -> Film:

@@ -21,10 +21,12 @@ class Frame(NamedTuple):
 class Film(Protocol):
     """A film or an animated picture that is read."""
 
+    notes: list[str]  # what is lost in reading
     length: int | None  # number of frames, where it is known
     time_base: Fraction  # seconds of a tick
     rate: Fraction  # frames a second, on average
     stream: Any  # the stream of pictures; None for an animated picture
+    aspect: Fraction | None  # width of a pixel by its height, once a frame was read; None: square
     sounds: tuple[Any, ...]  # the streams of sound
     loop: int | None  # of an animated picture: how often it is shown, 0 for ever; None: once
 

@@ -8,8 +8,13 @@ import av.container
 from av.error import FFmpegError
 
 # What players expect in a container; other sound is encoded anew.
-COPIED = {".mp4": {"aac", "mp3", "ac3", "eac3"}, ".webm": {"opus", "vorbis"}}
-ENCODERS = {".mp4": "aac", ".webm": "libopus"}
+COPIED = {
+    ".mp4": {"aac", "mp3", "ac3", "eac3"},
+    ".webm": {"opus", "vorbis"},
+    ".mov": {"aac", "mp3", "ac3", "alac", "pcm_s16le", "pcm_s24le"},
+}
+ENCODERS = {".mp4": "aac", ".webm": "libopus", ".mov": "pcm_s16le"}
+NAMES = {"language", "title", "handler_name"}  # notes of a stream that are copied
 RATE = 48_000  # samples a second, where the encoder does not take the source's own
 BIT_RATE = 96_000  # of a channel
 
@@ -37,8 +42,14 @@ def carry_sound(
     if context is None or not context.sample_rate:
         return None
     if context.codec.canonical_name in COPIED[suffix]:
-        return CopiedSound(container, source)
-    return EncodedSound(container, source, ENCODERS[suffix])
+        sound: CopiedSound | EncodedSound = CopiedSound(container, source)
+    else:
+        sound = EncodedSound(container, source, ENCODERS[suffix])
+    for name, text in source.metadata.items():
+        if name.lower() in NAMES:
+            sound.stream.metadata[name] = text
+    sound.stream.disposition = source.disposition
+    return sound
 
 
 class CopiedSound:
@@ -48,12 +59,12 @@ class CopiedSound:
         """Add the stream."""
         self.notes: list[str] = []
         self._container = container
-        self._stream = container.add_stream_from_template(source)
+        self.stream = container.add_stream_from_template(source)
 
     def add(self, packet: Any) -> None:
         """Copy a packet."""
         if packet.dts is not None:
-            packet.stream = self._stream
+            packet.stream = self.stream
             self._container.mux(packet)
 
     def finish(self) -> None:
@@ -72,7 +83,7 @@ class EncodedSound:
         rates = av.Codec(encoder, "w").audio_rates
         rate = source.codec_context.sample_rate
         channels = min(2, source.codec_context.layout.nb_channels)
-        self._stream: Any = container.add_stream(
+        self.stream: Any = container.add_stream(
             encoder,
             rate=rate if not rates or rate in rates else RATE,
             layout=("mono", "stereo")[channels - 1],
@@ -87,8 +98,8 @@ class EncodedSound:
             self.notes = [DAMAGED]
             return
         for frame in frames:
-            self._container.mux(self._stream.encode(frame))
+            self._container.mux(self.stream.encode(frame))
 
     def finish(self) -> None:
         """Write what the encoder holds."""
-        self._container.mux(self._stream.encode(None))
+        self._container.mux(self.stream.encode(None))

@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from class_jax.errors import UserError
 from class_jax.jobs.video.frames import Frame
+from class_jax.jobs.video.pixels import is_hdr, open_decoder, read_turn, to_pixels, turn
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
@@ -24,6 +25,9 @@ FORMATS = (
     "m4v,obu,mjpeg,mjpeg_2000,amv,nsv,wtv,yuv4mpegpipe"
 )
 CUT_SHORT = 0.02  # of a film: less is a matter of rounding
+TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
+SUBTITLES = "subtitles were left out"
+SEVERAL = "several streams of pictures: the first was made"
 
 
 def read_comment(path: Path) -> str:
@@ -71,7 +75,18 @@ class VideoReader:
             what = "sound only" if self.sounds and not videos else "no pictures of a known kind"
             raise UserError(f"{path} holds {what}: expected a film.")
         self.stream = videos[0]
-        self.stream.thread_type = "AUTO"
+        self._decoder = open_decoder(self.stream)
+        self._decoder.thread_type = "AUTO"
+        self.aspect = self.stream.sample_aspect_ratio
+        self.notes = [
+            note
+            for note, applies in (
+                (TONE_MAPPED, is_hdr(self.stream)),
+                (SUBTITLES, self._container.streams.subtitles),
+                (SEVERAL, len(videos) > 1),
+            )
+            if applies
+        ]
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.time_base = _refine(self.stream.time_base or MICROSECOND, self.rate)
         seconds = (self._container.duration or 0) * MICROSECOND
@@ -129,13 +144,15 @@ class VideoReader:
                 if packet.is_corrupt and has_begun:
                     raise UserError(self._describe_damage(end, "a part is missing"))
                 try:
-                    pictures = packet.decode()
+                    pictures = self._decoder.decode(packet if packet.size else None)
                 except FFmpegError as error:
                     if has_begun:
                         raise UserError(self._describe_damage(end, reason_of(error))) from error
                     continue  # recordings may begin amid a group of pictures
                 if any(picture.is_corrupt for picture in pictures) and has_begun:
                     raise UserError(self._describe_damage(end, "a frame is not whole"))
+                for picture in pictures:
+                    picture.time_base = self.stream.time_base
                 has_begun = has_begun or bool(pictures)
                 yield from pictures
         self._check_end(end - self._begin)
@@ -158,10 +175,12 @@ class VideoReader:
             )
 
     def _to_pixels(self, picture: av.VideoFrame) -> np.ndarray:
-        """Return a frame as upright RGB [H, W, 3], of the size of the film."""
-        size = {"width": self.stream.width, "height": self.stream.height}
-        rgb = self._reformatter.reformat(picture, format="rgb24", threads=1, **size).to_ndarray()
-        return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4))
+        """Return a frame as upright RGB or RGBA, of the size of the film."""
+        pixels = to_pixels(picture, self._reformatter, self.stream.width, self.stream.height)
+        swap, flip_x, flip_y = read_turn(picture)
+        aspect = self.stream.sample_aspect_ratio
+        self.aspect = 1 / aspect if swap and aspect else aspect
+        return turn(pixels, swap, flip_x, flip_y)
 
 
 def _refine(tick: Fraction, rate: Fraction) -> Fraction:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,32 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from class_jax.errors import UserError
 from class_jax.jobs.marks import write_comment
 from class_jax.jobs.video.frames import Film, Frame
+from class_jax.jobs.video.pixels import is_hdr
 from class_jax.jobs.video.sound import Sound, carry_sound
-from class_jax.jobs.video.video import reason_of
+from class_jax.jobs.video.video import MICROSECOND, reason_of
 
 # H.264 without B-frames: with them the times of containers are not exact.
 H264 = ("libx264", {"crf": "18", "preset": "veryfast", "bf": "0"})
 VP9 = ("libvpx-vp9", {"crf": "24", "deadline": "good", "cpu-used": "5", "row-mt": "1"})
-ENCODERS = {".mp4": H264, ".webm": VP9}
+PRORES = ("prores_ks", {"profile": "4444", "vendor": "apl0"})  # what editors read
+ENCODERS = {".mp4": H264, ".webm": VP9, ".mov": PRORES}
+FORMATS = {".mp4": "yuv420p", ".webm": "yuv420p", ".mov": "yuv444p10le"}
 FAST_START = {"movflags": "+faststart"}  # browsers show a film before it is there as a whole
 EVEN = "of odd size: a row or column was repeated, as H.264 needs even ones"
 NO_SOUND = "sound of an unknown kind was left out"
 # Matrices from RGB, where a film says which; else players guess, and so does PyAV.
-MATRICES, UNKNOWN = {1, 5, 6, 7, 9}, 2
+MATRICES, BT709, UNKNOWN = {1, 5, 6, 7, 9}, 1, 2
+# Notes that describe the file that was read, and not the film.
+NOT_COPIED = {
+    "comment", "encoder", "duration", "major_brand", "minor_version", "compatible_brands",
+}  # fmt: skip
 
 
 class VideoWriter:
-    """A film that is written, H.264 in .mp4 or VP9 in .webm; see `frames.FilmWriter`."""
+    """A film that is written: H.264, VP9 or ProRes by its suffix; see `frames.FilmWriter`."""
 
     def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
-        """Open a film to write, .mp4 or .webm by its name.
+        """Open a film to write, of the format of its name.
 
         Args:
           path: the file.
@@ -109,9 +117,12 @@ class VideoWriter:
             codec, rate=self._film.rate, options=options, time_base=self._film.time_base
         )
         stream.height, stream.width = pixels.shape[:2]
-        stream.pix_fmt = "yuva420p" if pixels.shape[2] == 4 else "yuv420p"
+        stream.pix_fmt = FORMATS[self._suffix]
+        if pixels.shape[2] == 4:
+            stream.pix_fmt = stream.pix_fmt.replace("yuv", "yuva")
         if source := self._film.stream:
-            _keep_looks(source, stream)
+            _keep_looks(source, stream, self._film.aspect)
+            _keep_notes(source.container, self._container)
             if self._suffix == ".webm":  # PyAV gives it no proportions: pixels become square
                 stream.width = round(stream.width * (stream.codec_context.sample_aspect_ratio or 1))
         self._stream = stream
@@ -134,15 +145,26 @@ class VideoWriter:
             self._container.mux(packet)
 
 
-def _keep_looks(source: Any, stream: Any) -> None:
-    """Give a stream the colours and the proportions of pixels of its source."""
+def _keep_looks(source: Any, stream: Any, aspect: Fraction | None) -> None:
+    """Give a stream the colours of its source, and proportions of pixels."""
     looks, given = stream.codec_context, source.codec_context
     for name in ("colorspace", "color_primaries", "color_trc"):
-        setattr(looks, name, getattr(given, name))
+        setattr(looks, name, BT709 if is_hdr(source) else getattr(given, name))
     if looks.colorspace not in MATRICES:
         looks.colorspace = UNKNOWN
     looks.color_range = ColorRange.MPEG
-    aspect = source.sample_aspect_ratio
     if aspect:
-        is_turned = abs(source.width - stream.width) > 1
-        looks.sample_aspect_ratio = 1 / aspect if is_turned else aspect
+        looks.sample_aspect_ratio = aspect
+
+
+def _keep_notes(source: Any, container: Any) -> None:
+    """Copy titles and the like, and chapters; a container leaves out what it does not take."""
+    for name, text in source.metadata.items():
+        if name.lower() not in NOT_COPIED:
+            container.metadata[name] = text
+    chapters = source.chapters()
+    begin = max(0, source.start_time or 0) * MICROSECOND
+    for chapter in chapters:
+        for edge in ("start", "end"):
+            chapter[edge] = max(0, chapter[edge] - round(begin / chapter["time_base"]))
+    container.set_chapters(chapters)

@@ -20,3 +20,15 @@ class RedPredictor(Predictor):
         for picture in batch:
             red = picture.pixels[..., 0].astype(np.float32) / 255
             yield red if self._value is None else np.full_like(red, self._value)
+
+
+class Looking(RedPredictor):
+    """Keeps what the network sees."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def maps(self, batch):
+        self.seen.extend(picture.pixels.copy() for picture in batch)
+        return super().maps(batch)

@@ -9,7 +9,7 @@ from class_jax.jobs.plan import plan_image_maps, sort_jobs
 from class_jax.jobs.run import make_outputs
 from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.pictures.outputs import MAPS, Output
-from tests.jobs.video.stand_in import RedPredictor
+from tests.jobs.video.stand_in import Looking, RedPredictor
 
 DURATIONS = [50, 120, 200, 80, 70]  # milliseconds
 CUTOUT = Output("cutout", text="cutout")
@@ -121,21 +121,15 @@ def test_an_animation_shown_once_stays_so(tmp_path):
 
 
 def test_transparent_frames_stay_transparent_and_lie_on_white_for_the_network(tmp_path):
-    seen = []
-
-    class Looking(RedPredictor):
-        def maps(self, batch):
-            seen.extend(picture.pixels.copy() for picture in batch)
-            return super().maps(batch)
-
+    network = Looking()
     rgba = [np.dstack([draw(index), np.full((40, 50), 255, np.uint8)]) for index in range(3)]
     for frame in rgba:
         frame[:, 40:, 3] = 0
     first, *others = map(Image.fromarray, rgba)
     first.save(tmp_path / "a.webp", save_all=True, append_images=others, lossless=True, exact=True)
     job = FilmJob(tmp_path / "b.webp", tmp_path / "a.webp", "")
-    make_film(job, Looking(), CUTOUT, "net")
-    assert (seen[0][:, 40:] == 255).all()
+    make_film(job, network, CUTOUT, "net")
+    assert (network.seen[0][:, 40:] == 255).all()
     assert (read(tmp_path / "b.webp")[0][0][:, 40:, 3] == 0).all()
 
 

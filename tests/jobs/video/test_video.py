@@ -414,11 +414,11 @@ def test_films_of_one_name_and_outputs_in_the_input(tmp_path):
 
 
 @pytest.mark.parametrize(("target", "output", "words"), [
-    ("x.mov", Output(), "name a .mp4 or .webm"),
-    ("x.png", Output(), "name a .mp4 or .webm"),
+    ("x.mkv", Output(), "name a .mp4, .webm or .mov"),
+    ("x.png", Output(), "name a .mp4, .webm or .mov"),
     ("%03d.foo", Output(), "numbered pictures need"),
     ("%03d.mp4", Output(), "cannot be written as .mp4"),
-    ("x.gif", Output(), "name a .mp4 or .webm"),
+    ("x.gif", Output(), "name a .mp4, .webm or .mov"),
     ("x.mp4", Output(crop=True), "not cropped"),
     ("folder", Output("attention"), "no attention"),
     ("a.mp4", Output(), "would replace"),
@@ -431,7 +431,7 @@ def test_what_cannot_be_made_of_films_is_refused(tmp_path, target, output, words
 
 def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    for name in ("video", "writer", "sound"):
+    for name in ("video", "writer", "sound", "pixels"):
         monkeypatch.delitem(sys.modules, f"class_jax.jobs.video.{name}", raising=False)
         monkeypatch.delattr(films_folder, name, raising=False)
     (tmp_path / "a.mp4").write_bytes(b"x")

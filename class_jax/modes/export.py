@@ -18,7 +18,7 @@ from class_jax.files import absolute
 from class_jax.jobs.targets import check_output
 from class_jax.leaves import export_leaves
 from class_jax.models.network import Variables, build_network
-from class_jax.networks.places import find, is_onnx, keep_trying
+from class_jax.networks.places import find, is_exported, is_onnx, keep_trying
 from class_jax.networks.trained import Trained
 from class_jax.runs.workdir import Workdir
 
@@ -131,7 +131,8 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     scores = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
     if table := folder.read_scores():
         scores += f"\n\n{table}"
-    card = write_card(
+    # An exported network keeps its card: it credits whom the weights are from.
+    card = (folder.read_card() if is_exported(found.folder) else "") or write_card(
         public,
         parameters=network.count_parameters(),
         scores=scores,

@@ -81,11 +81,19 @@ class Workdir:
 
         They are copied into cards that are shared, and a link may lead to anything.
         """
-        table = self.evaluation / "results.md"
-        is_own = table.resolve() == self.local.resolve() / "eval" / "results.md"
-        if not is_own or not table.is_file() or table.stat().st_size > MOST_CONFIG:
+        return self._read_own("eval/results.md")
+
+    def read_card(self) -> str:
+        """Return the model card that lies in the folder; "" where there is none, or a link."""
+        return self._read_own("README.md")
+
+    def _read_own(self, name: str) -> str:
+        """Return the text of a file that lies in this folder itself; "" if there is none."""
+        file = self.local / name
+        is_own = file.resolve() == self.local.resolve() / name
+        if not is_own or not file.is_file() or file.stat().st_size > MOST_CONFIG:
             return ""
-        return table.read_text(encoding="utf-8", errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
 
     def create(self) -> None:
         """Create the folder; UserError if it cannot be created or written to."""

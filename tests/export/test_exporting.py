@@ -156,6 +156,14 @@ def test_steep_maps_are_resized_alike_by_both_engines(tmp_path, small_network):
     assert np.abs(ours - theirs).max() < 1 / 255
 
 
+def test_an_exported_network_keeps_its_card(run, export, tmp_path):
+    folder, *_ = export("safetensors")
+    (folder / "README.md").write_text("# Ours\nCredits: A. Photographer\n")
+    status, _, err = run("--mode", "export", "--model", folder, "--output", tmp_path / "again")
+    assert status == 0, err
+    assert (tmp_path / "again" / "README.md").read_text() == (folder / "README.md").read_text()
+
+
 def export_small(network, variables, kind, folder):
     """Predictors of a network by JAX, and by its export."""
     path = folder / "model.onnx"

@@ -50,7 +50,8 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
         "--mode", "eval", "--workdir", "w", "--input", folder, "--config.eval.image_size=64"
     )
     assert status == 0, err
-    assert "step 0 (latest, as nothing was validated)" in err
+    assert "checkpoint: step 0 of " in err
+    assert "(latest, as nothing was validated)" in err
     assert "mine" in out
 
 

@@ -111,7 +111,6 @@ def test_backgrounds_are_colours_pictures_or_blurred(tmp_path):
     Image.fromarray(picture).save(tmp_path / "behind.png")
     behind = parse_background(str(tmp_path / "behind.png"))
     assert (render(Output("cutout", behind), saliency, image, "x") == 200).all()
-    assert parse_background(None) is None
     for wrong in ("whitish", "#12345", "no/such/file.png"):
         with pytest.raises(UserError, match="is no background: expected a colour"):
             parse_background(wrong)

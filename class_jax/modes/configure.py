@@ -64,9 +64,11 @@ def configure_network(
         parallel.log(f"{RUNS} holds no run: by the network that comes with class_jax, photo")
         flags.model = PHOTO
     if flags.model is None:
+        # What was typed is checked before what lies on the disk.
+        config = load_config(flags.config, workdir, overrides) if flags.config else None
         if not is_there(workdir.path):
             read_settings(workdir.path)  # says how to get one
-        return load_config(flags.config, workdir, overrides)
+        return config or load_config(None, workdir, overrides)
     flags.model = resolve(flags.model)
     if not is_onnx(flags.model):
         read_settings(flags.model)  # is there a model at all

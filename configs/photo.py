@@ -9,6 +9,9 @@ pictures without an object, which serves as a source of empty masks and of backg
 holds whole classes and sources out, since what counts is what the network does on things that it
 never saw.
 
+`configs/photo.py:self` goes on from that run with what it labelled itself (`datasets.photo.relabel`,
+into the folders self-caltech and self-coco of ROOT): `--config.train.start_from=runs/photo`.
+
 The encoder's stem and level 2 stay as ImageNet left them, and all its batch norms keep their
 statistics: the sets are small, and gradients of the largest activations cost a third of a step.
 """
@@ -18,8 +21,8 @@ from ml_collections import ConfigDict
 from configs import folder
 
 
-def get_config() -> ConfigDict:
-    """Return the recipe of the network in the package."""
+def get_config(part: str = "") -> ConfigDict:
+    """Return the recipe of the network in the package; "self": of its round of self-training."""
     config = folder.get_config()
     config.model.backbone = "efficientnet"
     config.model.stage_sizes = (1, 2, 2, 3, 3, 4, 1)  # Lite0
@@ -48,7 +51,7 @@ def get_config() -> ConfigDict:
     config.data.composite = 0.1
 
     config.train.batch_size = 16
-    config.train.total_steps = 2400
+    config.train.total_steps = 1500
     config.train.lr = 0.03
     config.train.lr_backbone = 0.006
     config.train.warmup = 0.1
@@ -59,4 +62,11 @@ def get_config() -> ConfigDict:
     config.train.validate_every = 300
     config.train.checkpoint_every = 300
     config.eval.image_size = 256
+    if part == "self":
+        config.model.pretrained = ""
+        config.data.mix = (*config.data.mix, "self-caltech", "self-coco*5")
+        config.train.total_steps = 1300
+        config.train.lr = 0.02
+        config.train.lr_backbone = 0.004
+        config.train.warmup = 0.05
     return config

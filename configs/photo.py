@@ -9,8 +9,8 @@ pictures without an object, which serves as a source of empty masks and of backg
 holds whole classes and sources out, since what counts is what the network does on things that it
 never saw.
 
-`configs/photo.py:self` goes on from that run with what it labelled itself (`datasets.photo.relabel`,
-into the folders self-caltech and self-coco of ROOT): `--config.train.start_from=runs/photo`.
+`configs/photo.py:self` goes on from that run (`--config.train.start_from=runs/photo`) with what it
+labelled itself, by `datasets.photo.relabel` into the folders self-caltech and self-coco of ROOT.
 
 The encoder's stem and level 2 stay as ImageNet left them, and all its batch norms keep their
 statistics: the sets are small, and gradients of the largest activations cost a third of a step.

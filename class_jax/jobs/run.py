@@ -86,7 +86,7 @@ def make_shared(
     predictor = network.predictor
     assert predictor is not None
     own = [jobs[index] for index in parallel.local_indices(len(jobs))]
-    parallel.log(f"{len(jobs)} {title} to make, on {predictor.device}")
+    parallel.log(f"{title}: {len(jobs)} to make, on {predictor.device}")
     results = parallel.run_on_all(
         lambda: make_outputs(
             own, predictor, network=network.fingerprint, title=title, output=output

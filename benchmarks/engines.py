@@ -28,7 +28,7 @@ from benchmarks.torch_peer import TorchClass, load
 from class_jax.command.process import tune_allocator
 from class_jax.export.formats import FORMATS, Trained, compute_maps
 from class_jax.export.proof import gather_images, measure_difference
-from class_jax.models.network import build_network, normalize
+from class_jax.models.network import build_network
 from configs import r50
 
 SIDE, BATCHES, SECONDS = 352, (1, 8), 1.5
@@ -63,7 +63,7 @@ def others(trained: Trained, folder: Path, batch: int) -> dict[str, Run]:
 
     def by(network: Any) -> Run:
         def run(images: np.ndarray) -> np.ndarray:
-            inputs = torch.tensor(np.asarray(normalize(images))).permute(0, 3, 1, 2)
+            inputs = torch.tensor(np.asarray(trained.network.normalize(images))).permute(0, 3, 1, 2)
             with torch.inference_mode():
                 logits = network(inputs.contiguous(memory_format=torch.channels_last))[0]
                 return torch.sigmoid(logits).numpy()

@@ -19,7 +19,7 @@ from benchmarks.ours import realistic
 from benchmarks.record import Row, against_peer, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
 from class_jax.command.process import tune_allocator
-from class_jax.models.network import Variables, build_network, normalize
+from class_jax.models.network import Variables, build_network
 from configs import r50
 
 SIDE = 352
@@ -56,7 +56,9 @@ def compare(batch: int, dtype: str) -> Row:
     ours = jax.device_put((variables, images))
     runs: list[Callable[[], Any]] = [lambda: forward(*ours).block_until_ready()]
     if jax.default_backend() != "tpu":
-        peer = peer_of(variables, np.asarray(normalize(images)), half=dtype == "bfloat16")
+        peer = peer_of(
+            variables, np.asarray(network.normalize(images), np.float32), half=dtype == "bfloat16"
+        )
         expected = peer().float().cpu().numpy()
         difference = np.abs(np.asarray(runs[0]()) - expected).max() / np.abs(expected).max()
         if not difference < TOLERANCE[dtype]:

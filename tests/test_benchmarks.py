@@ -9,7 +9,7 @@ import pytest
 from benchmarks import compiled, profile, record
 from benchmarks.flax_peer import flax_layers
 from benchmarks.record import Row
-from class_jax.models.network import Variables, build_network, normalize
+from class_jax.models.network import Variables, build_network
 from tests.small_run import SMALL_MODEL
 
 
@@ -28,7 +28,9 @@ def test_the_pytorch_network_computes_what_ours_does(small_network):
     images = rng.integers(0, 256, (2, 64, 96, 3)).astype(np.float32)
     peer = load(TorchClass((1, 1, 1, 1), 4, 8), variables).eval()
     with torch.inference_mode():
-        expected = peer(torch.tensor(np.asarray(normalize(images))).permute(0, 3, 1, 2)).numpy()
+        expected = peer(
+            torch.tensor(np.asarray(small_network.normalize(images))).permute(0, 3, 1, 2)
+        ).numpy()
     logits = np.asarray(small_network.apply(variables, images))
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     del variables.params["heads"]

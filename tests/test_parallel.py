@@ -181,7 +181,16 @@ def test_ctrl_c_ends_a_process_that_waits_for_another(tmp_path):
 
 
 def test_processes_with_other_flags_are_refused_in_all(tmp_path):
-    flags = ("--mode", "predict", "--input", "x", "--coordinator", address(), "--num_processes", 2)
+    flags = (
+        "--mode",
+        "predict",
+        "--input",
+        ROOT / "docs" / "photo.png",
+        "--coordinator",
+        address(),
+        "--num_processes",
+        2,
+    )
     checkpoints = ("best", "latest")
     pair = started(
         *((ROOT / "main.py", *flags, "--process_id", i, "--checkpoint", checkpoints[i])

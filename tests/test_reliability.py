@@ -3,6 +3,7 @@
 `python -m pytest -m slow tests/test_reliability.py` runs those that take minutes.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -23,6 +24,7 @@ import pytest
 
 from class_jax.config import load_config
 from class_jax.errors import UserError
+from class_jax.files import atomic_write
 from class_jax.models.network import build_network
 from class_jax.runs.workdir import Workdir
 from tests.program import ROOT, pairs
@@ -177,7 +179,10 @@ def fill(path):
 
 def partial(path):
     """The name that this process writes a file under, before it has its own."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(LookupError), atomic_write(path) as name:
+        raise LookupError
+    return name
 
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -58,8 +58,8 @@ def test_films_photographs_and_animations_of_a_folder(predict, tmp_path):
 
 
 @pytest.mark.parametrize(("flags", "sentence"), [
-    (["--output", "x.mov"], "name a .mp4 or .webm"),
-    (["--output", "x.mp4", "--format", "cutout"], "name a .webm, or give a background"),
+    (["--output", "x.avi"], "name a .mp4, .webm or .mov"),
+    (["--output", "x.mp4", "--format", "cutout"], "name a .webm or .mov, or give a background"),
     (["--output", "x.mp4", "--crop"], "not cropped"),
     (["--format", "attention"], "no attention"),
 ])  # fmt: skip

@@ -157,9 +157,9 @@ def test_an_example_by_keys_alone(page):
     assert page.run("document.activeElement.id") == "file"
     page.find("body").send_keys(keys.TAB)
     page.driver.switch_to.active_element.send_keys(keys.ENTER)
-    page.wait_until_made("scene-1_cutout.png")
+    page.wait_until_made("barrel_cutout.png")
     page.find("[value=cutout]").send_keys(keys.ARROW_RIGHT)
-    page.wait_until_made("scene-1_overlay.png")
+    page.wait_until_made("barrel_overlay.png")
 
 
 def test_a_bad_file_is_named_and_its_name_is_no_html(page):

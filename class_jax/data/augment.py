@@ -63,7 +63,8 @@ def augment(
         # By OpenCV, because it reads no negative strides, which a slice would leave.
         height, width = out.shape[:2]
         resize(cv2.flip(part, 1) if is_flipped else part, height, width, out=out)
-    image[...] = change_pixels(image, rng, settings)
+    if (changed := change_pixels(image, rng, settings)) is not image:
+        image[...] = changed
 
 
 def change_pixels(

@@ -11,7 +11,8 @@ import pytest
 import safetensors.numpy
 from flax import nnx
 
-from class_jax.models.network import build_network
+from class_jax.leaves import LEAVES
+from class_jax.models.network import FREEZABLE, build_network
 from class_jax.weights.load import load_encoder
 from tests.golden.parity import weights as parity
 from tests.small_run import SMALL_MODEL
@@ -144,3 +145,8 @@ def test_imagenets_weights_fit_and_nothing_is_left_over():
     kernel = torch.load(path)["_blocks.15._depthwise_conv.weight"].numpy()
     ours = loaded.params["encoder"]["blocks"][6][0]["conv2"]["kernel"]
     np.testing.assert_array_equal(ours, kernel.transpose(2, 3, 1, 0))
+
+
+def test_the_table_of_leaves_allows_what_the_network_can_freeze():
+    limit = LEAVES["train.freeze"].limit
+    assert limit.words == " or ".join(f'"{name}"' for name in FREEZABLE)

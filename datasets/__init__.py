@@ -5,7 +5,7 @@ from pathlib import Path
 
 from class_jax.data.sources import PairSource
 from class_jax.errors import UserError
-from class_jax.files import absolute, atomic_write, lock
+from class_jax.files import absolute, lock
 from datasets.base import SaliencyPairs
 from datasets.dut_omron.dut_omron import DutOmron
 from datasets.duts.duts import Duts
@@ -21,8 +21,6 @@ SETS: dict[str, tuple[type[SaliencyPairs], str]] = {
     "hku_is": (HkuIs, "test"),
     "dut_omron": (DutOmron, "test"),
 }
-
-CHECK = "check.txt"  # beside the stored pairs
 
 
 def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
@@ -60,8 +58,7 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
 def check_of(name: str, root: str) -> tuple[str, ...]:
     """Return the lines of the check that were written when a named set was prepared."""
     builder_class, config = SETS[name]
-    file = Path(builder_class(root=absolute(root), config=config).data_dir) / CHECK
-    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.exists() else ()
+    return tuple(builder_class(root=absolute(root), config=config).info.metadata["check"])
 
 
 def pairs_of(name: str) -> int:
@@ -85,6 +82,4 @@ def _prepare(builder: SaliencyPairs) -> PairSource:
     """Find, check and store the pairs, replacing an earlier preparation."""
     shutil.rmtree(builder.data_dir, ignore_errors=True)
     builder.download_and_prepare()
-    with atomic_write(Path(builder.data_dir) / CHECK) as partial:
-        partial.write_text("\n".join(builder.remarks), encoding="utf-8")
     return builder.read()

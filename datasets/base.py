@@ -38,8 +38,8 @@ class SetConfig(tfds.core.BuilderConfig):
 class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     """Builder of a set of images with masks; a subclass says which, and whom to cite."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Paths of images and masks, by stem."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.1.0": "Pairs by stem, and their check."}
     DESCRIPTION: ClassVar[str]
     CITATION: ClassVar[str]
     HOMEPAGE: ClassVar[str]
@@ -47,7 +47,6 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
     def __init__(self, *, root: Path, skip_broken: bool = False, **options: Any) -> None:
         """Store the folder of all named sets; `skip_broken` leaves broken pairs out."""
         self._root, self._skip_broken = root, skip_broken
-        self.remarks: tuple[str, ...] = ()  # of the check, once the set was prepared
         super().__init__(data_dir=root, file_format="array_record", **options)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -58,13 +57,15 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
             citation=self.CITATION,
             homepage=self.HOMEPAGE,
             features=tfds.features.FeaturesDict({"name": text(), "image": text(), "mask": text()}),
+            metadata=tfds.core.MetadataDict(),  # of the check: its lines, and `Findings.scale`
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # it unpacks by TensorFlow
         folder = self.find_folder()
         findings = self.check(folder)
-        self.remarks = check_usable(findings, folder, skip_broken=self._skip_broken)
+        lines = check_usable(findings, folder, skip_broken=self._skip_broken)
+        self.info.metadata.update(check=lines, scale=findings.scale)
         return {SPLIT: self._generate_examples(findings.pairs)}
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -141,4 +142,5 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         pairs = (
             Pair(row["name"], self._root / row["image"], self._root / row["mask"]) for row in rows
         )
-        return PairSource(sorted(pairs))  # the store is shuffled
+        # The store is shuffled.
+        return PairSource(sorted(pairs), scale=self.info.metadata["scale"])

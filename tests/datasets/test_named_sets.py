@@ -74,6 +74,17 @@ def test_an_archive_in_the_manual_folder_is_unpacked_verified_and_read(tmp_path)
     assert "3 of 3 masks are all salient" in warnings[0]
 
 
+@pytest.mark.parametrize(("others", "level"), [(255, 1), (1, 255)])
+def test_a_mask_that_reaches_1_is_scaled_as_the_others_of_its_set(tmp_path, others, level):
+    root = fabricate(tmp_path / "root")
+    for stem in STEMS:
+        write(masks(root) / f"{stem}.png", 1 if stem == "a" else others)
+    for _ in ("prepared", "read again"):
+        source = datasets.open_set("duts_tr", str(root), skip_broken=False)
+        assert source.load(0)["mask"].max() == level
+        assert source.load(1)["mask"].max() == 255
+
+
 def test_folders_unpacked_by_hand_serve_and_may_be_moved(tmp_path):
     root = fabricate(tmp_path / "root", "TE")
     assert len(datasets.open_set("duts_te", str(root), skip_broken=False).names) == 3

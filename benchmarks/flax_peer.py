@@ -1,6 +1,7 @@
 """The same network made of flax's own layers: what a user would write first."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 from unittest import mock
@@ -9,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models import attention, classnet, fusion, layers, resnet, vgg
+from class_jax.models import attention, classnet, efficientnet, fusion, layers, resnet, vgg
 
-MODULES = (attention, classnet, fusion, layers, resnet, vgg)
+MODULES = (attention, classnet, efficientnet, fusion, layers, resnet, vgg)
 T = TypeVar("T")
 
 
@@ -60,12 +61,23 @@ def flax_layers(dtype: str) -> Iterator[None]:
         )  # fmt: skip
         return mark(layer)
 
-    def batch_norm(features: int) -> nnx.BatchNorm:
-        return mark(nnx.BatchNorm(features, momentum=0.9, dtype=dtype, rngs=nnx.Rngs(0)))
+    def depthwise(features: int, size: int, *, stride: int = 1) -> nnx.Conv:
+        layer = nnx.Conv(
+            features, features, (size, size), strides=stride, padding="SAME", use_bias=False,
+            feature_group_count=features, dtype=dtype, rngs=nnx.Rngs(0),
+        )  # fmt: skip
+        return mark(layer)
+
+    def batch_norm(features: int, *, epsilon: float = 1e-5) -> nnx.BatchNorm:
+        return mark(
+            nnx.BatchNorm(features, momentum=0.9, epsilon=epsilon, dtype=dtype, rngs=nnx.Rngs(0))
+        )
 
     replacements: dict[str, Callable] = {
         "Conv": conv,
+        "DepthwiseConv": depthwise,
         "BatchNorm": batch_norm,
+        "normalize_batch": functools.partial(batch_norm, epsilon=efficientnet.EPSILON),
         "ImageConv": lambda features: conv(3, features, 7, stride=2),
         "MapConv": lambda inputs: conv(inputs, 1, 3, use_bias=True),
         "max_pool": max_pool,

@@ -4,18 +4,21 @@
     python -m benchmarks.tpu                # all cases: hours on two cores
     python -m benchmarks.tpu "one v5e chip" # those whose names hold this text
 
-The training step of configs/r50.py and the forward pass, for one chip and for slices of pods: FLOP,
-bytes accessed, cycles by the compiler's cost model, memory, size of code, exchanges between chips.
-The peer, for a single chip, is the same network made of flax's own layers.
+The training step and the forward pass of configs/r50.py, for one chip and for slices of pods, and
+of configs/photo.py for one chip: FLOP, bytes accessed, cycles by the compiler's cost model, memory,
+size of code, exchanges between chips. The peer, for a single chip, is the same network made of
+flax's own layers.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +40,7 @@ from class_jax.sharding import (
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import init_state
 from class_jax.training.step import make_train_step
-from configs import r50
+from configs import photo, r50
 
 DTYPE = "bfloat16"
 PARTS = 12  # rows of parts: those that take longest
@@ -62,18 +65,22 @@ class Case:
     side: int
     trains: bool = True  # the training step, or the forward pass
     chips: int | None = None  # the first so many of the topology's; None: all
+    recipe: ModuleType = r50
 
     @property
     def title(self) -> str:
         """Return the beginning of its rows' names."""
         program = "training step" if self.trains else "forward pass"
-        return f"{program}, {self.name}, {self.side}x{self.side}, batch {self.batch}"
+        light = "" if self.recipe is r50 else ", EfficientNet-Lite0"
+        return f"{program}{light}, {self.name}, {self.side}x{self.side}, batch {self.batch}"
 
 
 CASES = (
     Case("one v5e chip", "v5e:2x2", 4, 224, chips=1),
     Case("one v5e chip", "v5e:2x2", 4, 352, chips=1),
     Case("one v5e chip", "v5e:2x2", 4, 352, chips=1, trains=False),
+    Case("one v5e chip", "v5e:2x2", 16, 256, chips=1, recipe=photo),
+    Case("one v5e chip", "v5e:2x2", 16, 256, chips=1, recipe=photo, trains=False),
     Case("v5e:2x4", "v5e:2x4", 32, 352),
     Case("v5e:4x4, four hosts", "v5e:4x4", 64, 352),
     Case("v5p:2x2x1", "v5p:2x2x1", 32, 352),
@@ -89,9 +96,11 @@ def mesh_of(topology: str, chips: int | None = None) -> Mesh:
     return make_mesh(devices[:chips])
 
 
-def compile_step(network: Network, mesh: Mesh, *, batch: int, side: int) -> jax.stages.Compiled:
-    """Compile the training step of configs/r50.py from shapes alone."""
-    train = r50.get_config().train
+def compile_step(
+    network: Network, mesh: Mesh, *, batch: int, side: int, recipe: ModuleType = r50
+) -> jax.stages.Compiled:
+    """Compile a recipe's training step from shapes alone."""
+    train = recipe.get_config().train
     optimizer, rates = make_optimizer(train, network, total_steps=1000)
     step = make_train_step(network, optimizer, class_loss, train=train, rates=rates, mesh=mesh)
     state = jax.eval_shape(lambda values: init_state(values, optimizer), network.shapes)
@@ -117,9 +126,10 @@ def count(case: Case, layers: Callable[[], contextlib.AbstractContextManager]) -
     """Compile a case with the layers of a context, and count what is in the program."""
     mesh = mesh_of(case.topology, case.chips)
     with layers():
-        network = build_network(r50.get_config().model, dtype=DTYPE)
+        network = build_network(case.recipe.get_config().model, dtype=DTYPE)
         start = time.perf_counter()
-        make = compile_step if case.trains else compile_forward
+        step = functools.partial(compile_step, recipe=case.recipe)
+        make = step if case.trains else compile_forward
         compiled = make(network, mesh, batch=case.batch, side=case.side)
     return counts_of(compiled) | {"s to compile": time.perf_counter() - start}
 

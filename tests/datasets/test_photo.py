@@ -335,8 +335,8 @@ def test_what_is_published_is_split_by_class_and_source_and_has_no_picture_twice
         "people-coco-grabcut": [38, 20],
         "kuih-food": [80, 20],
         "no-object": [135, 0],
-        "caltech101-unlabelled": [3362, 0],
-        "coco-val-open-unlabelled": [696, 0],
+        "caltech101-unlabelled": [3317, 0],
+        "coco-val-open-unlabelled": [624, 0],
     }
     for name in ("caltech101-outlines", "wild-animals-openimages", "sysu-shape-caltech"):
         kinds = [

@@ -1,7 +1,11 @@
-"""Errors that a user can fix, and the sentence that describes one."""
+"""Errors that a user can fix, the sentence that describes one, and a Ctrl-C during imports."""
 
+import contextlib
 import errno
 import os
+import signal
+from collections.abc import Iterator
+from typing import NoReturn
 
 HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 DISK_FULL = "the disk is full: free some space and run the same command again."
@@ -55,3 +59,29 @@ def sentence_of(error: BaseException) -> str | None:
                 return f"{place}{os.strerror(seen.errno)}."
         seen = seen.__cause__
     return None
+
+
+@contextlib.contextmanager
+def end_by_ctrl_c(*, for_good: bool = False) -> Iterator[None]:
+    """Let Ctrl-C end the process at once, in a line, while nothing is to be tidied up.
+
+    Modules that are being imported may swallow KeyboardInterrupt, or print it. Only Python's own
+    handler is replaced; it comes back unless the process ends here, `for_good`.
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    try:
+        if is_default:
+            signal.signal(signal.SIGINT, _end)
+    except ValueError:  # not the main thread, which alone is interrupted
+        is_default = False
+    try:
+        yield
+    finally:
+        if is_default and not for_good:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(*_: object) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(130)

@@ -51,16 +51,26 @@ def training_sources(config: ConfigDict, *, skip_broken: bool) -> TrainingSource
     Raises:
       UserError: nothing there, or broken or unpaired files and not `skip_broken`.
     """
-    return _opener(config).train(config, skip_broken)
+    return OPENERS.get(config.data.train, NAMED_SET).train(config, skip_broken)
+
+
+def check_places(config: ConfigDict) -> None:
+    """Raise UserError if no images to train on are where they should be; none is read."""
+    data = config.data
+    if data.train not in (*OPENERS, *datasets.SETS):
+        datasets.open_set(data.train, data.root, skip_broken=False)  # says which there are
+    if data.train in ("folder", "mix") and data.val_root:
+        _layout(config, data.val_root, leaf="config.data.val_root")
+    if data.train == "folder":
+        _layout(config, data.root, leaf="config.data.root")
+    for name, _ in map(parse_part, data.mix if data.train == "mix" else ()):
+        _layout(config, str(absolute(data.root) / name), leaf=f"config.data.mix, {name}")
 
 
 def evaluation_source(config: ConfigDict, name: str) -> EvaluationSource:
     """Open one of `config.eval.sets`; a folder is checked, and what is broken is left out."""
-    return _opener(config).held_out(config) if name == HELD_OUT else _open_named(config, name)
-
-
-def _opener(config: ConfigDict) -> Opener:
-    return OPENERS.get(config.data.train, NAMED_SET)
+    opener = OPENERS.get(config.data.train, NAMED_SET)
+    return opener.held_out(config) if name == HELD_OUT else _open_named(config, name)
 
 
 def folder_source(
@@ -162,8 +172,7 @@ def _synthetic(config: ConfigDict, *, held_out: bool) -> SyntheticSource:
 
 def _train_on_synthetic(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     del skip_broken  # nothing is read
-    train, held_out = (_synthetic(config, held_out=part) for part in (False, True))
-    return TrainingSources(train, held_out)
+    return TrainingSources(_synthetic(config, held_out=False), _synthetic(config, held_out=True))
 
 
 def _hold_out_synthetic(config: ConfigDict) -> EvaluationSource:

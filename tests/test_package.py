@@ -43,7 +43,7 @@ def installed(tmp_path_factory):
 
 def run_installed(installed, folder, *arguments):
     """Run the command `class-jax` in a folder, with the installed files alone."""
-    code = "from class_jax.command.process import run_command; run_command()"
+    code = "from class_jax.command import run_command; run_command()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder, capture_output=True, text=True, check=False,
@@ -99,10 +99,7 @@ def test_the_network_that_knows_photographs_is_installed(installed, tmp_path):
 
 def test_the_command_and_the_extras_are_declared(installed):
     (about,) = installed.glob("*.dist-info")
-    assert (
-        "class-jax = class_jax.command.process:run_command"
-        in (about / "entry_points.txt").read_text()
-    )
+    assert "class-jax = class_jax.command:run_command" in (about / "entry_points.txt").read_text()
     metadata = (about / "METADATA").read_text()
     for extra in ("serve", "onnx", "video", "heif", "dev"):
         assert f"Provides-Extra: {extra}\n" in metadata

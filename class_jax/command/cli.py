@@ -17,7 +17,7 @@ from class_jax.command.pages import complete, help_page, start_page
 from class_jax.command.parsing import check_paths, find_mode, parse_flags, split_words
 from class_jax.command.process import cache_compiled_programs, set_up_process
 from class_jax.command.streams import is_output_lost
-from class_jax.errors import BrokenFilesError, UserError, sentence_of
+from class_jax.errors import BrokenFilesError, UserError, end_by_ctrl_c, sentence_of
 
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 
@@ -61,15 +61,17 @@ def dispatch(arguments: Sequence[str]) -> int:
     check_paths(flags)
     mode = MODES[flags.mode]
     make_importable()
-    _join_processes(flags)
-    from class_jax import parallel
-    from class_jax.leaves import flatten
-    from class_jax.runs.workdir import Workdir
+    with end_by_ctrl_c():
+        from class_jax import parallel
+        from class_jax.leaves import flatten
+        from class_jax.runs.workdir import Workdir
 
+    _join_processes(flags)
     workdir = Workdir(flags.workdir or RUNS)
     config = parallel.run_on_all(lambda: mode.configure(flags, overrides, workdir))
     parallel.check_same(flatten(config), "their configuration")
-    run = importlib.import_module(f"class_jax.modes.{mode.name}").run
+    with end_by_ctrl_c():
+        run = importlib.import_module(f"class_jax.modes.{mode.name}").run
     if mode.processes == ALL:
         return run(flags, config, workdir)
     return parallel.run_on_first(lambda: run(flags, config, workdir))

@@ -1,16 +1,17 @@
 """A process of the program: memory, streams, hooks and JAX's environment, set up in one place."""
 
-# ruff: noqa: PLC0415 - the command line is imported once, after the program was started again
+# ruff: noqa: PLC0415 - programs that only tune the allocator need none of the rest
 
 import contextlib
 import logging as python_logging
 import os
 import platform
+import signal
 import sys
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from class_jax.command.streams import protect_streams
 
@@ -25,14 +26,6 @@ AGAIN = "class_jax_again"  # marks a process that was started again, where varia
 FIRST_GLIBC = (2, 35)  # that knows all settings
 DEBUGGERS = ("pdb", "pydevd")
 CACHE_BYTES = 4 * 2**30  # of compiled programs
-
-
-def run_command() -> NoReturn:
-    """Run the program with the flags of this process, and exit with its status."""
-    tune_allocator()
-    from class_jax.command.cli import main
-
-    sys.exit(main(sys.argv[1:]))
 
 
 def set_up_process() -> None:
@@ -87,15 +80,20 @@ def tune_allocator() -> None:
     352², and gives it back: in pages of 4 KiB that took a fifth of a step's processor time. Decoded
     images and maps that are scored are smaller, and reuse memory that is kept. The C library asks
     for its settings only before a program starts; processes that this one starts inherit them. The
-    process keeps its number, files and arguments. Settings of the user's stay.
+    process keeps its number, files and arguments. Settings of the user's stay. A Ctrl-C meanwhile
+    waits until Python runs again.
     """
+    if AGAIN in sys._xoptions:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     before = os.environ.get(VARIABLE, "")
     settings = [f"{name}={value}" for name, value in TUNED.items() if name not in before]
     if not settings or not _can_start_again() or not _has_settings():
         return
     os.environ[VARIABLE] = ":".join(filter(None, (before, *settings)))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with contextlib.suppress(OSError):  # slower, and otherwise the same
         os.execv(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _can_start_again() -> bool:

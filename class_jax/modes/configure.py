@@ -5,7 +5,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from class_jax.errors import UserError
+from class_jax.errors import UserError, end_by_ctrl_c
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -28,11 +28,19 @@ def configure_run(
 def configure_training(
     flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
 ) -> "ConfigDict":
-    """Return the configuration of a run, which may start from a trained network."""
+    """Return the configuration of a run, which may start from a trained network.
+
+    Raises:
+      UserError: there is nothing to train on: said before JAX is imported, which takes seconds.
+    """
     from class_jax.config import load_config
     from class_jax.networks.places import read_settings
 
-    return load_config(flags.config, workdir, overrides, settings_of=read_settings)
+    config = load_config(flags.config, workdir, overrides, settings_of=read_settings)
+    with end_by_ctrl_c():
+        from datasets.inputs import check_places
+    check_places(config)
+    return config
 
 
 def configure_evaluation(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from etils import epath
 from ml_collections import ConfigDict
 
-from class_jax.errors import UserError
+from class_jax.errors import UserError, end_by_ctrl_c
 from class_jax.leaves import LEAVES, check_limits, flatten
 from class_jax.networks.engines import Engine
 from class_jax.networks.foreign import check_graph
@@ -104,7 +104,8 @@ class Trained:
         return self._jax_engine()
 
     def _jax_engine(self) -> Engine:
-        from class_jax.networks.jax_engine import load_engine  # noqa: PLC0415
+        with end_by_ctrl_c():
+            from class_jax.networks.jax_engine import load_engine  # noqa: PLC0415
 
         assert self.load is not None
         return load_engine(self._settings(), self.load)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -154,15 +155,27 @@ def test_a_batch_that_the_devices_do_not_divide(monkeypatch, capsys, tmp_path):
     assert "config.train.batch_size = 12 does not divide over 8 devices" in err
 
 
-def test_flags_are_answered_before_jax_is_loaded():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--mode", "x"],
+        ["train", "--config", "configs/folder.py"],
+        ["train", "--config", "configs/folder.py", "--config.data.root=nowhere"],
+        ["train", "--config", "configs/quickstart.py", "--config.data.train=duts"],
+        ["eval", "--workdir", "nowhere"],
+        ["prepare", "--config", "configs/folder.py", "--config.data.root=nowhere"],
+    ],
+)
+def test_mistakes_are_answered_before_jax_is_loaded(arguments, tmp_path):
     code = (
         "import sys; from class_jax.command import cli;"
-        "print(cli.main(['--mode', 'x']), 'jax' in sys.modules)"
+        "print(cli.main(sys.argv[1:]), 'jax' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["2", "False"]
+        [sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True,
+        check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.split() == ["2", "False"], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A process is set up once; it starts itself again, once, with an allocator for large arrays."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,22 @@ def test_a_second_call_in_one_process_changes_nothing(arguments, tmp_path):
         [sys.executable, "-c", TWICE, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "the same\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent")
+@pytest.mark.parametrize("module", ["logging", "class_jax.files", "ml_collections", "numpy", "jax"])
+def test_ctrl_c_while_modules_are_imported_ends_in_a_line(module, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "main.py", "train", "--config", "configs/quickstart.py"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"},
+    )  # fmt: skip
+    # Python prints a line for each module that was imported, also those of a second start.
+    for line in process.stderr:
+        if line.split("|")[-1].strip() == module:
+            process.send_signal(signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, out, said) == (130, "", ["interrupted"])
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,7 @@
 """Mode serve: a page in the browser and an HTTP API for a trained network."""
 
 import argparse
-import io
+import asyncio
 import os
 import re
 import signal
@@ -9,21 +9,14 @@ import sys
 from pathlib import Path
 
 from ml_collections import ConfigDict
-from PIL import Image
 
 from class_jax import serving
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.networks.places import find, keep_trying
 from class_jax.pictures.predictor import Predictor
 from class_jax.runs.workdir import Workdir
 
 FOLDER = Path(serving.__file__).parent
-EXAMPLES = 4  # that are drawn where no photographs come with the package
-EXAMPLE_SIZE = (360, 480)
-EXAMPLE_SEED = 7
-HOST = "127.0.0.1"
-OWN = (HOST, "localhost", "::1")  # addresses that only this machine reaches
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -33,19 +26,19 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
       UserError: h11 is not installed, the port is in use, or there is no network.
     """
     try:
-        from class_jax.serving.server import Server, listen  # noqa: PLC0415 - optional
+        from class_jax.serving.access import OWN, Access, is_address  # noqa: PLC0415 - optional
+        from class_jax.serving.api import Api  # noqa: PLC0415
+        from class_jax.serving.server import Server, listen  # noqa: PLC0415
+        from class_jax.serving.service import Service  # noqa: PLC0415
     except ImportError as error:
         raise UserError(
             f'serve needs h11 ({error}): pip install "h11>=0.14", or in a clone '
             "pip install -r requirements-serve.txt."
         ) from error
-    from class_jax.serving.access import Access, is_address  # noqa: PLC0415
-    from class_jax.serving.api import Api  # noqa: PLC0415
-    from class_jax.serving.service import Service  # noqa: PLC0415
 
     if not 0 <= flags.port < 2**16:
         raise UserError(f"--port={flags.port}: expected 1 to 65535, or 0 for any that is free.")
-    hosts = flags.host or [HOST]
+    hosts = flags.host or ["127.0.0.1"]
     root_path = _check_root_path(flags.root_path)
     address = next((host for host in hosts if is_address(host) or host in OWN), hosts[0])
     examples = load_examples()
@@ -56,11 +49,17 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         service = Service(lambda: _load(model, config, flags.checkpoint, examples))
         page = (FOLDER / "page.html").read_text(encoding="utf-8")
         api = Api(service, access=access, page=page, examples=examples, root_path=root_path)
-        number = Server(api).run(
-            listener,
-            service.loaded,
-            lambda: _announce(address, port, root_path, service.loaded.result()),
-        )
+
+        def announce() -> None:
+            name = f"[{address}]" if ":" in address else address
+            print(f"on {service.predictor.device}", file=sys.stderr)
+            if address not in OWN:
+                print(
+                    "note: whoever reaches this machine by the network can use it", file=sys.stderr
+                )
+            print(f"http://{name}:{port}{root_path}  (Ctrl-C ends it)", file=sys.stderr)
+
+        number = asyncio.run(Server(api).run(listener, service.loaded, announce))
     status = 128 + number
     if number == signal.SIGINT and service.is_ready:
         status = 0
@@ -93,26 +92,5 @@ def _load(model: str, config: ConfigDict, checkpoint: str, examples: dict[str, b
 
 
 def load_examples() -> dict[str, bytes]:
-    """Return pictures to pick from, by name: the photographs of the package, else drawn scenes."""
-    photographs = {
-        file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))
-    }
-    return photographs or dict(_draw_examples())
-
-
-def _draw_examples() -> list[tuple[str, bytes]]:
-    source = SyntheticSource(EXAMPLES, seed=EXAMPLE_SEED, image_size=EXAMPLE_SIZE)
-    pictures = []
-    for number in range(EXAMPLES):
-        file = io.BytesIO()
-        Image.fromarray(source.load(number)["image"]).save(file, "PNG")
-        pictures.append((f"scene-{number + 1}.png", file.getvalue()))
-    return pictures
-
-
-def _announce(host: str, port: int, root_path: str, predictor: Predictor) -> None:
-    name = f"[{host}]" if ":" in host else host
-    print(f"on {predictor.device}", file=sys.stderr)
-    if host not in OWN:
-        print("note: whoever reaches this machine by the network can use it", file=sys.stderr)
-    print(f"http://{name}:{port}{root_path}  (Ctrl-C ends it)", file=sys.stderr)
+    """Return the photographs of the package to pick from, by name."""
+    return {file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))}

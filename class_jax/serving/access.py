@@ -14,8 +14,8 @@ from class_jax.errors import UserError
 from class_jax.serving.connection import RefusedError, Request
 
 OWN = frozenset({"localhost", "127.0.0.1", "::1"})  # that only this machine reaches
-HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
+NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?"
+HOST, ORIGIN = re.compile(NAME), re.compile(f"https?://{NAME}")  # in lower case
 ANYBODY = "*"
 
 
@@ -39,10 +39,10 @@ class Access(NamedTuple):
           UserError: an origin is none.
         """
         for origin in origins:
-            if origin != ANYBODY and not ORIGIN.fullmatch(origin):
+            if origin != ANYBODY and not ORIGIN.fullmatch(origin.lower()):
                 raise UserError(f"{origin} is no origin: expected as in https://example.org:8000.")
         known = {name.strip("[]").lower() for name in names} | OWN
-        is_own = _is_loopback(address)
+        is_own = ipaddress.ip_address(address).is_loopback
         if not is_own:
             known |= {socket.gethostname().lower()}
         return cls(frozenset(known), not is_own, frozenset(map(str.lower, origins)))
@@ -51,30 +51,29 @@ class Access(NamedTuple):
         """Raise RefusedError unless the request names this server, from a page that may use it."""
         host = request.headers.get("host", "").lower()
         if not self._is_name(host):
+            named = host[:100] or "no host"
             raise RefusedError(
-                421,
-                f"this server is not {host or 'without a name'}: whoever runs it can add names.",
+                421, f"the request names {named}, not this server: whoever runs it can add names."
             )
         origin = request.headers.get("origin", "").lower()
-        is_own = origin in ("", f"http://{host}", f"https://{host}")
-        if not is_own and not self._is_let_in(origin):
+        if origin not in ("", f"http://{host}", f"https://{host}") and not self._lets_in(origin):
+            page = origin[:100]
             raise RefusedError(
-                403, f"pages of {origin} may not use this server: whoever runs it can allow them."
+                403, f"pages of {page} may not use this server: whoever runs it can allow them."
             )
 
     def origin_of(self, request: Request) -> str | None:
         """Return the origin of another page that is let in; None for the server's own."""
         origin = request.headers.get("origin", "")
-        return origin if origin and self._is_let_in(origin.lower()) else None
+        return origin if origin and self._lets_in(origin.lower()) else None
 
-    def _is_let_in(self, origin: str) -> bool:
+    def _lets_in(self, origin: str) -> bool:
         return origin in self.origins or ANYBODY in self.origins
 
     def _is_name(self, host: str) -> bool:
-        if not HOST.fullmatch(host):
+        if not (found := HOST.fullmatch(host)):
             return False
-        name = re.sub(r":\d+$", "", host) if not host.endswith("]") else host
-        name = name.strip("[]")
+        name = found[1].strip("[]")
         return name in self.names or (self.takes_addresses and is_address(name))
 
 
@@ -85,7 +84,3 @@ def is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(address: str) -> bool:
-    return is_address(address) and ipaddress.ip_address(address).is_loopback

@@ -6,11 +6,12 @@ from class_jax.serving.connection import RefusedError
 
 MOST_PARTS = 20  # of a form
 MOST_PART_HEAD = 4096  # bytes
-MOST_FIELD = 1000  # bytes, of a parameter
+MOST_FIELD = 1000  # bytes, of a setting
 FORM = "multipart/form-data"
 BOUNDARY = re.compile(r';\s*boundary="?([^";]{1,200})', re.IGNORECASE)
-NAME = re.compile(r';\s*name="?([^";]*)', re.IGNORECASE)
-FILE_NAME = re.compile(r";\s*filename\*?=", re.IGNORECASE)
+DISPOSITION = re.compile(rb"\r\ncontent-disposition:([^\r\n]*)", re.IGNORECASE)
+NAME = re.compile(rb';\s*name="?([^";]*)', re.IGNORECASE)
+FILE_NAME = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
 ADVICE = (
     "send the picture's file itself as the body (curl --data-binary @photo.jpg) or in a form "
     "(curl -F file=@photo.jpg)"
@@ -30,52 +31,36 @@ KINDS = (  # how files begin that are often sent instead of a picture
 )
 
 
-def unpack(content_type: str, body: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return the picture in a body, and the parameters beside it in a form.
+def unpack(content_type: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+    """Return the picture in a body, and the settings beside it in a form.
 
     Raises:
       RefusedError: the form is damaged, or holds no file or several.
     """
     if not content_type.strip().lower().startswith(FORM):
-        return body, {}
+        return body, []
     if not (boundary := BOUNDARY.search(content_type)):
         raise RefusedError(422, f"the form has no boundary: {ADVICE}.")
-    return _read_form(body, boundary[1].strip().encode("latin-1"))
-
-
-def _read_form(body: bytes, boundary: bytes) -> tuple[bytes, dict[str, str]]:
-    """Return the file and the fields of a form."""
-    mark, files, fields = b"\r\n--" + boundary, [], {}
-    start = 0 if body.startswith(mark[2:]) else body.find(mark) + 2
-    for _ in range(MOST_PARTS):
-        start += len(mark) - 2
-        if start < len(mark) - 2 or body[start : start + 2] != b"\r\n":
-            break
-        end = body.find(mark, start)
-        middle = body.find(b"\r\n\r\n", start, min(end, start + MOST_PART_HEAD))
-        if end < 0 or middle < 0:
+    mark = b"\r\n--" + boundary[1].strip().encode("latin-1")
+    _, *parts = (b"\r\n" + body).split(mark, MOST_PARTS)
+    if not parts or not parts.pop().startswith(b"--"):
+        raise RefusedError(422, f"the form is cut off or damaged: {ADVICE}.")
+    files, fields = [], []
+    for part in parts:
+        middle = part.find(b"\r\n\r\n", 0, MOST_PART_HEAD)
+        if middle < 0:
             raise RefusedError(422, f"the form is cut off or damaged: {ADVICE}.")
-        name, is_file = _parse_part(body[start:middle])
-        if is_file:
-            files.append((middle + 4, end))
+        told = DISPOSITION.search(part, 0, middle)
+        disposition, content = told[1] if told else b"", part[middle + 4 :]
+        if FILE_NAME.search(disposition):
+            files.append(content)
         else:
-            fields[name] = body[middle + 4 : min(end, middle + 4 + MOST_FIELD)].decode(
-                "utf-8", "replace"
-            )
-        start = end + 2
+            name = NAME.search(disposition)
+            pair = (name[1] if name else b"", content[:MOST_FIELD])
+            fields.append((pair[0].decode("utf-8", "replace"), pair[1].decode("utf-8", "replace")))
     if len(files) != 1:
         raise RefusedError(422, f"the form holds {len(files) or 'no'} files: {ADVICE}.")
-    ((first, last),) = files
-    return body[first:last], fields
-
-
-def _parse_part(head: bytes) -> tuple[str, bool]:
-    """Return the name of a part of a form, and whether it is a file."""
-    for line in head.decode("utf-8", "replace").splitlines():
-        if line.lower().startswith("content-disposition:"):
-            name = NAME.search(line)
-            return name[1] if name else "", bool(FILE_NAME.search(line))
-    return "", False
+    return files[0], fields
 
 
 def describe(body: bytes) -> str | None:

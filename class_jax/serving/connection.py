@@ -5,7 +5,7 @@ Each connection is closed after its answer, so no request hides behind another o
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ HEAD_SECONDS = 10  # for the lines before the body
 STEP_SECONDS = 10  # without a byte from or for a client
 SLOWEST = 2**17  # bytes a second, on the average, of bodies and answers
 MOST_HEAD = 2**14  # bytes
+MOST_BYTES = 2**26  # of one picture's file
+MOST_FORM = MOST_BYTES + 2**16
+TOO_LARGE = f"the file is too large: at most {MOST_BYTES >> 20} MB are taken."
 PIECE = 2**16  # bytes
-
-Headers = tuple[tuple[str, str], ...]
 
 
 class LeftError(Exception):
@@ -27,10 +28,20 @@ class LeftError(Exception):
 class RefusedError(Exception):
     """A request is not answered as it was meant to be: a status and a sentence."""
 
-    def __init__(self, status: int, sentence: str, headers: Headers = ()) -> None:
+    def __init__(
+        self, status: int, sentence: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Store the status, the sentence and headers that belong to it."""
         super().__init__(sentence)
-        self.status, self.headers = status, headers
+        self.status, self.headers = status, headers or {}
+
+
+class BusyError(RefusedError):
+    """There is no room for a request now."""
+
+    def __init__(self, sentence: str) -> None:
+        """Store the sentence."""
+        super().__init__(503, sentence, {"retry-after": "3"})
 
 
 class Request(NamedTuple):
@@ -42,11 +53,16 @@ class Request(NamedTuple):
     headers: dict[str, str]  # by names in lower case
 
     @property
-    def length(self) -> int | None:
-        """Return the length of the body in bytes; None if it is sent in pieces."""
+    def length(self) -> int:
+        """Return the length of the body in bytes; the most, if it is sent in pieces."""
         if "transfer-encoding" in self.headers:
-            return None
+            return MOST_FORM
         return int(self.headers.get("content-length", 0))
+
+    def check_length(self) -> None:
+        """Raise RefusedError if the body is too long."""
+        if self.length > MOST_FORM:
+            raise RefusedError(413, TOO_LARGE)
 
 
 class Answer(NamedTuple):
@@ -54,7 +70,7 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes = b""
-    headers: Headers = ()
+    headers: Mapping[str, str] = {}  # nobody changes them
 
 
 class Connection:
@@ -67,7 +83,6 @@ class Connection:
         # So that "drained" means handed over to the system, and closing waits for nobody.
         writer.transport.set_write_buffer_limits(0)
         self.client = str((writer.get_extra_info("peername") or ["?"])[0])
-        self.is_answered = False  # an answer has begun
         self._is_head = False  # the answer has no body
         self._is_read = False  # the whole request
 
@@ -78,9 +93,8 @@ class Connection:
           RefusedError: they are not HTTP, or too slow.
           LeftError: the client has left.
         """
-        with _refuse_late("the request"):
-            async with asyncio.timeout(HEAD_SECONDS):
-                event = await self._next_event()
+        async with _refuse_after(HEAD_SECONDS, "the request"):
+            event = await self._next_event()
         if not isinstance(event, h11.Request):
             raise LeftError
         self._is_head = event.method == b"HEAD"
@@ -90,29 +104,24 @@ class Connection:
         self._is_read = request.length == 0
         return request
 
-    async def read_body(self, length: int, *, most: int) -> bytes:
-        """Read the body.
-
-        Args:
-          length: expected, in bytes.
-          most: that is taken.
+    async def read_body(self, length: int) -> bytes:
+        """Read the body, which should have `length` bytes.
 
         Raises:
           RefusedError: it is too long or too slow.
           LeftError: the client has left.
         """
-        if self._is_read:
-            return b""
         if self._http.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         content = bytearray()
-        with _refuse_late("the body"):
-            async with asyncio.timeout(STEP_SECONDS + length / SLOWEST):
-                while isinstance(event := await self._next_piece(), h11.Data):
-                    content += event.data
-                    if len(content) > most:
-                        raise RefusedError(413, describe_limit(most))
-        self._is_read = True
+        async with _refuse_after(STEP_SECONDS + length / SLOWEST, "the body"):
+            while not self._is_read:
+                async with asyncio.timeout(STEP_SECONDS):
+                    event = await self._next_event()
+                content += getattr(event, "data", b"")
+                if len(content) > MOST_FORM:
+                    raise RefusedError(413, TOO_LARGE)
+                self._is_read = not isinstance(event, h11.Data)
         return bytes(content)
 
     async def wait_until_left(self) -> None:
@@ -123,17 +132,18 @@ class Connection:
 
     async def send(self, answer: Answer) -> None:
         """Send an answer; LeftError if the client is gone or too slow."""
-        self.is_answered = True
-        headers = [*answer.headers, ("connection", "close")]
+        headers = {**answer.headers, "connection": "close"}
         if answer.status != HTTPStatus.NO_CONTENT:
-            headers.append(("content-length", str(len(answer.body))))
+            headers["content-length"] = str(len(answer.body))
         phrase = HTTPStatus(answer.status).phrase
+        body = memoryview(b"" if self._is_head else answer.body)
         try:
-            async with asyncio.timeout(STEP_SECONDS + len(answer.body) / SLOWEST):
+            async with asyncio.timeout(STEP_SECONDS + len(body) / SLOWEST):
                 await self._write(
-                    h11.Response(status_code=answer.status, headers=headers, reason=phrase)
+                    h11.Response(
+                        status_code=answer.status, headers=list(headers.items()), reason=phrase
+                    )
                 )
-                body = memoryview(b"" if self._is_head else answer.body)
                 for start in range(0, len(body), PIECE):
                     await self._write(h11.Data(data=bytes(body[start : start + PIECE])))
                 await self._write(h11.EndOfMessage())
@@ -143,15 +153,11 @@ class Connection:
     async def close(self, *, linger: float) -> None:
         """Close the connection; a client that still sends has seconds to read the answer."""
         with contextlib.suppress(OSError, TimeoutError):
-            if self.is_answered and not self._is_read:
+            if self._http.our_state is not h11.IDLE and not self._is_read:
                 self._writer.write_eof()
                 async with asyncio.timeout(linger):
                     await self.wait_until_left()
         self._writer.close()
-
-    async def _next_piece(self) -> object:
-        async with asyncio.timeout(STEP_SECONDS):
-            return await self._next_event()
 
     async def _next_event(self) -> object:
         try:
@@ -173,14 +179,10 @@ class Connection:
             await self._writer.drain()
 
 
-@contextlib.contextmanager
-def _refuse_late(name: str) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _refuse_after(seconds: float, name: str) -> AsyncIterator[None]:
     try:
-        yield
+        async with asyncio.timeout(seconds):
+            yield
     except TimeoutError as error:
         raise RefusedError(408, f"{name} came too slowly.") from error
-
-
-def describe_limit(most: int) -> str:
-    """Return the sentence for a body that is too long."""
-    return f"the file is too large: at most {most >> 20} MB are taken."

@@ -7,15 +7,13 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
 from class_jax.errors import UserError
-from class_jax.serving.api import MOST_FORM, Api
-from class_jax.serving.connection import Answer, Connection, LeftError, RefusedError, Request
-from class_jax.serving.service import BusyError, Made
+from class_jax.serving.api import Api
+from class_jax.serving.connection import Answer, BusyError, Connection, LeftError, Request
 
 MOST_CONNECTIONS = 300
 MOST_HELD = 256 * 2**20  # bytes of bodies and answers, announced or there
@@ -39,18 +37,14 @@ def listen(host: str, port: int) -> socket.socket:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=kind)
     except (OSError, UnicodeError) as error:
-        raise UserError(_explain(error, host, port)) from error
-
-
-def _explain(error: Exception, host: str, port: int) -> str:
-    number = getattr(error, "errno", None)
-    if number == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use: choose another, or end the program that has it."
-    names = (socket.gaierror, UnicodeError)
-    if isinstance(error, names) or number == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: 127.0.0.1 is for this machine alone."
-    reason = getattr(error, "strerror", error)
-    return f"port {port} of {host} cannot be used ({reason}): choose one above 1023."
+        number = getattr(error, "errno", None)
+        place, reason = f"port {port} of {host}", getattr(error, "strerror", error)
+        sentence = f"{place} cannot be used ({reason}): choose one above 1023."
+        if number == errno.EADDRINUSE:
+            sentence = f"{place} is in use: choose another, or end the program that has it."
+        elif isinstance(error, (socket.gaierror, UnicodeError)) or number == errno.EADDRNOTAVAIL:
+            sentence = f"{host} is no address of this machine: 127.0.0.1 is for this machine alone."
+        raise UserError(sentence) from error
 
 
 class Server:
@@ -59,13 +53,10 @@ class Server:
     def __init__(self, api: Api) -> None:
         """Use an API."""
         self._api = api
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._silent: dict[asyncio.Task[None], None] = {}  # before a request, oldest first
-        self._sending: set[asyncio.Task[None]] = set()
-        self._held = 0
+        self._visits: dict[_Visit, asyncio.Task[Any]] = {}  # the oldest first
         self._is_ending = False
 
-    def run(
+    async def run(
         self, listener: socket.socket, loaded: "Future[Any]", announce: Callable[[], None]
     ) -> int:
         """Answer requests until Ctrl-C or a signal to end, and return the signal.
@@ -75,11 +66,6 @@ class Server:
           loaded: done when there is something to serve; its error ends the server.
           announce: called then.
         """
-        return asyncio.run(self._run(listener, loaded, announce))
-
-    async def _run(
-        self, listener: socket.socket, loaded: "Future[Any]", announce: Callable[[], None]
-    ) -> int:
         with _note_signals() as stopped:
             sockets = await asyncio.start_server(self._serve, sock=listener)
             ready: asyncio.Future[Any] = asyncio.wrap_future(loaded)
@@ -88,145 +74,113 @@ class Server:
                 if not stopped.done():
                     await ready
                     announce()
-                number = await stopped
+                return await stopped
             finally:
                 sockets.close()
                 await self._end()
-        return number
 
     async def _end(self) -> None:
         """Answer 503 to those who wait; those who are being answered have seconds."""
         self._is_ending = True
-        for task in self._tasks - self._sending:
-            task.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+        for visit, task in self._visits.items():
+            if visit.answer is None:
+                task.cancel()
+        if self._visits:
+            _, late = await asyncio.wait(self._visits.values(), timeout=GRACE_SECONDS)
             for task in late:
                 task.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the request of a connection, and log it."""
-        task, connection = asyncio.current_task(), Connection(reader, writer)
+        visit, task = _Visit(Connection(reader, writer)), asyncio.current_task()
         assert task is not None
-        start, log = time.monotonic(), _Log(connection.client)
-        is_full = len(self._tasks) >= MOST_CONNECTIONS
-        self._tasks.add(task)
+        has_room = len(self._visits) < MOST_CONNECTIONS or self._make_room()
+        self._visits[visit] = task
         try:
             with contextlib.suppress(LeftError, asyncio.CancelledError):
-                await self._converse(connection, log, is_full=is_full)
+                await self._converse(visit, has_room=has_room)
         finally:
-            log.write(time.monotonic() - start)
+            visit.finish()
             with contextlib.suppress(asyncio.CancelledError):
-                await connection.close(linger=LAST_SECONDS if self._is_ending else LINGER_SECONDS)
-            for group in (self._tasks, self._sending):
-                group.discard(task)
+                seconds = LAST_SECONDS if self._is_ending else LINGER_SECONDS
+                await visit.connection.close(linger=seconds)
+            del self._visits[visit]
 
-    async def _converse(self, connection: Connection, log: "_Log", *, is_full: bool) -> None:
+    def _make_room(self) -> bool:
+        """Close the oldest connection on which nothing was asked; False if there is none."""
+        silent = next((visit for visit in self._visits if visit.is_silent), None)
+        if silent is not None:
+            silent.is_over = True
+            self._visits[silent].cancel()
+        return silent is not None
+
+    async def _converse(self, visit: "_Visit", *, has_room: bool) -> None:
         """Read a request and send its answer."""
-        request, hold = None, _Hold(self)
-        with hold:
-            try:
-                request = log.request = await self._read_head(connection, is_full=is_full)
-                answer = await self._answer(connection, request, hold)
-            except asyncio.CancelledError:
-                if request is None or not self._is_ending:
-                    raise
-                answer = self._api.explain(BusyError("this server is being stopped."))
-            except (RefusedError, UserError) as error:
-                answer = self._api.explain(error)
-            except LeftError:
-                raise
-            except Exception as error:
-                traceback.print_exception(error)
-                answer = self._api.explain(error)
-            log.answer = answer
-            hold.change(len(answer.body))
-            task = asyncio.current_task()
-            assert task is not None
-            self._sending.add(task)
-            await connection.send(self._api.complete(request, answer))
-            log.is_sent = True
-
-    async def _read_head(self, connection: Connection, *, is_full: bool) -> Request:
-        """Read a request's first lines; where too many connect, the oldest silent one goes."""
-        if is_full and not self._silent:
-            raise BusyError("too many are connected.")
-        if is_full:
-            next(iter(self._silent)).cancel()
-        task = asyncio.current_task()
-        assert task is not None
-        self._silent[task] = None
         try:
-            return await connection.read_head()
-        finally:
-            del self._silent[task]
+            if not has_room:
+                raise BusyError("too many are connected.")
+            visit.request = await visit.connection.read_head()
+            answer = self._api.begin(visit.request) or await self._make(visit, visit.request)
+        except asyncio.CancelledError:
+            if visit.request is None or not self._is_ending:
+                raise
+            answer = self._api.explain(BusyError("this server is being stopped."))
+        except LeftError:
+            raise
+        except Exception as error:
+            answer = self._api.explain(error)
+        visit.answer, visit.held = answer, len(answer.body)
+        await visit.connection.send(self._api.complete(visit.request, answer))
+        visit.is_sent = True
 
-    async def _answer(self, connection: Connection, request: Request, hold: "_Hold") -> Answer:
-        """Return the answer to a request, reading its body if it is wanted."""
-        if (answer := self._api.begin(request)) is not None:
-            return answer
-        length = MOST_FORM if request.length is None else request.length
-        hold.change(length, is_new=True)
-        body = await connection.read_body(length, most=MOST_FORM)
-        return self._api.finish(await self._await(connection, self._api.submit(request, body)))
-
-    async def _await(self, connection: Connection, work: "Future[Made]") -> Made:
-        """Return what a future gives; drop it if the client leaves before."""
+    async def _make(self, visit: "_Visit", request: Request) -> Answer:
+        """Return the picture made of a request's body; drop the work if the client leaves."""
+        if sum(other.held for other in self._visits) + 2 * request.length > MOST_HELD:
+            raise BusyError("too many large files are being sent: try again in a moment.")
+        visit.held = request.length
+        work = self._api.submit(request, await visit.connection.read_body(request.length))
         made: asyncio.Future[Any] = asyncio.wrap_future(work)
-        left: asyncio.Future[Any] = asyncio.ensure_future(connection.wait_until_left())
+        left: asyncio.Future[Any] = asyncio.ensure_future(visit.connection.wait_until_left())
         try:
             await asyncio.wait([made, left], return_when=asyncio.FIRST_COMPLETED)
             if not made.done():
                 raise LeftError
-            return made.result()
+            return self._api.finish(made.result())
         finally:
             made.cancel()
             left.cancel()
             await asyncio.wait([left])  # it reads, and only one may
 
-    def hold(self, before: int, after: int, *, is_new: bool) -> None:
-        """Count what a request holds; BusyError where a new one leaves less room than it takes."""
-        if is_new and self._held + 2 * after > MOST_HELD:
-            raise BusyError("too many large files are being sent: try again in a moment.")
-        self._held += after - before
 
+class _Visit:
+    """One connection, what it holds, and its line in the log."""
 
-class _Hold:
-    """The memory that one request holds of a server's."""
-
-    def __init__(self, server: Server) -> None:
-        self._server, self._bytes = server, 0
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self.change(0)
-
-    def change(self, count: int, *, is_new: bool = False) -> None:
-        """Hold `count` bytes; BusyError if `is_new` and there is no room."""
-        self._server.hold(self._bytes, count, is_new=is_new)
-        self._bytes = count
-
-
-class _Log:
-    """A request's line in the log."""
-
-    def __init__(self, client: str) -> None:
-        self._client = client
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.request: Request | None = None
-        self.answer: Answer | None = None
+        self.answer: Answer | None = None  # that is being sent
         self.is_sent = False
+        self.held = 0  # bytes of its body or answer, announced or there
+        self.is_over = False
+        self._start = time.monotonic()
 
-    def write(self, seconds: float) -> None:
-        """Print the line; nothing for a connection on which nothing was asked."""
+    @property
+    def is_silent(self) -> bool:
+        """Return whether nothing was asked, nor answered, so far."""
+        return self.request is None and self.answer is None and not self.is_over
+
+    def finish(self) -> None:
+        """Print a line; nothing for a connection on which nothing was asked."""
+        self.held, self.is_over = 0, True
         if self.request is None and self.answer is None:
             return
         asked = f"{self.request.method} {self.request.path}"[:200] if self.request else "-"
-        status = self.answer.status if self.answer and self.is_sent else LEFT
-        size = len(self.answer.body) if self.answer and self.is_sent else 0
+        status, size = LEFT, 0
+        if self.answer and self.is_sent:
+            status, size = self.answer.status, len(self.answer.body)
         when = time.strftime("%Y-%m-%d %H:%M:%S")
-        line = f'{when} {self._client} "{asked}" {status} {size} {seconds:.2f}s'
+        seconds = time.monotonic() - self._start
+        line = f'{when} {self.connection.client} "{asked}" {status} {size} {seconds:.2f}s'
         print(line, file=sys.stderr, flush=True)
 
 
@@ -243,13 +197,9 @@ def _note_signals() -> Iterator["asyncio.Future[int]"]:
     def note(number: int, _: object) -> None:
         loop.call_soon_threadsafe(stop, number)
 
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
-            before[number] = signal.signal(number, note)
-    try:
+    with contextlib.ExitStack() as stack:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+                stack.callback(signal.signal, number, signal.signal(number, note))
         yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,17 +1,17 @@
 """The work behind the page and the API: one network, one picture at a time, in order of arrival."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from class_jax.data.decode import name_of, read_header
 from class_jax.data.images import encode
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import ATTENTION, Output
+from class_jax.pictures.outputs import Output
 from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
 from class_jax.serving.bodies import describe
+from class_jax.serving.connection import BusyError
 
 MOST_PIXELS = 50_000_000  # of one picture: a cut-out of it takes some 2 GB while it is made
 MOST_SIDE, MOST_RATIO = 20_000, 50
@@ -23,10 +23,6 @@ FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
 TAKEN = {
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA"),
 }  # fmt: skip
-
-
-class BusyError(UserError):
-    """Too many pictures wait, or the network is not loaded yet."""
 
 
 class Made(NamedTuple):
@@ -42,16 +38,21 @@ class Service:
 
     def __init__(self, load: Callable[[], Predictor]) -> None:
         """Start to load a network; `loaded` tells when that is done, or what went wrong."""
-        self.loaded: Future[Predictor] = Future()
-        self._waiting: dict[Future[Any], Callable[[], Any]] = {self.loaded: load}
-        self._change = threading.Condition()
-        # A daemon: nobody waits for a long computation when the server ends.
-        threading.Thread(target=self._work, name="network", daemon=True).start()
+        self._thread = ThreadPoolExecutor(1, "network")
+        self._waiting: set[Future[Any]] = set()
+        self.loaded = self._thread.submit(load)
 
     @property
     def is_ready(self) -> bool:
         """Return whether the network is loaded."""
         return self.loaded.done() and self.loaded.exception() is None
+
+    @property
+    def predictor(self) -> Predictor:
+        """Return the network; BusyError while it is loaded."""
+        if not self.is_ready:
+            raise BusyError("the network is being loaded: try again in a few seconds.")
+        return self.loaded.result()
 
     def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Made]":
         """Put a picture in line; a future that is cancelled in time costs nothing.
@@ -65,37 +66,18 @@ class Service:
           BusyError: too many wait.
           UserError (from the future): as `make_picture`.
         """
-        future: Future[Made] = Future()
-        predictor = self.loaded.result()
-        with self._change:
-            if len(self._waiting) >= MOST_WAITING:
-                raise BusyError(f"{MOST_WAITING} pictures wait already: try again in a minute.")
-            self._waiting[future] = lambda: make_picture(predictor, content, output, suffix)
-            self._change.notify()
-        future.add_done_callback(self._forget)
+        predictor, held = self.predictor, [content]
+        if len(self._waiting) > MOST_WAITING:  # and one that is being made
+            raise BusyError(f"{MOST_WAITING} pictures wait already: try again in a minute.")
+        future = self._thread.submit(lambda: make_picture(predictor, held.pop(), output, suffix))
+        self._waiting.add(future)
+
+        def forget(future: "Future[Made]") -> None:
+            self._waiting.discard(future)
+            held.clear()  # the thread keeps what was cancelled until its turn
+
+        future.add_done_callback(forget)
         return future
-
-    def _forget(self, future: "Future[Any]") -> None:
-        """Drop the picture of a client that has left."""
-        with self._change:
-            self._waiting.pop(future, None)
-
-    def _next(self) -> "tuple[Future[Any], Callable[[], Any]]":
-        """Wait for a picture and return its future and its work."""
-        with self._change:
-            self._change.wait_for(lambda: self._waiting)
-            future = next(iter(self._waiting))
-            return future, self._waiting.pop(future)
-
-    def _work(self) -> None:
-        while True:
-            future, function = self._next()
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except BaseException as error:  # whoever waits for it is told
-                    future.set_exception(error)
-            del future, function  # hold a picture
 
 
 def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: str) -> Made:
@@ -133,17 +115,3 @@ def _check_picture(content: bytes) -> None:
     most = min(MOST_SCANS, MOST_SCANNED // (height * width))
     if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > most:
         raise UserError(f"{size} in {scans} scans: save it with at most {most}.")
-
-
-def has_attention(predictor: Predictor) -> bool:
-    """Return whether a predictor's engine can show its attention."""
-    return predictor.engine.can_attend
-
-
-def check_kind(predictor: Predictor, output: Output) -> None:
-    """Raise UserError if the network cannot make an output of this kind."""
-    if output.kind == ATTENTION and not has_attention(predictor):
-        raise UserError(
-            "attention is not shown: an .onnx file holds the map alone. Serve the workdir or the "
-            "exported folder that it is of."
-        )

@@ -17,14 +17,16 @@ from PIL import Image
 
 from class_jax.errors import UserError
 from class_jax.evaluation.pairing import find_maps, find_masks
+from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.networks.places import find
-from class_jax.pictures.outputs import Output
+from class_jax.pictures.outputs import MAPS, Output
 from class_jax.serving.access import Access
 from class_jax.serving.api import Api
 from class_jax.serving.bodies import describe, unpack
 from class_jax.serving.connection import Connection, LeftError, RefusedError
 from class_jax.serving.service import Service, make_picture
 from tests.jobs.video.stand_in import RedPredictor
+from tests.jobs.video.test_video import film
 from tests.networks.test_foreign import graph
 
 FOLDER = Path(tempfile.mkdtemp(prefix="class_jax-fuzz-strangers-"))
@@ -72,7 +74,7 @@ async def _read(data: bytes) -> None:
     try:
         request = await connection.read_head()
         if (answer := api().begin(request)) is None:
-            body = await connection.read_body(request.length or 0, most=10_000)
+            body = await connection.read_body(request.length)
             answer = api().finish(api().submit(request, body).result())
     except LeftError:
         return
@@ -135,6 +137,15 @@ def pair_maps(data: bytes) -> None:
         find_maps([FOLDER / "score" / "maps"], find_masks([FOLDER / "score" / "masks"]))
 
 
+def read_film(data: bytes) -> None:
+    """Make maps of bytes as a film, or as an animated picture if they begin like one."""
+    is_picture = data.startswith((b"GIF8", b"RIFF", b"\x89PNG"))
+    source, target = FOLDER / f"a{'.gif' if is_picture else '.mp4'}", FOLDER / "made.mp4"
+    source.write_bytes(data)
+    with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
+        make_film(FilmJob(target, source, "here"), RedPredictor(), MAPS, "net")
+
+
 def _form() -> bytes:
     part = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
     return part % (b"crop", b"", b"true") + part % (b"f", b'; filename="a"', b"P6") + b"--x--\r\n"
@@ -144,6 +155,19 @@ def _picture() -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.full((12, 16, 3), (200, 20, 20), np.uint8)).save(file, "PNG")
     return file.getvalue()
+
+
+def _films() -> list[bytes]:
+    moving = [Image.new("RGB", (32, 16), color) for color in ("red", "blue", "black")]
+    seeds = []
+    for kind in ("GIF", "WEBP", "PNG"):
+        file = io.BytesIO()
+        moving[0].save(file, kind, save_all=True, append_images=moving[1:])
+        seeds.append(file.getvalue())
+    for suffix in (".mp4", ".mkv", ".avi", ".mts", ".webm"):
+        path = film(FOLDER / "seeds" / f"a{suffix}", frames=3, size=(32, 16))
+        seeds.append(path.read_bytes())
+    return seeds
 
 
 def _requests() -> list[bytes]:
@@ -169,5 +193,6 @@ STRANGERS = {
     "served": (serve_picture, [_picture()]),
     "onnx": (read_onnx, [graph().SerializeToString(), onnx.ModelProto().SerializeToString()]),
     "exported": (read_exported, [json.dumps(CONFIG).encode(), b"[]"]),
+    "film": (read_film, _films()),
     "scores": (pair_maps, [b"a_sal\na\nb_sal\nb", b"one/a\na\ntwo/b\nb", b"\n\n/\n*"]),
 }

@@ -22,7 +22,7 @@ def test_a_threshold_that_is_no_level_is_refused_everywhere(level):
     with pytest.raises(UserError, match=f"threshold=.*{sentence}"):
         RedPredictor().cutout(IMAGE, threshold=level)
     with pytest.raises(UserError, match=f"threshold=.*{sentence}"):
-        parse_address("cutout", {"threshold": str(level)})
+        parse_address("cutout", {"threshold": str(level)}.items())
 
 
 @pytest.mark.parametrize("level", ["0.5", 0.5, np.float32(0.5)])
@@ -41,7 +41,7 @@ def test_what_is_no_opaque_colour_or_picture_is_refused_everywhere(colour):
         with pytest.raises(UserError, match="--background="):
             parse_output("cutout", {"background": colour}, prefix="--")
         with pytest.raises(UserError, match="background="):
-            parse_address("cutout", {"background": colour})
+            parse_address("cutout", {"background": colour}.items())
 
 
 def test_colours_arrays_pictures_and_paths_are_backgrounds(tmp_path):
@@ -53,7 +53,9 @@ def test_colours_arrays_pictures_and_paths_are_backgrounds(tmp_path):
         made = nothing.cutout(IMAGE, background=background)
         assert (made == (10, 20, 30)).all()
     with pytest.raises(UserError, match="is no background"):
-        parse_address("cutout", {"background": str(tmp_path / "behind.png")})  # of a stranger
+        parse_address(
+            "cutout", {"background": str(tmp_path / "behind.png")}.items()
+        )  # a stranger's
 
 
 def test_settings_of_other_kinds_are_refused():

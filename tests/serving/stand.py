@@ -4,6 +4,7 @@
 the process connects to, resolves or opens for writing once it serves is printed as "did: …".
 """
 
+import asyncio
 import contextlib
 import os
 import re
@@ -61,7 +62,9 @@ def main(load, picture):
         api = Api(service, access=access, page=page, examples=load_examples(), root_path=ROOT_PATH)
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr)
         sys.addaudithook(watch)
-        number = Server(api).run(listener, service.loaded, lambda: print("up", file=sys.stderr))
+        number = asyncio.run(
+            Server(api).run(listener, service.loaded, lambda: print("up", file=sys.stderr))
+        )
     print(f"ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
     os._exit(0)  # as the program does
 

@@ -28,6 +28,7 @@ wild-animals-openimages\ttrain\tdeer\t00000000000000aa
 wild-animals-openimages\tvalidation\ttiger\t00000000000000bb
 coco-open\ttrain\t\t000000000007 000000000009
 people-coco-grabcut\tvalidation\t\t000000000007
+people-coco\ttrain\t\t000000000007
 kuih-food\ttrain\tIMG\t0004-2
 no-object\ttrain\tbg\t0004
 no-object\ttrain\tpellets\t4902_Left
@@ -239,6 +240,7 @@ EXPECTED = {
     "coco-open/{}/000000000007": (140, inside(STAR) | inside(BOX)),
     "coco-open/{}/000000000009": (160, inside(STAR) | inside(SPECK)),
     "validation/{}/people_000000000007": (140, inside(STAR)),
+    "people-coco/{}/000000000007": (140, inside(STAR)),
     "kuih-food/{}/IMG_0004-2": (110, inside(STAR)),
     "no-object/{}/bg_0004": (60, np.zeros((64, 256), bool)),
     "no-object/{}/pellets_4902_Left": (120, np.zeros((40, 44), bool)),
@@ -333,6 +335,7 @@ def test_what_is_published_is_split_by_class_and_source_and_has_no_picture_twice
         "wild-animals-openimages": [284, 40],
         "coco-open": [34, 34],
         "people-coco-grabcut": [38, 20],
+        "people-coco": [74, 0],
         "kuih-food": [80, 20],
         "no-object": [135, 0],
         "caltech101-unlabelled": [3317, 0],
@@ -350,6 +353,9 @@ def test_what_is_published_is_split_by_class_and_source_and_has_no_picture_twice
         assert not kinds[0] & kinds[1]
     paths = [entry.image for source in sources.values() for entry in source.entries]
     assert len(set(paths)) == len(paths)
+    people = {entry.key for entry in sources["people-coco"].entries}
+    for name in ("coco-open", "people-coco-grabcut"):
+        assert people.isdisjoint(entry.key for entry in sources[name].entries)
 
 
 def test_every_photograph_of_coco_has_its_licence_and_address():

@@ -68,7 +68,7 @@ def feed_rate(
     pairs: list[Pair], workers: int, *, warm_up: int = WARM_UP, measured: int = MEASURED
 ) -> float:
     """Return images a second of the feed, over `measured` batches."""
-    with batches_of(PairSource(pairs), workers) as batches:
+    with batches_of(PairSource(tuple(pairs)), workers) as batches:
         deque(islice(batches, warm_up), maxlen=0)
         start = time.perf_counter()
         deque(islice(batches, measured), maxlen=0)
@@ -87,7 +87,7 @@ def bare_loop(pairs: list[Pair]) -> float:
 def memory_of_an_epoch(pairs: list[Pair], workers: int) -> Row:
     """Measure the MiB of this process and its workers after an epoch and after a tenth of it."""
     steps = EPOCH // BATCH
-    source = PairSource([pairs[index % FILES] for index in range(EPOCH)])
+    source = PairSource(tuple(pairs[index % FILES] for index in range(EPOCH)))
     held = []
     with batches_of(source, workers) as batches:
         for part in (steps // 10, steps - steps // 10):

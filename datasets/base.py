@@ -143,4 +143,4 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
             Pair(row["name"], self._root / row["image"], self._root / row["mask"]) for row in rows
         )
         # The store is shuffled.
-        return PairSource(sorted(pairs), scale=self.info.metadata["scale"])
+        return PairSource(tuple(sorted(pairs)), scale=self.info.metadata["scale"])

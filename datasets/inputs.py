@@ -102,8 +102,9 @@ def _check_folder(
     layout, remarks = _layout(config, root, leaf=leaf)
     findings = match_pairs(layout, salient=config.data.salient)
     if held_out:
-        chosen = hold_out(findings.names)[1]
-        findings = dataclasses.replace(findings, pairs=tuple(findings.pairs[i] for i in chosen))
+        chosen = hold_out(findings.names)
+        pairs = tuple(pair for pair in findings.pairs if pair.name in chosen)
+        findings = dataclasses.replace(findings, pairs=pairs)
     findings = check_pairs(findings, _pairs(config, findings), name=name)
     return dataclasses.replace(findings, remarks=(*remarks, *findings.remarks))
 
@@ -198,9 +199,11 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
         remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
         return TrainingSources(source, _pairs(config, validation), remarks)
     # By all names, broken ones too: a file that breaks moves no other one to the other part.
-    chosen = {findings.names[index] for index in hold_out(findings.names)[1]}
+    chosen = hold_out(findings.names)
     train, held_out = (
-        source.subset(i for i, name in enumerate(source.names) if (name in chosen) == wanted)
+        dataclasses.replace(
+            source, pairs=tuple(p for p in source.pairs if (p.name in chosen) == wanted)
+        )
         for wanted in (False, True)
     )
     if not train.names or not held_out.names:
@@ -245,7 +248,7 @@ def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     if not pairs:
         raise UserError("config.data.mix is empty: it names folders below config.data.root.")
     settings = {"salient": config.data.salient, "fit_masks": config.data.fit_masks}
-    train, backgrounds, held_out = PairSource(pairs, **settings), None, None
+    train, backgrounds, held_out = PairSource(tuple(pairs), **settings), None, None
     if config.data.backgrounds:
         found, _ = _check_part(config, config.data.backgrounds, skip_broken=skip_broken)
         backgrounds = _pairs(config, found)

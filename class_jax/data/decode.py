@@ -8,6 +8,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import cv2
@@ -30,6 +31,17 @@ MANY_FRAMES = {"GIF", "WEBP", "PNG", "AVIF", "TIFF"}
 FIRST_FRAME = "of several frames, the first is used"
 FEW_BITS = "16-bit files that use fewer bits, scaled to 8"
 SIXTEEN_BITS = "16 bits a channel, read and written as 8"
+UPRIGHT = "turned upright by EXIF"
+TURNS = {  # what makes an image upright, by its EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = 5  # orientations from here on swap height and width
 
 _LIMIT = threading.Lock()  # held while Pillow's own limit is off
 
@@ -37,51 +49,86 @@ ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
 
 
 class Decoded(NamedTuple):
-    """A decoded image as it is stored, and how it was read."""
+    """A decoded image, and how it was read."""
 
-    image: Image.Image  # smaller than the image itself if it was decoded at a reduced scale
+    image: Image.Image  # smaller than its size if it was decoded at a reduced scale
     height: int
     width: int
-    orientation: int  # by EXIF, from 1, upright, to 8
+    orientation: int  # of the stored image, by EXIF, from 1, upright, to 8
     guesses: tuple[str, ...]
 
 
-def decode(source: ImageSource, *, most: int = MAX_PIXELS, side: int | None = None) -> Decoded:
-    """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
-
-    Raises:
-      UserError: no such file, not an image, a damaged one, or one of more than `most` pixels.
-    """
-    with _explain_errors(source), _open(source) as image:
-        height, width = image.height, image.width
-        _check_size(image, name_of(source), most)
-        if side is not None and image.format == "JPEG":
-            image.draft("", (2 * side, 2 * side))
-        is_deep = _is_deep_colour(image)
-        image.load()
-        return _finish(image, height, width, source if is_deep else None)
-
-
 class Header(NamedTuple):
-    """An image's format, as Pillow names it, and its stored size."""
+    """An image's format, as Pillow names it, its stored size, and whether it has 16 bits."""
 
     kind: str
     height: int
     width: int
+    is_deep: bool
 
 
 def read_header(source: ImageSource) -> Header:
     """Return what the header of an image says; UserError if it is none."""
     with _explain_errors(source), _open(source) as image:
-        return Header(image.format or "", image.height, image.width)
+        is_deep = image.mode.startswith("I") or _is_deep_colour(image)
+        return Header(image.format or "", image.height, image.width, is_deep)
 
 
-def _check_size(image: Image.Image, name: str | os.PathLike[str], most: int) -> None:
-    if image.width * image.height > most:
-        raise UserError(
-            f"{name} has {image.width}x{image.height} pixels: at most {most // 1_000_000} "
-            "million can be read."
-        )
+def decode(
+    source: ImageSource, *, most: int = MAX_PIXELS, side: int | None = None, upright: bool = True
+) -> Decoded:
+    """Open and decode an image, a JPEG at a reduced scale if only `side` pixels are needed.
+
+    Args:
+      source: path, bytes, open binary file or PIL image.
+      most: the largest image that is accepted, in pixels.
+      side: an image may be decoded smaller, but not below twice this side.
+      upright: turn it as its EXIF data say.
+
+    Raises:
+      UserError: no such file, not an image, a damaged one, or one of more than `most` pixels.
+    """
+    with _explain_errors(source), _open(source) as opened:
+        height, width = opened.height, opened.width
+        if width * height > most:
+            raise UserError(
+                f"{name_of(source)} has {width}x{height} pixels: at most {most // 1_000_000} "
+                "million can be read."
+            )
+        if side is not None and opened.format == "JPEG":
+            opened.draft("", (2 * side, 2 * side))
+        is_deep = _is_deep_colour(opened)
+        opened.load()
+        orientation = _orientation_of(opened)
+        image, guesses = _finish(opened, source if is_deep else None)
+    if upright and orientation in TURNS:
+        image, guesses = image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
+        if orientation >= SIDEWAYS:
+            height, width = width, height
+    return Decoded(image, height, width, orientation, guesses)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    with contextlib.suppress(Exception):  # Pillow's parsers raise whatever damage leads to
+        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return orientation if orientation in TURNS else 1
+    return 1
+
+
+def _finish(image: Image.Image, deep: ImageSource | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return a loaded image that needs no file; `deep` is its source if it has 16-bit colour."""
+    guesses = []
+    if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
+        image = image.copy()  # an animation goes back to its file
+        guesses.append(FIRST_FRAME)
+    if image.mode == "La":  # of a PIL image; nothing converts it but this
+        image = image.convert("LA")
+    if deep is not None and (found := _decode_deep(deep)) is not None:
+        kept = {key: value for key, value in image.info.items() if key != "transparency"}
+        image, guess = found
+        image.info.update(kept)
+        guesses += [guess] if guess else []
+    return image, tuple(guesses)
 
 
 @contextlib.contextmanager
@@ -97,40 +144,16 @@ def _explain_errors(source: ImageSource) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
-        raise UserError(f"{name} cannot be read as an image ({_reason(error)}).") from error
-
-
-def is_deep(source: ImageSource) -> bool:
-    """Return whether an image has 16 bits a channel, from its header; UserError as `decode`."""
-    with _explain_errors(source), _open(source) as image:
-        return image.mode.startswith("I") or _is_deep_colour(image)
-
-
-def _finish(image: Image.Image, height: int, width: int, deep: ImageSource | None) -> Decoded:
-    """Add what else is known of a loaded image; `deep` is its source if it has 16-bit colour."""
-    orientation = 1
-    with contextlib.suppress(Exception):  # Pillow's parsers raise whatever damage leads to
-        orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    guesses = []
-    if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
-        image = image.copy()  # needs no file, where an animation goes back to its own
-        guesses.append(FIRST_FRAME)
-    if image.mode == "La":  # of a PIL image; nothing converts it but this
-        image = image.convert("LA")
-    if deep is not None and (found := _decode_deep(deep)) is not None:
-        kept = {key: value for key, value in image.info.items() if key != "transparency"}
-        image, guess = found
-        image.info.update(kept)
-        guesses += [guess] if guess else []
-    return Decoded(
-        image, height, width, orientation if 1 <= orientation <= 8 else 1, tuple(guesses)
-    )
+        says_why = isinstance(error, (OSError, ValueError, SyntaxError))
+        reason = str(error).strip().rstrip(".") if says_why else ""
+        raise UserError(
+            f"{name} cannot be read as an image ({reason or 'it is damaged'})."
+        ) from error
 
 
 def _is_deep_colour(image: Image.Image) -> bool:
     """Return whether an opened image has 16 bits a channel, of which Pillow keeps the upper 8."""
-    tiles = getattr(image, "tile", ())
-    is_deep = any(re.search("16|65535", str(tile[3])) for tile in tiles)
+    is_deep = any(re.search("16|65535", str(tile[3])) for tile in getattr(image, "tile", ()))
     return image.mode in ("RGB", "RGBA", "LA") and is_deep
 
 
@@ -160,8 +183,7 @@ def _read_bytes(source: ImageSource) -> bytes:
     if isinstance(source, bytes):
         return source
     if isinstance(source, (str, os.PathLike)):
-        with open(source, "rb") as file:  # noqa: PTH123 - may be bytes of no encoding
-            return file.read()
+        return Path(source).read_bytes()
     source.seek(0)  # type: ignore[union-attr]
     return source.read()  # type: ignore[union-attr]
 
@@ -182,17 +204,16 @@ def readable_suffixes() -> frozenset[str]:
 def _formats() -> tuple[str, ...]:
     """Return the formats that are read, usual ones first; call after optional ones are known."""
     Image.init()
-    return tuple(
-        kind for kind in dict.fromkeys(("JPEG", "PNG", *Image.OPEN)) if kind not in NOT_READ
-    )
+    kinds = ("JPEG", "PNG", *Image.OPEN)
+    return tuple(dict.fromkeys(kind for kind in kinds if kind not in NOT_READ))
 
 
 def _open(source: ImageSource) -> Image.Image:
     """Open an image without decoding it; leaving it as a context closes its file."""
     if isinstance(source, Image.Image):
         return source.copy()
-    if isinstance(source, (str, os.PathLike)) and not os.path.isfile(source):  # noqa: PTH113
-        if os.path.exists(source):  # noqa: PTH110 - may be bytes of no encoding
+    if isinstance(source, (str, os.PathLike)) and not Path(source).is_file():
+        if Path(source).exists():
             raise UserError(f"{source} is not a file.")  # a pipe would block
         raise FileNotFoundError
     readable_suffixes()  # registers optional formats
@@ -213,9 +234,3 @@ def name_of(source: ImageSource) -> str | os.PathLike[str]:
     if isinstance(source, Image.Image):
         return "the PIL image"
     return getattr(source, "name", None) or "what was given"
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, (OSError, ValueError, SyntaxError)):
-        return "it is damaged"  # of an IndexError or struct.error the words say nothing
-    return (str(error) or type(error).__name__).strip().rstrip(".")

@@ -12,7 +12,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
 from class_jax.data import masks
-from class_jax.data.decode import MAX_PIXELS, ImageSource, decode, is_deep, name_of, scale_to_8_bits
+from class_jax.data.decode import (
+    MAX_PIXELS,
+    TURNS,
+    ImageSource,
+    decode,
+    name_of,
+    read_header,
+    scale_to_8_bits,
+)
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
@@ -27,21 +35,9 @@ STORAGE = {
 LONGEST = {"WEBP": 16_383, "JPEG": 65_500, "GIF": 65_535, "TGA": 65_535, "AVIF": 65_536}
 LARGE = 64_000_000  # pixels that are shrunk before they are converted, to save memory
 NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
-TURNS = {  # what makes an image upright, by its EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-SIDEWAYS = 5  # orientations from here on swap height and width
 COLOUR_LEVEL = 4  # of zlib: a third of the time of its usual 6 for photographs, 1 to 4 % more bytes
-UPRIGHT = "turned upright by EXIF"
 FLOATS = "floats in 0-1, read as 8 bits"
 PLAIN_CMYK = "CMYK without a colour profile: converted plainly"
-PROFILED = {"CMYK": "CMYK", "L": "GRAY"}  # colour space of a profile by an image's mode
 ON_WHITE = "transparent: laid on white, or on black if nearly white"
 
 
@@ -81,12 +77,7 @@ def load_image(
     Raises:
       UserError: as `read_image`.
     """
-    image, height, width, orientation, guesses = decode(source, most=most, side=side)
-    if upright and orientation in TURNS:
-        guesses = (UPRIGHT, *guesses)
-        if orientation >= SIDEWAYS:
-            height, width = width, height
-        image = image.transpose(TURNS[orientation])
+    image, height, width, _, guesses = decode(source, most=most, side=side, upright=upright)
     if side is not None and image.width * image.height > LARGE:
         image = _reduce(image, 2 * side)
     pixels, guess = _to_rgb(image, str(name_of(source)))
@@ -106,7 +97,7 @@ def load_original(source: ImageSource) -> Original:
     Raises:
       UserError: as `read_image`.
     """
-    image, _, _, orientation, _ = decode(source)
+    image, _, _, orientation, _ = decode(source, upright=False)
     kept = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
     if exif := _upright_exif(image):
         kept["exif"] = exif
@@ -138,36 +129,38 @@ def _upright_exif(image: Image.Image) -> bytes | None:
 def load_mask(
     source: ImageSource, *, salient: masks.Classes = (), scale: bool = True
 ) -> masks.Reading:
-    """Return the mask in a file and how it was read; see `masks.mask_of`."""
-    image, guesses = _decode_upright(source)
-    reading = masks.mask_of(image, str(name_of(source)), salient=salient, scale=scale)
-    return reading.add(*guesses)
+    """Return the mask in a file and how it was read; see `masks.mask_of`.
+
+    Without `scale`, a mask of two values keeps them, as other masks of its set say.
+    """
+    image, _, _, _, guesses = decode(source)
+    reading = masks.mask_of(image, str(name_of(source)), salient=salient).add(*guesses)
+    return reading if scale else reading.as_stored()
 
 
 def load_map(source: ImageSource, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
-    image, guesses = _decode_upright(source)
+    image, _, _, _, guesses = decode(source)
     return masks.map_of(image, str(name_of(source)), highest=highest).add(*guesses)
 
 
-def _decode_upright(source: ImageSource) -> tuple[Image.Image, tuple[str, ...]]:
-    image, _, _, orientation, guesses = decode(source)
-    if orientation in TURNS:
-        return image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
-    return image, guesses
-
-
 def read_highest(path: ImageSource) -> int | None:
-    """Return the highest value in a 16-bit file; None for any other image."""
-    if not is_deep(path):
+    """Return the highest value in a 16-bit grey file; None for any other image."""
+    if not read_header(path).is_deep:
         return None
-    return masks.highest_value(decode(path).image, str(name_of(path)))
+    image = decode(path).image
+    is_grey = image.mode.startswith("I")
+    return int(masks.grey_values(image, str(name_of(path))).max()) if is_grey else None
 
 
 def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
     """Return RGB [H, W, 3], and the guess that led to it if there was one."""
     if image.mode.startswith(("I", "F")):
-        grey, guess = _deep_grey(image, name)
+        values, guess = masks.grey_values(image, name), FLOATS
+        if values.dtype.kind == "f":
+            grey = masks.to_8_bits(values, name)
+        else:
+            grey, guess = scale_to_8_bits(values)
         return np.repeat(grey[..., None], 3, axis=-1), guess
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
@@ -176,23 +169,37 @@ def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
         return np.ascontiguousarray(rgba[..., :3]), None
     if image.mode == "RGB":
         return np.asarray(image), None  # `convert` would copy it
-    if (converted := _convert_by_profile(image)) is not None:
-        return np.asarray(converted), None
+    profile = image.info.get("icc_profile")
+    if image.mode in ("CMYK", "L") and profile:
+        converted = _convert(image, profile, None, ImageCms.Intent.PERCEPTUAL)
+        if converted is not None:
+            return np.asarray(converted), None
     return np.asarray(image.convert("RGB")), PLAIN_CMYK if image.mode == "CMYK" else None
 
 
-def _convert_by_profile(image: Image.Image) -> Image.Image | None:
-    """Convert inks or greys to sRGB by their colour profile; None without one that can be used."""
-    space, data = PROFILED.get(image.mode), image.info.get("icc_profile")
-    if space is None or not data:
-        return None
+def convert_colours(pixels: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:
+    """Convert uint8 RGB [H, W, 3] from one ICC profile to another; None stands for sRGB.
+
+    Colours stay as they are where a profile cannot be used.
+    """
+    if source == target:
+        return pixels
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    converted = _convert(image, source, target, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    return pixels if converted is None else np.asarray(converted)
+
+
+def _convert(
+    image: Image.Image, source: bytes | None, target: bytes | None, intent: ImageCms.Intent
+) -> Image.Image | None:
+    """Convert to RGB by LittleCMS; None if a profile is damaged or of another kind of colours."""
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-        if profile.profile.xcolor_space.strip() != space:
-            return None
-        srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-    except (OSError, ValueError, ImageCms.PyCMSError):  # a damaged profile
+        profiles: list[Any] = [
+            ImageCms.ImageCmsProfile(io.BytesIO(data)) if data else ImageCms.createProfile("sRGB")
+            for data in (source, target)
+        ]
+        return ImageCms.profileToProfile(image, *profiles, intent, outputMode="RGB")
+    except (OSError, ValueError, ImageCms.PyCMSError):
         return None
 
 
@@ -202,20 +209,6 @@ def lay_on_white(rgba: np.ndarray) -> np.ndarray:
     visible = (alpha * rgba[..., :3]).sum() / max(3 * alpha.sum(), 1e-6)
     paper = 0 if visible > NEARLY_WHITE else 255
     return np.rint(alpha * rgba[..., :3] + (1 - alpha) * paper).astype(np.uint8)
-
-
-def _deep_grey(image: Image.Image, name: str) -> tuple[np.ndarray, str]:
-    """Scale more than 8 bits to 8, from the smallest number of bits that holds all values."""
-    values = np.asarray(image)
-    if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
-            raise UserError(
-                f"{name} holds floats from {values.min():g} to {values.max():g}: expected 0 to 1."
-            )
-        return np.rint(values * 255).astype(np.uint8), FLOATS
-    if values.min() < 0 or values.max() > 65535:
-        raise UserError(f"{name} holds values outside 16 bits: save it with 8 or 16 bits.")
-    return scale_to_8_bits(values)
 
 
 def _reduce(image: Image.Image, side: int) -> Image.Image:

@@ -1,19 +1,12 @@
 """Pairs of image and mask files: matched by name, checked by decoding."""
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
-from class_jax.data.check import (
-    ImageFacts,
-    MaskFacts,
-    are_scaled_by_file,
-    describe,
-    inspect_all,
-)
+from class_jax.data.check import Facts, describe, facts_of, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import ANNOTATION, Layout, split_flat
 from class_jax.data.masks import Classes
@@ -61,28 +54,31 @@ def match_pairs(
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
     groups = group_by_object(image_files, mask_files)
     matches = match_names(image_files, groups)
-    problems = dict.fromkeys(
-        (*images.problems, *masks.problems, *doubled.values(), *doubled_masks.values())
-    )
-    lonely = [name for name in image_files.keys() - doubled_masks.keys() if name not in matches]
-    problems |= dict.fromkeys(f"image {image_files[name]} has no mask" for name in sorted(lonely))
+    lonely = sorted(image_files.keys() - doubled_masks.keys() - matches.keys())
     extra = sorted(groups.keys() - matches.values() - doubled.keys())
-    problems |= dict.fromkeys(f"mask {mask_files[groups[name][0]]} has no image" for name in extra)
-    left_out = (*_note_left_out(images, masks), *_note_others(layout.masks, masks))
-    files = {name: [mask_files[mask] for mask in groups[matches[name]]] for name in sorted(matches)}
+    problems = [
+        *(*images.problems, *masks.problems, *doubled.values(), *doubled_masks.values()),
+        *(f"image {image_files[name]} has no mask" for name in lonely),
+        *(f"mask {mask_files[groups[name][0]]} has no image" for name in extra),
+    ]
+    files = {
+        image: tuple(mask_files[mask] for mask in groups[matches[image]])
+        for image in sorted(matches)
+    }
     others = [name for name in files if groups[matches[name]] != [name]]
     remarks = _note_names(layout, others, image_files, files)
+    chosen: Mapping[str, Path | tuple[Path, ...] | Drawing]
+    chosen = {name: group if len(group) > 1 else group[0] for name, group in files.items()}
     if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
-        drawings, lines, broken = _read_drawings(files, salient)
-        problems |= dict.fromkeys(broken)
-        remarks += lines
-        pairs = [Pair(name, image_files[name], drawing) for name, drawing in drawings.items()]
-    else:
-        pairs = [
-            Pair(name, image_files[name], tuple(group) if len(group) > 1 else group[0])
-            for name, group in files.items()
-        ]
-    return Findings(tuple(pairs), tuple(problems), tuple(remarks), tuple(files), left_out)
+        chosen, lines, broken = _read_drawings(files, salient)
+        remarks, problems = [*remarks, *lines], [*problems, *broken]
+    return Findings(
+        tuple(Pair(name, image_files[name], mask) for name, mask in chosen.items()),
+        tuple(dict.fromkeys(problems)),
+        tuple(remarks),
+        tuple(files),
+        (*_note_left_out(images, masks), *_note_others(layout.masks, masks)),
+    )
 
 
 def _match_listed(layout: Layout, salient: Classes) -> Findings:
@@ -182,32 +178,24 @@ def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Finding
       source: reads these pairs.
       name: of the data set, for the summary among the remarks.
     """
-    inspect = functools.partial(_inspect, source)
+
+    def inspect(index: int) -> Facts | str:
+        try:
+            picture, mask = source.read(index, CHECK_SIDE)
+        except UserError as error:
+            return str(error).rstrip(".")
+        return facts_of(mask, picture)
+
     results = inspect_all(inspect, len(source.names), title="checking images and masks")
-    good = [pair for pair, facts in zip(findings.pairs, results, strict=True) if facts[0] is None]
-    broken = [problem for problem, _ in results if problem]
-    facts = [facts for _, facts in results if facts]
-    lines, scale = [], True
-    if facts:
-        images, masks = zip(*facts, strict=True)
-        lines, scale = describe(name, masks, images, unit="pairs"), are_scaled_by_file(masks)
+    check = describe(name, [found for found in results if isinstance(found, Facts)], unit="pairs")
+    good = [p for p, found in zip(findings.pairs, results, strict=True) if isinstance(found, Facts)]
     return dataclasses.replace(
         findings,
         pairs=tuple(good),
-        problems=(*findings.problems, *broken),
-        remarks=(*lines, *findings.remarks),
-        scale=scale,
+        problems=(*findings.problems, *(found for found in results if isinstance(found, str))),
+        remarks=(*check.lines, *findings.remarks),
+        scale=check.scale,
     )
-
-
-def _inspect(
-    source: PairSource, index: int
-) -> tuple[str | None, tuple[ImageFacts, MaskFacts] | None]:
-    """Return what is wrong with a pair, or its facts."""
-    try:
-        return None, source.inspect(index, CHECK_SIDE)
-    except UserError as error:
-        return str(error).rstrip("."), None
 
 
 def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[str, ...]:
@@ -216,8 +204,8 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[
     Raises:
       BrokenFilesError: there are problems and not `skip_broken`, or no pair at all.
     """
-    count = len(findings.problems)
-    listed = "\n".join((list_lines(findings.problems), *findings.left_out))
+    count, broken = len(findings.problems), list_lines(findings.problems)
+    listed = "\n".join((broken, *findings.left_out))
     if not findings.pairs:
         raise BrokenFilesError(
             f"{root} holds no image with a mask that can be used.{listed}", skippable=False
@@ -226,7 +214,5 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[
         raise BrokenFilesError(
             f"{root}: {count} files are broken or have no partner:{listed}", skippable=True
         )
-    remarks = (*findings.remarks, *findings.left_out)
-    if not count:
-        return remarks
-    return (*remarks, f"{root}: {count} files are left out:{list_lines(findings.problems)}")
+    skipped = (f"{root}: {count} files are left out:{broken}",) if count else ()
+    return (*findings.remarks, *findings.left_out, *skipped)

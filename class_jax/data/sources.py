@@ -1,8 +1,10 @@
 """Sources of examples: one random-access protocol, and pairs of files that follow it."""
 
+import dataclasses
+import functools
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypedDict
 
@@ -10,9 +12,9 @@ import cv2
 import numpy as np
 
 from class_jax.data.annotations import Drawing
-from class_jax.data.check import ImageFacts, MaskFacts, mask_facts
+from class_jax.data.decode import UPRIGHT
 from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import UPRIGHT, Picture, load_image, load_mask
+from class_jax.data.images import Picture, load_image, load_mask
 from class_jax.data.masks import Classes, Reading
 from class_jax.errors import UserError
 from class_jax.text import list_names
@@ -22,6 +24,7 @@ TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
 AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
 FITTED = "masks resized to their images"
 JOINED = "masks of one object each, joined"
+HELD_OUT = 0.1  # of the names
 
 
 class Example(TypedDict):
@@ -36,7 +39,10 @@ class Example(TypedDict):
 class Source(Protocol):
     """Random access to examples; picklable, and read by several threads at once."""
 
-    names: Sequence[str]  # of the examples, in their order
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the names of the examples, in their order."""
+        ...
 
     def load(self, index: int, side: int | None = None) -> Example:
         """Return example `index`, at a reduced scale if both sides stay twice as long as `side`.
@@ -67,35 +73,26 @@ class Pair(NamedTuple):
     mask: Path | tuple[Path, ...] | Drawing  # several are of one object each
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class PairSource:
     """A Source over pairs of files, read in place."""
 
-    def __init__(
-        self,
-        pairs: Iterable[Pair],
-        *,
-        salient: Classes = (),
-        fit_masks: bool = False,
-        scale: bool = True,
-    ) -> None:
-        """Store the pairs; nothing is read yet.
+    pairs: tuple[Pair, ...]
+    _: dataclasses.KW_ONLY
+    salient: Classes = ()  # if masks hold class numbers, those that are salient, or "any"
+    fit_masks: bool = False  # resize masks of their images' aspect to their images
+    scale: bool = True  # a mask of two values, so that the higher is 255
 
-        Args:
-          pairs: the files.
-          salient: if masks hold class numbers, those that are salient, or "any".
-          fit_masks: resize masks of their images' aspect to their images.
-          scale: scale a mask of two values so that the higher is 255.
-        """
-        self.pairs = tuple(pairs)
-        self.names: Sequence[str] = tuple(pair.name for pair in self.pairs)
-        self._salient, self._fit_masks, self._scale = salient, fit_masks, scale
+    @functools.cached_property
+    def names(self) -> Sequence[str]:
+        """Return the names of the pairs."""
+        return tuple(pair.name for pair in self.pairs)
 
     def load(self, index: int, side: int | None = None) -> Example:
         """Decode pair `index`; UserError if that fails or the sizes differ."""
-        picture, mask, _ = self._read(index, side)
-        levels = mask.levels
-        if levels.shape != picture.pixels.shape[:2]:  # the image was decoded at a reduced scale
-            height, width = picture.pixels.shape[:2]
+        picture, mask = self.read(index, side)
+        (height, width), levels = picture.pixels.shape[:2], mask.levels
+        if levels.shape != (height, width):  # the image was decoded at a reduced scale
             levels = cv2.resize(levels, (width, height), interpolation=cv2.INTER_AREA)
         return {
             "name": self.names[index],
@@ -104,49 +101,47 @@ class PairSource:
             "size": (picture.height, picture.width),
         }
 
-    def inspect(self, index: int, side: int) -> tuple[ImageFacts, MaskFacts]:
-        """Decode pair `index` and return its facts; UserError as `load`."""
-        picture, mask, guesses = self._read(index, side)
-        return ImageFacts(picture.height, picture.width, guesses), mask_facts(mask)
-
     def fingerprint(self, index: int) -> str:
         """Return paths, times and sizes of the files."""
         pair = self.pairs[index]
         return " ".join(map(file_fingerprint, (pair.image, *_files_of(pair.mask))))
 
-    def subset(self, indices: Iterable[int]) -> "PairSource":
-        """Return the source of some of the pairs, in the order given."""
-        chosen = (self.pairs[index] for index in indices)
-        return PairSource(
-            chosen, salient=self._salient, fit_masks=self._fit_masks, scale=self._scale
-        )
-
-    def _read(self, index: int, side: int | None) -> tuple[Picture, Reading, tuple[str, ...]]:
-        """Return image and mask of equal size, and the guesses about the image."""
+    def read(self, index: int, side: int | None) -> tuple[Picture, Reading]:
+        """Return image and mask of equal size, with how they were read; UserError as `load`."""
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
+        size = picture.height, picture.width
         if isinstance(pair.mask, Drawing):
-            mask = pair.mask.draw((picture.height, picture.width))
+            mask = pair.mask.draw(size)
         else:
-            mask = _read_masks(_files_of(pair.mask), self._salient, scale=self._scale)
-        shape = mask.levels.shape
-        if shape == (picture.height, picture.width):
-            guesses = (TURNED if guess == UPRIGHT else guess for guess in picture.guesses)
-            return picture, mask, tuple(guesses)
-        if UPRIGHT in picture.guesses and shape == (picture.width, picture.height):
-            stored = load_image(pair.image, side=side, upright=False)
-            return stored, mask, (*stored.guesses, AS_STORED)
-        if self._fit_masks and _almost_fits(shape, picture):
-            size = (picture.width, picture.height)
-            levels = cv2.resize(mask.levels, size, interpolation=cv2.INTER_NEAREST)
-            return picture, mask._replace(levels=levels), (*picture.guesses, FITTED)
-        hint = ""
-        if _almost_fits(shape, picture):
-            hint = "; config.data.fit_masks=true resizes such masks"
+            mask = self._read_masks(_files_of(pair.mask))
+        shape, turned = mask.levels.shape, UPRIGHT in picture.guesses
+        if shape == size:
+            guesses = [TURNED if guess == UPRIGHT else guess for guess in picture.guesses]
+            return picture._replace(guesses=tuple(guesses)), mask
+        if turned and shape == size[::-1]:
+            picture = load_image(pair.image, side=side, upright=False)
+            return picture._replace(guesses=(*picture.guesses, AS_STORED)), mask
+        fits = _almost_fits(shape, size)
+        if self.fit_masks and fits:
+            levels = cv2.resize(mask.levels, size[::-1], interpolation=cv2.INTER_NEAREST)
+            fitted = picture._replace(guesses=(*picture.guesses, FITTED))
+            return fitted, mask._replace(levels=levels)
+        hint = "; config.data.fit_masks=true resizes such masks" if fits else ""
         raise UserError(
             f"mask {_files_of(pair.mask)[0]} is {shape[1]}x{shape[0]}, image {pair.image} "
             f"{picture.width}x{picture.height}: expected the same size{hint}."
         )
+
+    def _read_masks(self, files: Sequence[Path]) -> Reading:
+        """Read a mask, or those of several objects joined; UserError if they differ in size."""
+        first, *others = [load_mask(f, salient=self.salient, scale=self.scale) for f in files]
+        if not others:
+            return first
+        if len({part.levels.shape for part in (first, *others)}) > 1:
+            raise UserError(f"{list_names(files)} are of one image and differ in size.")
+        levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
+        return first._replace(levels=levels).add(JOINED)
 
 
 def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
@@ -155,28 +150,17 @@ def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
     return (mask,) if isinstance(mask, Path) else mask
 
 
-def _read_masks(files: Sequence[Path], salient: Classes, *, scale: bool) -> Reading:
-    """Read a mask, or those of several objects joined; UserError if they differ in size."""
-    parts = [load_mask(path, salient=salient, scale=scale) for path in files]
-    if len({part.levels.shape for part in parts}) > 1:
-        raise UserError(f"{list_names(files)} are of one image and differ in size.")
-    if len(parts) == 1:
-        return parts[0]
-    return parts[0]._replace(levels=np.max([part.levels for part in parts], axis=0)).add(JOINED)
-
-
-def _almost_fits(shape: tuple[int, ...], picture: Picture) -> bool:
+def _almost_fits(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     """Return whether a mask has the aspect of an image, or misses its size by a pixel."""
-    height, width = shape
-    if (height, width) == (picture.width, picture.height):
+    (height, width), (tall, wide) = shape, size
+    if shape == size[::-1]:
         return False  # turned by a quarter
-    ratio = (width * picture.height) / (height * picture.width)
-    is_near = abs(height - picture.height) <= 1 and abs(width - picture.width) <= 1
-    return is_near or abs(ratio - 1) <= SAME_ASPECT
+    is_near = abs(height - tall) <= 1 and abs(width - wide) <= 1
+    return is_near or abs(width * tall / (height * wide) - 1) <= SAME_ASPECT
 
 
-def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int], list[int]]:
-    """Return the indices to train on and those held out, by a hash of the names.
+def hold_out(names: Sequence[str]) -> set[str]:
+    """Return the names that are held out, about a tenth, by a hash of them.
 
     Adding files moves no other file from one part to the other. Where the hash would leave a part
     empty, the name of the smallest or largest hash alone goes there.
@@ -188,9 +172,7 @@ def hold_out(names: Sequence[str], *, fraction: float = 0.1) -> tuple[list[int],
         raise UserError(
             f"{len(names)} pair is too few: one is needed to train on, one to hold out."
         )
-    shares = [zlib.crc32(os.fsencode(name)) / 2**32 for name in names]
+    shares = {name: zlib.crc32(os.fsencode(name)) / 2**32 for name in names}
     # Bounded by the extremes, so that both parts have a member.
-    limit = min(max(fraction, np.nextafter(min(shares), 1)), max(shares))
-    kept = [index for index, share in enumerate(shares) if share >= limit]
-    held_out = [index for index, share in enumerate(shares) if share < limit]
-    return kept, held_out
+    limit = min(max(HELD_OUT, np.nextafter(min(shares.values()), 1)), max(shares.values()))
+    return {name for name, share in shares.items() if share < limit}

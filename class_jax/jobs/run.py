@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from class_jax import parallel
-from class_jax.data.images import UPRIGHT
+from class_jax.data.decode import UPRIGHT
 from class_jax.errors import UserError
 from class_jax.jobs.marks import make_mark, write_marked
 from class_jax.jobs.plan import Job, MapJob, Sorted, count_jobs

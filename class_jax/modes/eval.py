@@ -1,6 +1,7 @@
 """Mode eval: make the maps of sets of images with masks, then score them as mode score does."""
 
 import argparse
+import dataclasses
 import functools
 import os
 import zlib
@@ -187,7 +188,7 @@ def _make_maps(
 def _loader(source: Source, index: int) -> Callable[[], Example]:
     """Return a picklable function that loads one example, without the others of a long set."""
     if isinstance(source, PairSource):
-        source, index = source.subset([index]), 0
+        source, index = dataclasses.replace(source, pairs=(source.pairs[index],)), 0
     return functools.partial(source.load, index)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.images import UPRIGHT, encode, write_picture
+from class_jax.data.decode import UPRIGHT
+from class_jax.data.images import encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.jobs.plan import (

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from class_jax.data.images import Original, to_levels
-from class_jax.data.profiles import convert_colours
+from class_jax.data.images import Original, convert_colours, to_levels
 from class_jax.data.resize import resize
 from class_jax.pictures.alpha import (
     blur_background,

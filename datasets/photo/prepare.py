@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from class_jax.data.annotations import fill_polygon
-from class_jax.data.decode import decode
-from class_jax.data.images import TURNS, load_image
+from class_jax.data.decode import TURNS, decode
+from class_jax.data.images import load_image
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 from class_jax.text import list_names

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from class_jax.data.check import ImageFacts, MaskFacts, describe, mask_facts, warnings_of
+from class_jax.data.check import Facts, describe, facts_of, warnings_of
 from class_jax.data.masks import ALPHA, SCALED, Reading
 
 
@@ -11,19 +11,23 @@ def test_the_facts_of_a_mask():
     levels = np.zeros((10, 20), np.uint8)
     levels[0] = 255
     levels[5, 5] = 128  # not above 128
-    salient, border, guess, _ = mask_facts(Reading(levels, ALPHA))
+    salient, border, guess, *_ = facts_of(Reading(levels, ALPHA))
     assert salient == pytest.approx(20 / 200)
     assert border == pytest.approx((20 + 2) / 60)  # corners count for both sides
     assert guess == ALPHA
 
 
 def masks(*shares, border=0.0, guess=None):
-    return [MaskFacts(share, border, guess) for share in shares]
+    return [Facts(share, border, guess) for share in shares]
 
 
 def test_the_summary():
-    images = [ImageFacts(20, 30, ()), ImageFacts(40, 50, ("turned",)), ImageFacts(20, 30, ())]
-    lines = describe("a set", masks(0.0, 0.25, 1.0), images, unit="pairs")
+    images = [((20, 30), ()), ((40, 50), ("turned",)), ((20, 30), ())]
+    found = [
+        mask._replace(size=size, guesses=guesses)
+        for mask, (size, guesses) in zip(masks(0.0, 0.25, 1.0), images, strict=True)
+    ]
+    lines = describe("a set", found, unit="pairs").lines
     assert lines == [
         "a set: 3 pairs, 30x20 to 50x40; salient in the median mask: 25.0%; 1 empty, 1 full",
         "note: 1 of 3: turned",
@@ -32,7 +36,7 @@ def test_the_summary():
 
 def test_guesses_are_counted_once_a_set():
     found = masks(0.2, 0.3, guess=ALPHA) + masks(0.1, guess=SCALED)
-    lines = describe("x", found, unit="masks")
+    lines = describe("x", found, unit="masks").lines
     assert lines[1:] == [f"note: 2 of 3: {ALPHA}", f"note: 1 of 3: {SCALED}"]
 
 
@@ -53,7 +57,7 @@ def test_ordinary_masks_are_not_warned_of():
 
 
 def test_warnings_come_first_and_are_never_cut_off():
-    found = [MaskFacts(0.9, 0.9, f"guess {index}") for index in range(20)]
-    lines = describe("x", found, unit="masks")
+    found = [Facts(0.9, 0.9, f"guess {index}") for index in range(20)]
+    lines = describe("x", found, unit="masks").lines
     assert "are they inverted?" in lines[1]
     assert len(lines) == 11

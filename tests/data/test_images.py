@@ -13,13 +13,13 @@ from class_jax.data.decode import (
     FIRST_FRAME,
     MOST_PIXELS,
     SIXTEEN_BITS,
+    UPRIGHT,
     readable_suffixes,
 )
 from class_jax.data.images import (
     FLOATS,
     ON_WHITE,
     PLAIN_CMYK,
-    UPRIGHT,
     load_image,
     load_map,
     load_mask,

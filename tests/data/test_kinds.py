@@ -1,5 +1,6 @@
 """The tables of kinds in docs/own-pictures.md: each row is tried, and does what it says."""
 
+import functools
 import json
 import re
 
@@ -45,6 +46,7 @@ def animation(path):
     PHOTO.save(path, save_all=True, append_images=[PHOTO.rotate(90)])
 
 
+@functools.cache  # it holds the time of its making
 def profile(space="sRGB"):
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 

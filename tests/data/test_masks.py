@@ -13,7 +13,6 @@ from class_jax.data.masks import (
     CLASSES,
     EIGHT_OF_SIXTEEN,
     SCALED,
-    highest_value,
     map_of,
     mask_of,
 )
@@ -205,8 +204,6 @@ def test_a_map_of_floats_is_scaled_from_0_1():
 
 def test_a_highest_level_of_a_map_may_be_given():
     image = Image.fromarray(SOFT.astype(np.uint16))
-    assert highest_value(image, "a.png") == 255
-    assert highest_value(Image.fromarray(SOFT), "a.png") is None
     np.testing.assert_array_equal(map_of(image, "a.png", highest=255).levels, SOFT)
     half = np.rint(SOFT * (255 / 510))
     np.testing.assert_array_equal(map_of(image, "a.png", highest=510).levels, half)

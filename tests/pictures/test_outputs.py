@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from class_jax.data.images import Original, encode, load_original
-from class_jax.data.profiles import convert_colours
+from class_jax.data.images import Original, convert_colours, encode, load_original
 from class_jax.errors import UserError
 from class_jax.pictures.alpha import blur_background, estimate_foreground, refine_alpha
 from class_jax.pictures.drawing import lay_over

@@ -7,7 +7,7 @@ import numpy as np
 
 from class_jax.data.synthetic.scenes import Patch, Scene, SceneObject
 from class_jax.data.synthetic.shapes import rasterise, union
-from class_jax.data.synthetic.textures import apply_palette, render_pattern
+from class_jax.data.synthetic.textures import render_pattern
 
 
 def render_scene(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,8 +74,8 @@ def _paint_object(canvas: np.ndarray, obj: SceneObject, cover: np.ndarray, light
     shadow = _shift(blurred, (-toward_light[0], -toward_light[1]))
     relief = shadow - _shift(blurred, toward_light)
     canvas *= 1 - np.float32(0.35) * shadow
-    pattern = render_pattern(obj.texture, *cover.shape)
-    painted = apply_palette(pattern, obj.texture.palette) + 45 * relief
+    mean, direction = (colours[:, None, None] for colours in obj.texture.palette)
+    painted = mean + render_pattern(obj.texture, *cover.shape) * direction + 45 * relief
     canvas += cover.astype(np.float32) / 255 * (painted - canvas)
 
 

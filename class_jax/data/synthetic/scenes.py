@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -21,19 +21,14 @@ COARSE_PERIODS = (0.08, 0.14)
 FINE_PERIODS = (0.04, 0.065)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SceneObject:
+class SceneObject(NamedTuple):
     """A salient object."""
 
     outline: Outline
     texture: Texture
-    thin: bool
-    low_contrast: bool  # its mean colour is close to the background's
-    crosses_border: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patch:
+class Patch(NamedTuple):
     """A distractor: an elliptic region where the background's texture changes its palette."""
 
     centre: tuple[float, float]  # pixels, (x, y)
@@ -42,17 +37,15 @@ class Patch:
     palette: Palette
 
 
-@dataclass(frozen=True, kw_only=True)
-class Speck:
+class Speck(NamedTuple):
     """A distractor: a sharp disc too small to be an object."""
 
     centre: tuple[float, float]  # pixels, (x, y)
     radius: float  # pixels
-    colour: tuple[float, float, float]
+    colour: np.ndarray  # [3], levels
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scene:
+class Scene(NamedTuple):
     """Random content of one image, from back to front."""
 
     background: Texture
@@ -66,8 +59,7 @@ def draw_scene(rng: Generator, height: int, width: int) -> Scene:
     """Draw the content of an image of `height` × `width` pixels, without its pixels."""
     pattern = PATTERNS[rng.integers(len(PATTERNS))]
     size = min(height, width)
-    periods = (COARSE_PERIODS[0] * size, COARSE_PERIODS[1] * size)
-    background = draw_texture(rng, pattern=pattern, palette=draw_palette(rng), periods=periods)
+    background = draw_texture(rng, pattern, draw_palette(rng), COARSE_PERIODS, size)
     return Scene(
         background=background,
         patches=tuple(_draw_patch(rng, height, width) for _ in range(rng.integers(2, 5))),
@@ -88,12 +80,9 @@ def _draw_patch(rng: Generator, height: int, width: int) -> Patch:
 
 
 def _draw_speck(rng: Generator, height: int, width: int) -> Speck:
-    red, green, blue = rng.uniform(40, 215, 3).tolist()
-    return Speck(
-        centre=(rng.uniform(0, width), rng.uniform(0, height)),
-        radius=min(height, width) * rng.uniform(0.006, 0.018),
-        colour=(red, green, blue),
-    )
+    colour = rng.uniform(40, 215, 3)
+    centre = rng.uniform(0, width), rng.uniform(0, height)
+    return Speck(centre, min(height, width) * rng.uniform(0.006, 0.018), colour)
 
 
 def _draw_objects(
@@ -104,7 +93,7 @@ def _draw_objects(
     low, high = AREA_BOUNDS
     while True:
         objects: list[SceneObject] = []
-        for _ in range(count):
+        while len(objects) < count:
             objects.append(_draw_object(rng, background, objects, height, width))
         if low <= _visible_share(objects, height, width) <= high:
             return tuple(objects)
@@ -112,43 +101,31 @@ def _draw_objects(
 
 def _visible_share(objects: Sequence[SceneObject], height: int, width: int) -> float:
     """Return the objects' share of the image, measured on a coarse raster."""
-    covers = [
-        rasterise(obj.outline.moved(scale=1 / SHRINK), height // SHRINK, width // SHRINK)
-        for obj in objects
-    ]
+    outlines = (obj.outline.moved(scale=1 / SHRINK) for obj in objects)
+    covers = [rasterise(outline, height // SHRINK, width // SHRINK) for outline in outlines]
     return float(union(covers).mean()) / 255
 
 
 def _draw_object(
     rng: Generator, background: Texture, others: Sequence[SceneObject], height: int, width: int
 ) -> SceneObject:
-    thin, crosses, low_contrast = (draw < 0.25 for draw in rng.uniform(0, 1, 3).tolist())
-    palette = _palette_against(rng, background.palette, low_contrast=low_contrast)
+    is_thin, crosses, is_faint = (draw < 0.25 for draw in rng.uniform(0, 1, 3).tolist())
+    palette = _palette_against(rng, background.palette, is_close=is_faint)
     choices = [pattern for pattern in PATTERNS if pattern is not background.pattern]
     pattern = choices[rng.integers(len(choices))]
-    periods = (FINE_PERIODS[0] * min(height, width), FINE_PERIODS[1] * min(height, width))
-    return SceneObject(
-        outline=_draw_outline(rng, others, height, width, thin=thin, crop=crosses),
-        texture=draw_texture(rng, pattern=pattern, palette=palette, periods=periods),
-        thin=thin,
-        low_contrast=low_contrast,
-        crosses_border=crosses,
-    )
+    outline = _draw_outline(rng, others, height, width, is_thin=is_thin, crop=crosses)
+    size = min(height, width)
+    return SceneObject(outline, draw_texture(rng, pattern, palette, FINE_PERIODS, size))
 
 
 def _draw_outline(
-    rng: Generator,
-    others: Sequence[SceneObject],
-    height: int,
-    width: int,
-    *,
-    thin: bool,
-    crop: bool,
-) -> Outline:
+    rng: Generator, others: Sequence[SceneObject], height: int, width: int, *,
+    is_thin: bool, crop: bool,
+) -> Outline:  # fmt: skip
     """Draw a shape and its place, apart from the others if eight tries find such a place."""
-    kinds = THIN if thin else BROAD
+    kinds = THIN if is_thin else BROAD
     outline = kinds[rng.integers(len(kinds))](rng)
-    shares = THIN_SHARES if thin else OTHER_SHARES if others else FIRST_SHARES
+    shares = THIN_SHARES if is_thin else OTHER_SHARES if others else FIRST_SHARES
     share = math.exp(rng.uniform(math.log(shares[0]), math.log(shares[1])))
     outline = outline.moved(scale=math.sqrt(share * height * width / outline.area()))
     for _ in range(8):
@@ -164,13 +141,11 @@ def _boxes_meet(one: Outline, other: Outline) -> bool:
     return left < other_right and other_left < right and top < other_bottom and other_top < bottom
 
 
-def _palette_against(rng: Generator, background: Palette, *, low_contrast: bool) -> Palette:
+def _palette_against(rng: Generator, background: Palette, *, is_close: bool) -> Palette:
     """Draw a palette whose mean is close to the background's, or clearly different."""
-    if low_contrast:
+    drawn = draw_palette(rng)
+    if is_close:
+        return drawn._replace(mean=background.mean + rng.uniform(-12, 12, 3).astype(np.float32))
+    while np.abs(drawn.mean - background.mean).mean() <= 20:
         drawn = draw_palette(rng)
-        mean = background.mean + rng.uniform(-12, 12, 3).astype(np.float32)
-        return Palette(mean=mean, direction=drawn.direction)
-    while True:
-        drawn = draw_palette(rng)
-        if np.abs(drawn.mean - background.mean).mean() > 20:
-            return drawn
+    return drawn

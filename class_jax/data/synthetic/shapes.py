@@ -1,9 +1,8 @@
 """Outlines of synthetic objects: closed contours, placed in an image and rasterised."""
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,42 +12,41 @@ SUPERSAMPLING = 4
 FIXED_POINT_BITS = 4
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Outline:
+class Outline(NamedTuple):
     """Closed contours, float64 [N, 2] of (x, y); a second contour is a hole."""
 
     contours: tuple[np.ndarray, ...]
 
     def area(self) -> float:
         """Return the area enclosed, in squared units of the contours."""
-        outer, *holes = (abs(_signed_area(contour)) for contour in self.contours)
+        outer, *holes = map(_enclosed_area, self.contours)
         return outer - sum(holes)
 
-    @functools.cached_property
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """Return the bounding box (left, top, right, bottom)."""
-        (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
+        left, top, right, bottom = (*self.contours[0].min(0), *self.contours[0].max(0))
         return float(left), float(top), float(right), float(bottom)
 
     def moved(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":
         """Return the outline scaled about the origin, then shifted by (x, y)."""
-        return Outline(contours=tuple(contour * scale + by for contour in self.contours))
+        return Outline(tuple(contour * scale + by for contour in self.contours))
 
 
-def _signed_area(contour: np.ndarray) -> float:
-    x, y = contour[:, 0], contour[:, 1]
+def _enclosed_area(contour: np.ndarray) -> float:
+    x, y = contour.T
     closing = x[-1] * y[0] - y[-1] * x[0]
-    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + closing) / 2
+    return abs(float(x[:-1] @ y[1:] - y[:-1] @ x[1:] + closing) / 2)
 
 
-def _polar(radii: np.ndarray, angles: np.ndarray, *, stretch: float, turn: float) -> np.ndarray:
-    """Return points at `radii` and `angles`, scaled by 1/`stretch` along y, then rotated."""
+def _polar(radii: np.ndarray, angles: np.ndarray, *, stretch: float, turn: float) -> Outline:
+    """Return a contour at `radii` and `angles`, scaled by 1/`stretch` along y, then rotated."""
     points = np.stack([radii * np.cos(angles), radii * np.sin(angles) / stretch], axis=1)
-    return _rotate(points, turn)
+    return Outline((_rotate(points, turn),))
 
 
 def _rotate(points: np.ndarray, turn: float) -> np.ndarray:
-    x, y = points[:, 0], points[:, 1]
+    x, y = points.T
     cosine, sine = math.cos(turn), math.sin(turn)
     return np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=1)
 
@@ -57,12 +55,10 @@ def _around(count: int) -> np.ndarray:
     return np.arange(count) * (2 * math.pi / count)
 
 
-def ellipse(rng: Generator) -> Outline:
-    """Return an ellipse of axis ratio 1 to 2."""
-    contour = _polar(
-        np.ones(48), _around(48), stretch=rng.uniform(1, 2), turn=rng.uniform(0, math.pi)
-    )
-    return Outline(contours=(contour,))
+def ellipse(rng: Generator, longest: float = 2) -> Outline:
+    """Return an ellipse of axis ratio 1 to `longest`."""
+    stretch, turn = rng.uniform(1, longest), rng.uniform(0, math.pi)
+    return _polar(np.ones(48), _around(48), stretch=stretch, turn=turn)
 
 
 def polygon(rng: Generator) -> Outline:
@@ -71,40 +67,37 @@ def polygon(rng: Generator) -> Outline:
     angles = _around(corners) + rng.uniform(-0.3, 0.3, corners)
     radii = rng.uniform(0.8, 1.1, corners)
     turn = rng.uniform(0, 2 * math.pi)
-    return Outline(contours=(_polar(radii, angles, stretch=rng.uniform(1, 1.5), turn=turn),))
+    return _polar(radii, angles, stretch=rng.uniform(1, 1.5), turn=turn)
 
 
 def star(rng: Generator) -> Outline:
     """Return a star of four to seven points."""
     points = int(rng.integers(4, 8))
     radii = np.tile([1.0, rng.uniform(0.45, 0.65)], points)
-    turn = rng.uniform(0, 2 * math.pi)
-    return Outline(contours=(_polar(radii, _around(2 * points), stretch=1, turn=turn),))
+    return _polar(radii, _around(2 * points), stretch=1, turn=rng.uniform(0, 2 * math.pi))
 
 
 def blob(rng: Generator) -> Outline:
     """Return a smooth random closed curve: a circle disturbed by the first five harmonics."""
-    angles = _around(64)
-    radii = np.ones(64)
+    angles, radii = _around(64), np.ones(64)
     for harmonic in range(2, 6):
         phase = rng.uniform(0, 2 * math.pi)
         radii += rng.uniform(0, 0.55) / harmonic * np.cos(harmonic * angles + phase)
     turn = rng.uniform(0, math.pi)
-    return Outline(contours=(_polar(radii, angles, stretch=rng.uniform(1, 1.6), turn=turn),))
+    return _polar(radii, angles, stretch=rng.uniform(1, 1.6), turn=turn)
 
 
 def ring(rng: Generator) -> Outline:
     """Return an elliptic ring whose hole is 45 % to 65 % of its diameter."""
-    stretch, turn = rng.uniform(1, 1.5), rng.uniform(0, math.pi)
-    outer = _polar(np.ones(48), _around(48), stretch=stretch, turn=turn)
-    return Outline(contours=(outer, outer * rng.uniform(0.45, 0.65)))
+    (outer,) = ellipse(rng, longest=1.5).contours
+    return Outline((outer, outer * rng.uniform(0.45, 0.65)))
 
 
 def bar(rng: Generator) -> Outline:
     """Return a straight strip, six to nine times as long as wide."""
     half_width = 1 / rng.uniform(6, 9)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (1, half_width)
-    return Outline(contours=(_rotate(corners, rng.uniform(0, math.pi)),))
+    return Outline((_rotate(corners, rng.uniform(0, math.pi)),))
 
 
 def cross(rng: Generator) -> Outline:
@@ -112,7 +105,7 @@ def cross(rng: Generator) -> Outline:
     half = 1 / rng.uniform(5.5, 8)
     quarter = np.array([[1, -half], [1, half], [half, half]])
     corners = np.concatenate([_rotate(quarter, step * math.pi / 2) for step in range(4)])
-    return Outline(contours=(_rotate(corners, rng.uniform(0, math.pi)),))
+    return Outline((_rotate(corners, rng.uniform(0, math.pi)),))
 
 
 def curve(rng: Generator) -> Outline:
@@ -123,8 +116,7 @@ def curve(rng: Generator) -> Outline:
     half = rng.uniform(0.12, 0.18) * taper
     radii = np.concatenate([1 + half, (1 - half)[::-1]])
     angles = np.concatenate([angles, angles[::-1]])
-    turn = rng.uniform(0, 2 * math.pi)
-    return Outline(contours=(_polar(radii, angles, stretch=1, turn=turn),))
+    return _polar(radii, angles, stretch=1, turn=rng.uniform(0, 2 * math.pi))
 
 
 BROAD: tuple[Callable[[Generator], Outline], ...] = (ellipse, polygon, star, blob, ring)
@@ -150,19 +142,15 @@ def place(rng: Generator, outline: Outline, height: int, width: int, *, crop: bo
         hidden = (0.1 + 0.3 * hiding) * extents[axis]
         far = (width, height)[axis] - extents[axis] + hidden
         corner[axis] = -hidden if (4 * side) % 2 < 1 else far
-    return outline.moved(
-        scale=shrink, by=np.array([corner[0] - left * shrink, corner[1] - top * shrink])
-    )
+    return outline.moved(scale=shrink, by=np.array(corner) - (left * shrink, top * shrink))
 
 
 def rasterise(outline: Outline, height: int, width: int) -> np.ndarray:
     """Return the coverage of every pixel, uint8 [H, W] in 0..255, soft at the border."""
     scale = SUPERSAMPLING * 2**FIXED_POINT_BITS
     # Half a sample back: OpenCV's integer coordinates are the centres of samples.
-    points = [
-        np.rint(contour * scale - 2 ** (FIXED_POINT_BITS - 1)).astype(np.int32)
-        for contour in outline.contours
-    ]
+    half = 2 ** (FIXED_POINT_BITS - 1)
+    points = [np.rint(contour * scale - half).astype(np.int32) for contour in outline.contours]
     canvas = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
     cv2.fillPoly(canvas, points, 255, cv2.LINE_8, FIXED_POINT_BITS)
     return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)

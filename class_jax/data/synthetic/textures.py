@@ -7,7 +7,7 @@ sine or exponential, no normal deviates), so that a texture is the same on every
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,16 +21,14 @@ TILE_CELLS, CELL = 128, 4  # noise tile: cells per side, pixels per cell
 MOSAIC_CELLS, MOSAIC_CELL = 12, 16  # the same for the tile of Voronoi cells
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Palette:
+class Palette(NamedTuple):
     """Colours of a texture: `mean` ± one deviation of the pattern along `direction`."""
 
     mean: np.ndarray  # float32 [3], 0..255
     direction: np.ndarray  # float32 [3], levels per unit of the pattern
 
 
-@dataclass(frozen=True, kw_only=True)
-class Texture:
+class Texture(NamedTuple):
     """Parameters of a texture, independent of the size of the image."""
 
     pattern: Pattern
@@ -177,17 +175,12 @@ def draw_palette(rng: Generator) -> Palette:
 
 
 def draw_texture(
-    rng: Generator, *, pattern: Pattern, palette: Palette, periods: tuple[float, float]
+    rng: Generator, pattern: Pattern, palette: Palette, periods: tuple[float, float], side: int
 ) -> Texture:
-    """Draw the orientation of `pattern`, its warp and its period between two bounds in pixels."""
-    return Texture(
-        pattern=pattern,
-        palette=palette,
-        period=rng.uniform(*periods),
-        angle=rng.uniform(0, math.pi),
-        warp=rng.uniform(0, 0.5),
-        seed=int(rng.integers(2**31)),
-    )
+    """Draw a texture's period between two shares of `side`, its orientation and its warp."""
+    period = rng.uniform(periods[0] * side, periods[1] * side)
+    angle, warp = rng.uniform(0, math.pi), rng.uniform(0, 0.5)
+    return Texture(pattern, palette, period, angle, warp, int(rng.integers(2**31)))
 
 
 def render_pattern(texture: Texture, height: int, width: int) -> Field:
@@ -203,8 +196,3 @@ def render_pattern(texture: Texture, height: int, width: int) -> Field:
     # Summed in float64: differences by the order of summation vanish in the cast to float32.
     mean, deviation = cv2.meanStdDev(field)
     return (field - np.float32(mean.item())) / np.float32(max(deviation.item(), 0.1))
-
-
-def apply_palette(pattern: Field, palette: Palette) -> np.ndarray:
-    """Return `mean + pattern · direction`, float32 [3, H, W] in levels, not clipped."""
-    return palette.mean[:, None, None] + pattern * palette.direction[:, None, None]

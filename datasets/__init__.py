@@ -58,7 +58,7 @@ def open_set(name: str, root: str, *, skip_broken: bool) -> PairSource:
 def check_of(name: str, root: str) -> tuple[str, ...]:
     """Return the lines of the check that were written when a named set was prepared."""
     builder_class, config = SETS[name]
-    return tuple(builder_class(root=absolute(root), config=config).info.metadata["check"])
+    return tuple(builder_class(root=absolute(root), config=config).info.metadata.get("check", ()))
 
 
 def pairs_of(name: str) -> int:

@@ -1,7 +1,7 @@
 """Masks that are drawn from the outlines in annotation files of labelme and COCO."""
 
 import base64
-import dataclasses
+import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from class_jax.data.decode import MAX_PIXELS, decode
-from class_jax.data.masks import ANY, Classes, Reading
+from class_jax.data.masks import ANY, Classes, Reading, to_mask
 from class_jax.errors import UserError
 from class_jax.text import list_names
 
@@ -26,8 +26,7 @@ class Outline(NamedTuple):
     shape: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Drawing:
+class Drawing(NamedTuple):
     """The mask of an image as outlines, which are joined."""
 
     file: Path
@@ -36,21 +35,16 @@ class Drawing:
     outlines: tuple[Outline, ...]
     left_out: int = 0  # points, lines and boxes
 
-    def __str__(self) -> str:
-        """Return the annotation file, for messages."""
-        return str(self.file)
-
-    def draw(self, size: tuple[int, int] | None = None) -> Reading:
+    def draw(self, size: tuple[int, int] = (0, 0)) -> Reading:
         """Return the mask; UserError if it has no possible size, or its runs have another.
 
         Args:
           size: the image's height and width, where the file does not say them.
         """
-        if size and not self.height and not self.width:
-            return dataclasses.replace(self, height=size[0], width=size[1]).draw()
-        if not 0 < self.height * self.width <= MAX_PIXELS:
-            raise UserError(f"{self.file}: there is no image of {self.width}x{self.height} pixels.")
-        mask = np.zeros((self.height, self.width), bool)
+        height, width = (self.height, self.width) if self.height or self.width else size
+        if not 0 < height * width <= MAX_PIXELS:
+            raise UserError(f"{self.file}: there is no image of {width}x{height} pixels.")
+        mask = np.zeros((height, width), bool)
         for _, shape in self.outlines:
             if shape.ndim == 2:
                 fill_polygon(mask, shape)
@@ -58,8 +52,8 @@ class Drawing:
                 values = np.repeat(np.arange(len(shape)) % 2 == 1, shape)
                 mask |= values.reshape(mask.shape, order="F")
             else:
-                raise UserError(f"{self.file}: runs that are not {self.width}x{self.height} long.")
-        return Reading(np.where(mask, np.uint8(255), np.uint8(0)), DRAWN)
+                raise UserError(f"{self.file}: runs that are not {width}x{height} long.")
+        return Reading(to_mask(mask), DRAWN)
 
 
 def fill_polygon(mask: np.ndarray, corners: np.ndarray) -> None:
@@ -96,9 +90,7 @@ def choose_classes(drawings: Mapping[str, Drawing], salient: Classes) -> dict[st
             f"{list_names(sorted(' '.join(reversed(classes)) for classes in known)) or 'none'}."
         )
     return {
-        name: dataclasses.replace(
-            drawing, outlines=tuple(o for o in drawing.outlines if wanted & {*o.classes})
-        )
+        name: drawing._replace(outlines=tuple(o for o in drawing.outlines if wanted & {*o.classes}))
         for name, drawing in drawings.items()
     }
 
@@ -111,8 +103,7 @@ def read_labelme(path: Path) -> Drawing:
     Raises:
       UserError: the file cannot be read, or is none of labelme.
     """
-    try:
-        content = _load(path)
+    with _open(path, "labelme") as content:
         height, width = (int(content.get(key) or 0) for key in ("imageHeight", "imageWidth"))
         outlines, left_out = [], 0
         for entry in content["shapes"]:
@@ -120,8 +111,6 @@ def read_labelme(path: Path) -> Drawing:
                 left_out += 1
             elif not str(entry["label"]).startswith("_"):
                 outlines.append(Outline((str(entry["label"]),), shape))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UserError(f"{path} is no annotation file of labelme ({error!r}).") from error
     return Drawing(path, height, width, tuple(outlines), left_out)
 
 
@@ -154,8 +143,7 @@ def read_coco(path: Path) -> dict[str, Drawing]:
     Raises:
       UserError: the file cannot be read, is none of COCO, or holds boxes alone.
     """
-    try:
-        content = _load(path)
+    with _open(path, "COCO") as content:
         names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", ())}
         outlines: dict[Any, list[Outline]] = {entry["id"]: [] for entry in content["images"]}
         left_out = dict.fromkeys(outlines, 0)
@@ -164,18 +152,11 @@ def read_coco(path: Path) -> dict[str, Drawing]:
             classes = (str(number), names.get(number, str(number)))
             outlines[entry["image_id"]] += [Outline(classes, shape) for shape in shapes]
             left_out[entry["image_id"]] += not shapes
-        drawings = {
-            str(entry["file_name"]).replace("\\", "/"): Drawing(
-                path,
-                int(entry["height"]),
-                int(entry["width"]),
-                tuple(outlines[entry["id"]]),
-                left_out[entry["id"]],
-            )
-            for entry in content["images"]
-        }
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UserError(f"{path} is no annotation file of COCO ({error!r}).") from error
+        drawings = {}
+        for entry in content["images"]:
+            number, size = entry["id"], (int(entry["height"]), int(entry["width"]))
+            name = str(entry["file_name"]).replace("\\", "/")
+            drawings[name] = Drawing(path, *size, tuple(outlines[number]), left_out[number])
     if any(left_out.values()) and not any(outlines.values()):
         raise UserError(f"{path} holds boxes and no outlines, of which no masks can be drawn.")
     return drawings
@@ -218,10 +199,16 @@ def _corners(points: Collection[Any]) -> np.ndarray:
     return corners
 
 
-def _load(path: Path) -> Any:
+@contextlib.contextmanager
+def _open(path: Path, tool: str) -> Iterator[Any]:
+    """Yield the content of an annotation file; UserError if it is not as the tool writes it."""
     try:
-        return json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON ({error}).") from error
+    try:
+        yield content
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"{path} is no annotation file of {tool} ({error!r}).") from error

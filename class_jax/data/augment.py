@@ -5,8 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from class_jax.data.composites import paste_object
-from class_jax.data.photometric import blur, compress, jitter_colour, take_colour
+from class_jax.data.photometric import blur, compress, jitter_colour, paste_object, take_colour
 from class_jax.data.resize import resize
 from class_jax.data.sources import Example, Source
 
@@ -104,14 +103,9 @@ def random_window(
     for _ in range(TRIES):
         share = rng.uniform(scale, 1)
         shares = np.clip(share * rng.uniform(0.8, 1.25, 2), scale, 1)
-        sides = [max(1, round(side * part)) for side, part in zip(mask.shape, shares, strict=True)]
-        starts = [
-            int(rng.integers(0, side - part + 1))
-            for side, part in zip(mask.shape, sides, strict=True)
-        ]
-        rows, columns = (
-            slice(start, start + part) for start, part in zip(starts, sides, strict=True)
-        )
+        parts = np.maximum(1, np.rint(mask.shape * shares).astype(int))
+        tops = [int(rng.integers(0, most + 1)) for most in mask.shape - parts]
+        rows, columns = (slice(*span) for span in zip(tops, tops + parts, strict=True))
         if salient[rows, columns].sum() >= KEPT * total:
             return rows, columns
     return slice(None), slice(None)

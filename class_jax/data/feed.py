@@ -6,34 +6,25 @@ without decoding what came before.
 """
 
 import contextlib
-import dataclasses
 import itertools
 import os
 import signal
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import grain
 import numpy as np
 from absl import flags
 
 from class_jax.data.resize import resize
-from class_jax.data.sources import Example, Part, Source
+from class_jax.data.sources import Part, Source
 from class_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+# Fills the arguments `image` [S, S, 3] and `mask` [S, S], uint8, from an Example and a Generator.
+Augment = Callable[..., None]
 THREADS = min(8, os.cpu_count() or 1)
-
-
-class Augment(Protocol):
-    """A function that fills `image` [S, S, 3] and `mask` [S, S], uint8, from an example."""
-
-    def __call__(
-        self, example: Example, rng: np.random.Generator, *, image: np.ndarray, mask: np.ndarray
-    ) -> None:
-        """Fill `image` and `mask`."""
-        ...
 
 
 def stream_rng(seed: int, stream: str, index: int) -> np.random.Generator:
@@ -81,8 +72,7 @@ def train_batches(  # noqa: PLR0913 - each says one thing of a batch
     """
     rows = range(batch_size) if rows is None else rows
     make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
-    parts = mix or (Part(len(source.names), 1.0),)
-    indices = _mix_indices(parts, seed % 2**32)
+    indices = _mix_indices(mix or (Part(len(source.names), 1.0),), seed % 2**32)
     # There is no remainder, but without saying so Grain refuses a batch of one.
     batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
@@ -120,8 +110,7 @@ def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:
         yield batch
 
 
-@dataclasses.dataclass(frozen=True)
-class _BatchMaker:
+class _BatchMaker(NamedTuple):
     """Makes batch `step` from the indices of its examples; picklable, for worker processes."""
 
     source: Source

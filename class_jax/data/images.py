@@ -194,11 +194,11 @@ def _convert(
 ) -> Image.Image | None:
     """Convert to RGB by LittleCMS; None if a profile is damaged or of another kind of colours."""
     try:
-        profiles: list[Any] = [
+        before, after = (
             ImageCms.ImageCmsProfile(io.BytesIO(data)) if data else ImageCms.createProfile("sRGB")
             for data in (source, target)
-        ]
-        return ImageCms.profileToProfile(image, *profiles, intent, outputMode="RGB")
+        )
+        return ImageCms.profileToProfile(image, before, after, intent, outputMode="RGB")
     except (OSError, ValueError, ImageCms.PyCMSError):
         return None
 

@@ -72,9 +72,10 @@ def find_layout(
         raise UserError(f"{leaf} = {root} {found}.")
     if images or masks:
         return _named_layout(root, images, masks)
-    layouts = layouts_in(root)
-    if not layouts:
-        layouts = [layout for folder in folders_in(root) for layout in layouts_in(folder)]
+    inside = folders_in(root)
+    layouts = layouts_in(root) or [pair for folder in inside for pair in layouts_in(folder)]
+    if len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
+        return Layout(root, root)  # a folder for each image, with masks of its objects
     if not layouts and _is_flat(root):
         layouts = [Layout(root, root)]
     layouts = layouts or _layouts_around(root)
@@ -83,19 +84,18 @@ def find_layout(
     if not layouts:
         raise UserError(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
-            f"{list_names(folder.name for folder in folders_in(root)) or 'none'}): expected for "
-            "example images and masks, or name them: config.data.images=FOLDER and "
-            f"config.data.masks=FOLDER, below that folder.{_hint_at_files(root)}"
+            f"{list_names(folder.name for folder in inside) or 'none'}): expected for example "
+            "images and masks, or name them: config.data.images=FOLDER and "
+            f"config.data.masks=FOLDER, below that folder.{_hint_at_files([root, *inside], root)}"
         )
     if len(layouts) > 1:
         raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
     return layouts[0]
 
 
-def _hint_at_files(root: Path) -> str:
+def _hint_at_files(folders: list[Path], root: Path) -> str:
     """Return how a file of COCO is named, if there is one that may be."""
-    places = [root, *folders_in(root)]
-    found = sorted(path for place in places for path in place.glob(f"*{ANNOTATION}"))
+    found = sorted(path for folder in folders for path in folder.glob(f"*{ANNOTATION}"))
     if not found:
         return ""
     return f" Outlines in a file of COCO: config.data.masks={_below(found[0], root)}."
@@ -104,14 +104,16 @@ def _hint_at_files(root: Path) -> str:
 def _explain_several(layouts: list[Layout], root: Path) -> str:
     """Return a line for each of several sets, and how one of them is named."""
     lines = [f"{_below(pair.images, root)} with {_below(pair.masks, root)}" for pair in layouts]
-    parts = {_part_below(layout.images, root): layout for layout in reversed(layouts)}
-    train, val = (parts.get(part) for part in ("train", "val"))
-    one = train or layouts[0]
+    parts: dict[str | None, Layout] = {}
+    for layout in layouts:
+        names = map(_part_of, layout.images.relative_to(root).parts)
+        parts.setdefault(next(filter(None, names), None), layout)
+    one, val = parts.get("train", layouts[0]), parts.get("val")
     text = (
         f"{list_lines(lines)}\nName one: config.data.images={_below(one.images, root)} and "
         f"config.data.masks={_below(one.masks, root)}, for example"
     )
-    if not (train and val):
+    if val is None or val is one:
         return f"{text}."
     folder = val.images.parent if val.images.parent == val.masks.parent else val.images
     return f"{text}, and config.data.val_root={folder} to validate on."
@@ -130,16 +132,24 @@ def split_parts(layout: Layout) -> list[Layout]:
 
 def layouts_in(root: Path) -> list[Layout]:
     """Return all layouts whose two folders lie in `root`, or as a published set has them."""
-    found = [Layout(*pair) for names in PUBLISHED if (pair := _find_published(root, names))]
+    published = ([_find_below(root, name) for name in names] for names in PUBLISHED)
     kinds = [(folder, *kind_of(folder.name)) for folder in folders_in(root)]
-    for images, kind, rest in kinds:
-        if kind == "images":
-            found += [
-                Layout(images, masks)
-                for masks, other, its_rest in kinds
-                if (other, its_rest) == ("masks", rest)
-            ]
-    return found
+    return [
+        *(Layout(images, masks) for images, masks in published if images and masks),
+        *(
+            Layout(images, masks)
+            for images, kind, rest in kinds
+            for masks, other, its_rest in kinds
+            if (kind, other) == ("images", "masks") and rest == its_rest
+        ),
+    ]
+
+
+def _is_of_one_image(layout: Layout) -> bool:
+    """Return whether a layout is that of one image, in a folder of its name."""
+    folder = layout.images.parent
+    images = [path for path in layout.images.iterdir() if not is_junk(Path(path.name))]
+    return len(images) == 1 and layout.masks.parent == folder and not _part_of(folder.name)
 
 
 def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:
@@ -165,60 +175,36 @@ def _part_of(name: str) -> str | None:
     return next((line[0] for line in lines if len(words) == 1 and words <= {*line}), None)
 
 
-def _part_below(folder: Path, root: Path) -> str | None:
-    return next(filter(None, map(_part_of, folder.relative_to(root).parts)), None)
-
-
 def _layouts_around(images: Path) -> list[Layout]:
     """Return the layout of a folder of images whose masks lie beside it, or beside its parent."""
     beside = [layout for layout in layouts_in(images.parent) if layout.images == images]
-    above = [
-        part
-        for layout in layouts_in(images.parent.parent)
-        for part in split_parts(layout)
-        if part.images == images
-    ]
-    return beside or above
+    above = (part for layout in layouts_in(images.parent.parent) for part in split_parts(layout))
+    return beside or [part for part in above if part.images == images]
 
 
 def folders_in(root: Path) -> list[Path]:
     """Return the sub-folders of a folder, links to folders included, sorted."""
     with os.scandir(root) as entries:
-        return sorted(Path(root, entry.name) for entry in entries if _is_folder(entry))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return not is_junk(Path(entry.name)) and entry.is_dir()
-
-
-def _find_published(root: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:
-    images, masks = (_find_below(root, name) for name in names)
-    return (images, masks) if images and masks else None
+        folders = [entry.name for entry in entries if entry.is_dir()]
+    return sorted(root / name for name in folders if not is_junk(Path(name)))
 
 
 def _find_below(root: Path, wanted: str) -> Path | None:
     """Return the folder `wanted` below `root`, in letters of any case."""
-    folder = root
-    for part in wanted.split("/"):
-        matches = [inner for inner in folders_in(folder) if inner.name.lower() == part]
-        if not matches:
-            return None
-        folder = matches[0]
-    return folder
+    first, _, rest = wanted.partition("/")
+    found = next((inner for inner in folders_in(root) if inner.name.lower() == first), None)
+    return _find_below(found, rest) if found and rest else found
 
 
 def _named_layout(root: Path, images: str, masks: str) -> Layout:
-    if masks.lower().endswith(".json") and (root / masks).is_file():
-        if not (root / images).is_dir():
-            raise UserError(f"config.data.images: there is no folder {root / images}.")
-        return Layout(root / images, root / masks)
-    if not (images and masks):
+    is_listed = masks.lower().endswith(ANNOTATION) and (root / masks).is_file()
+    if not (is_listed or (images and masks)):
         raise UserError(
             "config.data.images and config.data.masks belong together: name both folders."
         )
     layout = Layout(root / images, root / masks)
-    for name, folder in (("images", layout.images), ("masks", layout.masks)):
-        if not folder.is_dir():
+    for name, folder in layout._asdict().items():
+        if not folder.is_dir() and not (is_listed and name == "masks"):
             raise UserError(f"config.data.{name}: there is no folder {folder}.")
     return layout
 
@@ -227,10 +213,8 @@ def _is_flat(root: Path) -> bool:
     """Return whether x.jpg lies beside x.png, x_mask.png or x.json in the folder itself."""
     files = [path for path in root.iterdir() if path.suffix and path.is_file()]
     photos = {path.stem for path in files if path.suffix.lower() in readable_suffixes()}
-    if any(path.suffix.lower() == ANNOTATION and path.stem in photos for path in files):
-        return True
-    images, masks = split_flat(files)
-    return bool(images and masks)
+    has_outlines = any(path.suffix.lower() == ANNOTATION and path.stem in photos for path in files)
+    return has_outlines or all(split_flat(files))
 
 
 def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -240,14 +224,11 @@ def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:
     beside it.
     """
     photos = {path.stem for path in files if path.suffix.lower() in (".jpg", ".jpeg")}
-    masks = [path for path in files if _is_flat_mask(path, photos)]
-    return [path for path in files if path not in set(masks)], masks
-
-
-def _is_flat_mask(path: Path, photos: set[str]) -> bool:
-    if path.stem.lower().endswith(MASK_ENDINGS):
-        return True
-    return path.suffix.lower() == ".png" and path.stem in photos
+    parts: tuple[list[Path], list[Path]] = [], []
+    for path in files:
+        is_beside = path.suffix.lower() == ".png" and path.stem in photos
+        parts[is_beside or path.stem.lower().endswith(MASK_ENDINGS)].append(path)
+    return parts
 
 
 def _below(folder: Path, root: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
 from class_jax.data.check import Facts, describe, facts_of, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import ANNOTATION, Layout, split_flat
+from class_jax.data.layouts import ANNOTATION, Layout, folders_in, layouts_in, split_flat
 from class_jax.data.masks import Classes
 from class_jax.data.matching import group_by_object, match_names
 from class_jax.data.sources import Pair, PairSource
@@ -49,6 +49,9 @@ def match_pairs(
     if layout.masks.is_file():
         return _match_listed(layout, salient)
     images, masks = _find_files(layout)
+    files = [*images.images, *masks.images]
+    if layout.is_flat and not any(path.parent == layout.images for path in files):
+        return _match_folders(layout, images)
     image_files, doubled = index_by_stem(images.images, layout.images)
     wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
@@ -61,24 +64,36 @@ def match_pairs(
         *(f"image {image_files[name]} has no mask" for name in lonely),
         *(f"mask {mask_files[groups[name][0]]} has no image" for name in extra),
     ]
-    files = {
-        image: tuple(mask_files[mask] for mask in groups[matches[image]])
-        for image in sorted(matches)
-    }
-    others = [name for name in files if groups[matches[name]] != [name]]
-    remarks = _note_names(layout, others, image_files, files)
+    paired = {name: tuple(mask_files[m] for m in groups[matches[name]]) for name in sorted(matches)}
+    others = [name for name in paired if groups[matches[name]] != [name]]
+    remarks = _note_names(layout, others, image_files, paired)
     chosen: Mapping[str, Path | tuple[Path, ...] | Drawing]
-    chosen = {name: group if len(group) > 1 else group[0] for name, group in files.items()}
+    chosen = {name: group if len(group) > 1 else group[0] for name, group in paired.items()}
     if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
-        chosen, lines, broken = _read_drawings(files, salient)
+        chosen, lines, broken = _read_drawings(paired, salient)
         remarks, problems = [*remarks, *lines], [*problems, *broken]
     return Findings(
         tuple(Pair(name, image_files[name], mask) for name, mask in chosen.items()),
         tuple(dict.fromkeys(problems)),
         tuple(remarks),
-        tuple(files),
+        tuple(paired),
         (*_note_left_out(images, masks), *_note_others(layout.masks, masks)),
     )
+
+
+def _match_folders(layout: Layout, found: Found) -> Findings:
+    """Pair the image in each folder of a layout with the masks of its objects, beside it."""
+    pairs, problems = [], list(found.problems)
+    for folder in folders_in(layout.images):
+        for part in layouts_in(folder):
+            masks = tuple(find_images(part.masks).images)
+            for image in find_images(part.images).images:
+                if masks:
+                    pairs.append(Pair(folder.name, image, masks))
+                else:
+                    problems.append(f"image {image} has no mask")
+    names = tuple(pair.name for pair in pairs)
+    return Findings(tuple(pairs), tuple(problems), (), names, tuple(_note_left_out(found)))
 
 
 def _match_listed(layout: Layout, salient: Classes) -> Findings:

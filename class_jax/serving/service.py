@@ -99,7 +99,7 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
 def _check_picture(content: bytes) -> None:
     """Raise UserError unless a file's header is a picture's that can be served."""
     try:
-        kind, height, width = read_header(content)
+        kind, height, width, _ = read_header(content)
     except UserError as error:
         sentence = str(error).replace(str(name_of(content)), "the file")
         raise UserError(describe(content) or sentence) from error

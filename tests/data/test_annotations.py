@@ -307,3 +307,21 @@ def test_names_of_classes_are_for_annotation_files(tmp_path):
     found = match_pairs(find_layout(tmp_path, leaf="x"))
     with pytest.raises(UserError, match="cat is a name, and masks hold class numbers"):
         PairSource(found.pairs, salient=("cat",)).load(0)
+
+
+def test_a_folder_for_each_image_with_masks_of_its_objects(tmp_path):
+    objects = {"0a1f": [inside(STAR), inside(BOX)], "77c2": [inside(BOX)]}
+    for name, masks in objects.items():
+        image(tmp_path / name / "images" / f"{name}.png")
+        (tmp_path / name / "masks").mkdir()
+        for index, mask in enumerate(masks):
+            Image.fromarray(mask).save(tmp_path / name / "masks" / f"{index + 7:x}d3.png")
+    found = match_pairs(find_layout(tmp_path, leaf="x"))
+    assert (found.names, found.problems) == (("0a1f", "77c2"), ())
+    source = PairSource(found.pairs)
+    for index, masks in enumerate(objects.values()):
+        np.testing.assert_array_equal(source.load(index)["mask"], 255 * np.any(masks, axis=0))
+    for path in (tmp_path / "77c2" / "masks").iterdir():
+        path.unlink()
+    (problem,) = match_pairs(find_layout(tmp_path, leaf="x")).problems
+    assert problem.endswith("77c2.png has no mask")

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from class_jax.data.augment import Augmentation, augment, random_window
-from class_jax.data.composites import paste_object
-from class_jax.data.photometric import blur, compress, jitter_colour, take_colour
+from class_jax.data.photometric import blur, compress, jitter_colour, paste_object, take_colour
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 

@@ -25,7 +25,7 @@ class Outline(NamedTuple):
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Return the bounding box (left, top, right, bottom)."""
-        left, top, right, bottom = (*self.contours[0].min(0), *self.contours[0].max(0))
+        (left, top), (right, bottom) = self.contours[0].min(0), self.contours[0].max(0)
         return float(left), float(top), float(right), float(bottom)
 
     def moved(self, *, scale: float = 1.0, by: np.ndarray | float = 0.0) -> "Outline":

@@ -182,22 +182,14 @@ def _hold_out_synthetic(config: ConfigDict) -> EvaluationSource:
 
 def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     """Check the folders of training and validation; without the latter, hold a tenth out."""
-    root, val_root = config.data.root, config.data.val_root
+    root = config.data.root
     name = Path(root).name or root
     findings = _check_folder(config, root, name=name, leaf="config.data.root")
     remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
     source = _pairs(config, findings)
-    if val_root:
-        if absolute(val_root).resolve() == absolute(root).resolve():
-            raise UserError(
-                f"config.data.val_root = {val_root} is config.data.root: leave it out, and a tenth "
-                "is held out."
-            )
-        name = Path(val_root).name or val_root
-        validation = _check_folder(config, val_root, name=name, leaf="config.data.val_root")
-        _check_apart(findings, validation, val_root)
-        remarks += check_usable(validation, Path(val_root), skip_broken=skip_broken)
-        return TrainingSources(source, _pairs(config, validation), remarks)
+    validation, notes = _open_validation(config, source, skip_broken=skip_broken)
+    if validation:
+        return TrainingSources(source, validation, remarks + notes)
     # By all names, broken ones too: a file that breaks moves no other one to the other part.
     chosen = hold_out(findings.names)
     train, held_out = (
@@ -211,27 +203,33 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     return TrainingSources(train, held_out, remarks)
 
 
-def _check_apart(training: Findings | PairSource, validation: Findings, val_root: str) -> None:
-    """Raise UserError if images to validate on are trained on, too."""
+def _open_validation(
+    config: ConfigDict, training: PairSource, *, skip_broken: bool
+) -> tuple[PairSource | None, tuple[str, ...]]:
+    """Check the folder of validation, if there is one; return its pairs, and remarks.
+
+    Raises:
+      UserError: an image in it is trained on, too, or as `training_sources`.
+    """
+    if not (root := config.data.val_root):
+        return None, ()
+    name = Path(root).name or root
+    found = _check_folder(config, root, name=name, leaf="config.data.val_root")
     trained = {os.path.realpath(pair.image) for pair in training.pairs}
-    both = [pair.image for pair in validation.pairs if os.path.realpath(pair.image) in trained]
+    both = [pair.image for pair in found.pairs if os.path.realpath(pair.image) in trained]
     if both:
         raise UserError(
-            f"config.data.val_root = {val_root}: {len(both)} of its images are in config.data.root,"
-            f" and would be trained on: {list_names(both)}."
+            f"config.data.val_root = {root}: {len(both)} of its images are in config.data.root, "
+            f"and would be trained on: {list_names(both)}. Without val_root a tenth is held out."
         )
+    return _pairs(config, found), check_usable(found, Path(root), skip_broken=skip_broken)
 
 
 def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
     """Open the folder of validation; without one, the part of the training's that is held out."""
     part = "val_root" if config.data.val_root else "root"
-    return folder_source(
-        config,
-        config.data[part],
-        name=HELD_OUT,
-        leaf=f"config.data.{part}",
-        held_out=part == "root",
-    )
+    root, leaf = config.data[part], f"config.data.{part}"
+    return folder_source(config, root, name=HELD_OUT, leaf=leaf, held_out=part == "root")
 
 
 def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
@@ -248,16 +246,12 @@ def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     if not pairs:
         raise UserError("config.data.mix is empty: it names folders below config.data.root.")
     settings = {"salient": config.data.salient, "fit_masks": config.data.fit_masks}
-    train, backgrounds, held_out = PairSource(tuple(pairs), **settings), None, None
+    train, backgrounds = PairSource(tuple(pairs), **settings), None
     if config.data.backgrounds:
         found, _ = _check_part(config, config.data.backgrounds, skip_broken=skip_broken)
         backgrounds = _pairs(config, found)
-    if root := config.data.val_root:
-        found = _check_folder(config, root, name=Path(root).name, leaf="config.data.val_root")
-        _check_apart(train, found, root)
-        remarks += check_usable(found, Path(root), skip_broken=skip_broken)
-        held_out = _pairs(config, found)
-    return TrainingSources(train, held_out, remarks, tuple(mix), backgrounds)
+    held_out, notes = _open_validation(config, train, skip_broken=skip_broken)
+    return TrainingSources(train, held_out, remarks + notes, tuple(mix), backgrounds)
 
 
 def _check_part(
@@ -289,9 +283,8 @@ def parse_part(text: str) -> tuple[str, float]:
 
 
 def _hold_out_of_mix(config: ConfigDict) -> EvaluationSource:
-    if not config.data.val_root:
-        return _refuse_held_out(config)
-    return _hold_out_of_folders(config)
+    open_part = _hold_out_of_folders if config.data.val_root else _refuse_held_out
+    return open_part(config)
 
 
 # By `config.data.train`; any other value is the name of a data set.

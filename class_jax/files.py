@@ -1,14 +1,13 @@
-"""The one way to write a file whole, to lock, and to write a table."""
+"""The one way to write a file whole, and to lock."""
 
 import contextlib
-import csv
 import functools
 import json
 import os
 import platform
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,6 @@ import filelock
 from etils import epath
 
 from class_jax.errors import UserError
-from class_jax.text import printable
 
 AnyPath = TypeVar("AnyPath", Path, epath.Path)
 
@@ -92,14 +90,6 @@ def write_json(path: epath.Path, value: object) -> None:
     """Write `value` as indented JSON, atomically; UserError if that fails."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table with a header line, atomically; UserError if that fails."""
-    with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([printable(cell) for cell in row] for row in rows)
 
 
 def measure_free(folder: AnyPath) -> int | None:

@@ -10,70 +10,62 @@ from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.statistics import Interval, Sample, average, find_interval, resample
 
 SMALL = 0.02  # of the image: a small object
-THIRDS = ("lowest third", "middle third", "highest third")
+THIRDS = ("lowest third", "middle third", "highest third")  # of the images, by a property's value
+COUNTS = {  # or by the value 0, 1 …, the last group's being that or more
+    "objects": ("none", "1", "2", "3 or more"),
+    "border": ("inside", "touched"),
+    "holes": ("none", "1 or more"),
+}
 
 
 class Group(NamedTuple):
-    """Images of a set whose masks have a property in a range."""
+    """The scores of images of a set whose masks have a property in a range."""
 
     property: str
     name: str
     low: float  # of the property, in these images
-    high: float
-    rows: np.ndarray  # their numbers
-
-
-class GroupScores(NamedTuple):
-    """The scores of a group of images."""
-
-    property: str
-    group: str
-    low: float
     high: float
     images: int
     figures: Figures
     intervals: dict[str, Interval]
 
 
-def break_down(sample: Sample) -> list[GroupScores]:
+def break_down(sample: Sample) -> list[Group]:
     """Return the scores of each group of a sample, with their intervals."""
     scores = []
-    for group in find_groups(sample.properties):
-        replicates = resample(sample, group.rows)
-        intervals = {name: find_interval(values) for name, values in replicates.items()}
-        figures = average(sample, group.rows)
-        scores.append(GroupScores(*group[:4], len(group.rows), figures, intervals))
+    for number, name, rows in find_groups(sample.properties):
+        values = sample.properties[rows, number]
+        replicates = resample(sample, rows)
+        intervals = {figure: find_interval(of_figure) for figure, of_figure in replicates.items()}
+        span = values.min(), values.max(), len(rows)
+        scores.append(Group(PROPERTIES[number], name, *span, average(sample, rows), intervals))
     return scores
 
 
-def find_groups(properties: np.ndarray) -> list[Group]:
-    """Return the groups of images that are not empty.
+def find_groups(properties: np.ndarray) -> Iterator[tuple[int, str, np.ndarray]]:
+    """Yield the groups of images that are not empty.
 
     Args:
       properties: of the masks, float64 [N, P]; an image whose property is NaN is in none of its
         groups.
+
+    Yields:
+      The index of the property, the group's name, and the numbers of its images.
     """
-    return [
-        Group(name, group, values[rows].min(), values[rows].max(), rows)
-        for name, values in zip(PROPERTIES, properties.T, strict=True)
-        for group, chosen in _split(name, values)
-        if len(rows := np.flatnonzero(chosen))
-    ]
+    for index, values in enumerate(properties.T):
+        for name, chosen in _split(PROPERTIES[index], values):
+            if chosen.any():
+                yield index, name, np.flatnonzero(chosen)
 
 
 def _split(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the groups of a property, with a bool for each image."""
-    if name == "objects":
-        yield from (("none", values == 0), ("1", values == 1), ("2", values == 2))
-        yield "3 or more", values >= 3
-    elif name == "border":
-        yield from (("inside", values == 0), ("touched", values == 1))
-    elif name == "holes":
-        yield from (("none", values == 0), ("1 or more", values >= 1))
+    if name in COUNTS:
+        groups = COUNTS[name]
+        yield from ((g, values.clip(max=len(groups) - 1) == i) for i, g in enumerate(groups))
     elif np.isfinite(values).any():
-        first, second = np.nanquantile(values, [1 / 3, 2 / 3])
-        yield THIRDS[0], values <= first
-        yield THIRDS[1], (values > first) & (values <= second)
-        yield THIRDS[2], values > second
+        cuts = (-np.inf, *np.nanquantile(values, [1 / 3, 2 / 3]), np.inf)
+        for third, low, high in zip(THIRDS, cuts, cuts[1:], strict=False):
+            yield third, (low < values) & (values <= high)
     if name == "area":
         yield "below 2 %", values < SMALL

@@ -7,24 +7,25 @@ from typing import NamedTuple
 import numpy as np
 
 from class_jax.evaluation.protocols import METRICS
-from class_jax.evaluation.scoring import SetScores
-from class_jax.evaluation.statistics import Interval, find_interval
+from class_jax.evaluation.scoring import SetScores, group_by
+from class_jax.evaluation.statistics import find_interval
 
 LEVEL = 0.05
 BETTER, WORSE, EQUAL = "better", "worse", "not distinguishable"
 
 
 class Comparison(NamedTuple):
-    """A method beside another one, by one figure on one set."""
+    """A method beside another one, by one figure on one set: a row of comparison.csv."""
 
-    set_name: str
+    set: str
     protocol: str
     measure: str
     method: str
-    other: str
+    against: str
     images: int
     difference: float  # the method's figure less the other's
-    interval: Interval  # of the difference, 95 %
+    low: float  # of the difference, 95 %
+    high: float
     p: float  # of the Wilcoxon signed-rank test
     p_holm: float  # corrected for the number of pairs
     verdict: str  # about the method
@@ -43,14 +44,11 @@ def compare_methods(scores: Iterable[SetScores]) -> list[Comparison]:
     A method is better or worse if two things agree: the paired-bootstrap interval of the difference
     excludes 0, and the Wilcoxon test, corrected by Holm over the pairs, rejects in its direction.
     """
-    by_set: dict[tuple[str, str], list[SetScores]] = {}
-    for row in scores:
-        if row.statistics is not None and row.has_salient:
-            by_set.setdefault((row.set_name, row.protocol), []).append(row)
+    usable = (row for row in scores if row.statistics.replicates and row.has_salient)
     return [
         comparison
-        for rows in by_set.values()
-        for measure in rows[0].total.figures()
+        for rows in group_by(usable, lambda row: (row.set_name, row.protocol)).values()
+        for measure in rows[0].total.names
         for comparison in _compare_by(measure, rows)
     ]
 
@@ -69,8 +67,7 @@ def run_paired_test(first: np.ndarray, second: np.ndarray) -> PairedTest:
         return PairedTest(np.nan, 0)
     if not differences.any():
         return PairedTest(1.0, 0)
-    ranks = stats.rankdata(np.abs(differences))
-    direction = int(np.sign(ranks @ np.sign(differences)))
+    direction = int(np.sign(stats.rankdata(np.abs(differences)) @ np.sign(differences)))
     return PairedTest(float(stats.wilcoxon(first, second).pvalue), direction)
 
 
@@ -86,13 +83,8 @@ def correct_by_holm(p: Sequence[float]) -> np.ndarray:
 
 def find_equals(comparisons: Iterable[Comparison], method: str) -> set[str]:
     """Return the methods that are not distinguishable from a method, by one figure on one set."""
-    return {
-        name
-        for found in comparisons
-        if found.verdict == EQUAL
-        for name, partner in ((found.method, found.other), (found.other, found.method))
-        if partner == method
-    }
+    pairs = [{c.method, c.against} for c in comparisons if c.verdict == EQUAL]
+    return set().union(*(pair - {method} for pair in pairs if method in pair))
 
 
 def _compare_by(measure: str, rows: Sequence[SetScores]) -> list[Comparison]:
@@ -102,41 +94,18 @@ def _compare_by(measure: str, rows: Sequence[SetScores]) -> list[Comparison]:
         for pair in itertools.combinations(rows, 2)
         if have_same_images(pair) and pair[0].total.images > 1
     ]
-    values = {row.method: _values_by_image(row, measure) for row in rows}
-    tests = [run_paired_test(values[one.method], values[two.method]) for one, two in pairs]
+    tests = [run_paired_test(*(row.statistics.by_image[measure] for row in pair)) for pair in pairs]
     corrected = correct_by_holm([test.p for test in tests])
     found = []
     for (one, two), test, p_holm in zip(pairs, tests, corrected, strict=True):
-        interval = find_interval(_replicates(one, measure) - _replicates(two, measure))
+        replicates = (row.statistics.replicates[measure] for row in (one, two))
+        interval = find_interval(np.subtract(*replicates))
         difference = one.total.figures()[measure] - two.total.figures()[measure]
         label = one.set_name, one.protocol, measure, one.method, two.method, one.total.images
-        verdict = _judge(measure, interval, test.direction if p_holm < LEVEL else 0)
-        found.append(Comparison(*label, difference, interval, test.p, float(p_holm), verdict))
+        is_higher = interval[0] > 0 and test.direction > 0
+        is_lower = interval[1] < 0 and test.direction < 0
+        verdict = EQUAL
+        if p_holm < LEVEL and (is_higher or is_lower):
+            verdict = BETTER if is_higher != METRICS[measure].lower_is_better else WORSE
+        found.append(Comparison(*label, difference, *interval, test.p, float(p_holm), verdict))
     return found
-
-
-def _judge(measure: str, interval: Interval, direction: int) -> str:
-    """Return the verdict about the first of two methods.
-
-    Args:
-      measure: the figure.
-      interval: of the difference.
-      direction: in which the test rejects, or 0 if it does not.
-    """
-    low, high = interval
-    if (low > 0 and direction > 0) or (high < 0 and direction < 0):
-        return BETTER if (direction > 0) != METRICS[measure].lower_is_better else WORSE
-    return EQUAL
-
-
-def _values_by_image(row: SetScores, measure: str) -> np.ndarray:
-    """Return one value of each image, float64 [N], whose mean is the figure."""
-    assert row.statistics is not None
-    if measure in row.statistics.at_best:
-        return row.statistics.at_best[measure]
-    return np.array([figures[measure] for figures in row.per_image.values()])
-
-
-def _replicates(row: SetScores, measure: str) -> np.ndarray:
-    assert row.statistics is not None
-    return row.statistics.replicates[measure]

@@ -14,10 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from class_jax.evaluation.breakdowns import GroupScores
 from class_jax.evaluation.properties import PROPERTIES
 from class_jax.evaluation.published import get_title
-from class_jax.evaluation.scoring import SetScores
+from class_jax.evaluation.scoring import SetScores, group_by
 from class_jax.files import atomic_write
 from class_jax.text import shorten
 
@@ -87,8 +86,8 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
       scores: of methods on sets.
       kind: "pr" for precision over recall, "f" for F over the threshold.
     """
-    panels = list(dict.fromkeys((row.set_name, row.protocol) for row in scores))
-    methods = list(dict.fromkeys(row.method for row in scores))
+    panels = group_by(scores, lambda row: (row.set_name, row.protocol))
+    methods = list(group_by(scores, lambda row: row.method))
     across = min(len(panels), PANELS_ACROSS)
     down = -(-len(panels) // across)
     height = down * (2.3 if across == 1 else 1.7) + LEGEND_ROW * len(methods)
@@ -97,9 +96,8 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
         grid = figure.subplots(down, across, squeeze=False).flat
         for axes in grid[len(panels) :]:
             axes.set_visible(False)
-        for axes, (set_name, protocol) in zip(grid, panels, strict=False):
+        for axes, ((set_name, protocol), rows) in zip(grid, panels.items(), strict=False):
             axes.set_title(f"{shorten(get_title(set_name), SET_LENGTH)} ({protocol})")
-            rows = [row for row in scores if (row.set_name, row.protocol) == (set_name, protocol)]
             _frame_panel(axes, rows, kind)
             for row in rows:
                 _draw_line(axes, row, kind, methods.index(row.method))
@@ -170,9 +168,9 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
 
     A row of panels for each set and protocol, a panel for each property.
     """
-    places = list(dict.fromkeys((row.set_name, row.protocol) for row in scores))
-    methods = list(dict.fromkeys(row.method for row in scores))
-    found = {(group.property, group.group) for row in scores for group in row.breakdown}
+    places = group_by(scores, lambda row: (row.set_name, row.protocol))
+    methods = list(group_by(scores, lambda row: row.method))
+    found = {(group.property, group.name) for row in scores for group in row.breakdown}
     counts = Counter(name for name, _ in found)
     names = [name for name in PROPERTIES if name in counts]
     across = min(len(methods), 3)
@@ -183,11 +181,10 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
         grid = figure.subplots(
             len(places), len(names), squeeze=False, sharey="row", width_ratios=widths
         )
-        for (set_name, protocol), panels in zip(places, grid, strict=True):
+        for ((set_name, protocol), rows), panels in zip(places.items(), grid, strict=True):
             title = shorten(get_title(set_name), SET_LENGTH)
             panels[0].set_ylabel(f"adaptive F\n{title}\n({protocol})")
             for axes, name in zip(panels, names, strict=True):
-                rows = [r for r in scores if (r.set_name, r.protocol) == (set_name, protocol)]
                 _draw_groups(axes, name, rows, methods)
         for axes, name in zip(grid[0], names, strict=True):
             axes.set_title(name)
@@ -196,23 +193,18 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
 
 
 def _draw_groups(axes: Axes, name: str, rows: Sequence[SetScores], methods: Sequence[str]) -> None:
-    """Draw the scores of all methods over the groups of a property."""
+    """Draw the scores of all methods, and their intervals if they have one, by a property."""
     of_property = [[group for group in row.breakdown if group.property == name] for row in rows]
-    groups = list(dict.fromkeys(g.group for of_row in of_property for g in of_row))
+    groups = list(dict.fromkeys(g.name for of_row in of_property for g in of_row))
     for row, of_row in zip(rows, of_property, strict=True):
         index = methods.index(row.method)
+        mark, colour = MARKS[index % len(MARKS)], _colour(index)
         shift = 0.5 * ((index + 0.5) / len(methods) - 0.5)  # side by side, within a group
         for group in of_row:
-            _draw_group(axes, row.method, index, groups.index(group.group) + shift, group)
+            x, (low, high) = groups.index(group.name) + shift, group.intervals[BROKEN_DOWN]
+            axes.plot([x], [group.figures[BROKEN_DOWN]], mark, gid=row.method, color=colour)
+            if math.isfinite(low):
+                axes.vlines(x, low, high, color=colour, linewidth=0.8)
     axes.set_xticks(range(len(groups)), [TICKS.get(group, group) for group in groups])
     axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.grid(visible=True, axis="y")
-
-
-def _draw_group(axes: Axes, method: str, index: int, x: float, group: GroupScores) -> None:
-    """Draw the score of method number `index` in a group, with its interval if it has one."""
-    low, high = group.intervals[BROKEN_DOWN]
-    mark, colour = MARKS[index % len(MARKS)], _colour(index)
-    axes.plot([x], [group.figures[BROKEN_DOWN]], mark, gid=method, color=colour)
-    if math.isfinite(low):
-        axes.vlines(x, low, high, color=colour, linewidth=0.8)

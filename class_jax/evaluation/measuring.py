@@ -1,7 +1,7 @@
 """Measure one map by all protocols, in whichever process."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from class_jax.data.masks import Reading
 from class_jax.data.sources import SAME_ASPECT
 from class_jax.errors import UserError
 from class_jax.evaluation.properties import describe_mask
-from class_jax.evaluation.protocols import Measurement, measure
+from class_jax.evaluation.protocols import PUBLISHED, Measurement, measure
 
 CONSTANT = "are constant"
 INVERTED = "are nearer to the inverse of their masks: inverted?"
@@ -30,14 +30,6 @@ class Task(NamedTuple):
     map: Path
     mask: Callable[[], Reading]
     image: Callable[[], np.ndarray] | None = None
-
-
-class Request(NamedTuple):
-    """The measurements to make of a map."""
-
-    protocols: tuple[str, ...]
-    metrics: str
-    highest: int | None  # level of the map that stands for 1
     describe: bool = True  # the mask's properties
 
 
@@ -53,23 +45,29 @@ class Measured(NamedTuple):
 Outcome = Measured | str  # or why a map cannot be measured
 
 
-def measure_task(task: Task, request: Request) -> Outcome:
-    """Measure a map by each protocol, or return the reason why that fails."""
+def measure_task(
+    task: Task, protocols: Sequence[str], *, metrics: str = PUBLISHED, highest: int | None = None
+) -> Outcome:
+    """Measure a map by each protocol, or return the reason why that fails.
+
+    Args:
+      task: the map.
+      protocols: some of PROTOCOLS.
+      metrics: "published" or "all".
+      highest: the level of the map that stands for 1, if not its format's.
+    """
     try:
-        found, truth = load_map(task.map, highest=request.highest), task.mask()
+        found, truth = load_map(task.map, highest=highest), task.mask().levels
     except UserError as error:
         return str(error)
-    if truth.levels.size == 1:
+    if truth.size == 1:
         return f"the mask of {task.name} is a single pixel, for which PySODMetrics has no E."
-    scores = {
-        protocol: measure(found.levels, truth.levels, protocol, metrics=request.metrics)
-        for protocol in request.protocols
-    }
-    salient = truth.levels > SALIENT_ABOVE
-    fit = _describe_fit(found.levels.shape, truth.levels.shape)
+    scores = {name: measure(found.levels, truth, name, metrics=metrics) for name in protocols}
+    salient = truth > SALIENT_ABOVE
+    fit = _describe_fit(found.levels.shape, truth.shape)
     looks = _describe_looks(found.levels, salient, next(iter(scores.values())).figures()["MAE"])
     guesses = tuple(filter(None, (found.guess, fit, looks)))
-    properties = describe_mask(salient, read_if_possible(task)) if request.describe else None
+    properties = describe_mask(salient, read_if_possible(task)) if task.describe else None
     return Measured(scores, bool(salient.any()), guesses, properties)
 
 

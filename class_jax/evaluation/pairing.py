@@ -2,37 +2,21 @@
 
 import contextlib
 import functools
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.folders import describe_left_out, find_images, index_by_stem
-from class_jax.data.images import load_mask, read_highest, read_image
-from class_jax.data.layouts import PUBLISHED, find_layout, kind_of
-from class_jax.data.masks import Reading
+from class_jax.data.folders import find_images
+from class_jax.data.images import read_highest, read_image
+from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.published import keep_letters
 from class_jax.evaluation.scoring import MapSet
+from class_jax.evaluation.sets import Masks, check_folders, list_by_stem, read_mask, shorten_paths
 from class_jax.files import absolute
-from class_jax.text import count, list_lines, list_names
-
-LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
-PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
-
-
-MaskReader = Callable[[Path], Reading]  # picklable
-
-
-class Masks(NamedTuple):
-    """The masks of a set."""
-
-    set_name: str
-    folder: Path
-    files: dict[str, Path]  # by path below the folder, without suffix
-    images: dict[str, Path]  # the images that belong to them, by the same names
-    left_out: tuple[str, ...] = ()  # a line for each kind of file that cannot be read
+from class_jax.text import count, list_names
 
 
 class MethodMaps(NamedTuple):
@@ -42,21 +26,7 @@ class MethodMaps(NamedTuple):
     masks: Masks
     maps: dict[str, Path]  # by the name of their mask, in the order of the masks
     missing: list[str]  # masks without a map
-    surplus: list[Path]  # maps without a mask
-    left_out: tuple[str, ...] = ()  # a line for each kind of file that cannot be read
-
-
-def find_masks(folders: Sequence[Path]) -> list[Masks]:
-    """Return the masks of sets; a folder holds masks, or images beside masks in a usual layout.
-
-    Raises:
-      UserError: no such folder, no masks in it, or one that is given twice.
-    """
-    _check_folders(folders, "masks")
-    places = [_find_mask_folder(folder) for folder in folders]
-    _check_different(places)
-    names = _name_sets(places)
-    return [_list_masks(place, name) for place, name in zip(places, names, strict=True)]
+    notes: tuple[str, ...] = ()  # on what is left out, and on names that differ
 
 
 def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps]:
@@ -68,7 +38,7 @@ def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps
     Raises:
       UserError: no such folder, one that is given twice, or one without a map for any mask.
     """
-    _check_folders(folders, "maps")
+    check_folders(folders, "maps")
     runs = [_find_run(absolute(folder)) for folder in folders]
     different = len(set(runs)) == len(runs)
     names = shorten_paths(runs if different else [absolute(folder) for folder in folders])
@@ -106,16 +76,22 @@ def find_highest(maps: MethodMaps) -> int | None:
 
 
 def build_map_set(
-    maps: MethodMaps, read: MaskReader = load_mask, *, highest: int | None = None
+    maps: MethodMaps,
+    *,
+    salient: Classes = (),
+    scale: bool = True,
+    highest: int | None = None,
 ) -> MapSet:
     """Return the maps of a method with their masks and images, to be scored.
 
     Args:
       maps: of a method.
-      read: reads the file of a mask.
+      salient: as `read_mask` takes it, and `scale`.
+      scale: scale masks of two values.
       highest: the level of the maps that stands for 1, if not their format's highest.
     """
     files, images = maps.masks.files, maps.masks.images
+    read = functools.partial(read_mask, salient=salient, scale=scale)
     tasks = [
         Task(
             name,
@@ -128,28 +104,11 @@ def build_map_set(
     return MapSet(maps.masks.set_name, maps.method, tasks, highest=highest, size=len(files))
 
 
-def shorten_paths(folders: Sequence[Path]) -> list[str]:
-    """Return as few last parts of each path as tell it from the others.
-
-    Raises:
-      UserError: two paths are equal, so that nothing tells them apart.
-    """
-    if twice := [folder for folder, number in Counter(folders).items() if number > 1]:
-        raise UserError(f"{twice[0]} is given twice.")
-    names = []
-    for folder in folders:
-        parts = 1
-        while sum(other.parts[-parts:] == folder.parts[-parts:] for other in folders) > 1:
-            parts += 1
-        names.append("/".join(folder.parts[-parts:]))
-    return names
-
-
 def _pair_maps(root: Path, method: str, masks: Masks, *, num_sets: int) -> MethodMaps:
     """Pair the maps of a method's folder and masks by what their names have in common."""
     folder = _folder_of_set(root, masks.set_name, num_sets=num_sets)
     folder = folder / "maps" if (folder / "maps").is_dir() else folder
-    found, left_out = _list_by_stem(folder, "maps")
+    found, left_out = list_by_stem(folder, "maps")
     beside = match_names(masks.files, _list_flat(root)) if folder != root else {}
     if beside:
         left_out.append(
@@ -164,15 +123,27 @@ def _pair_maps(root: Path, method: str, masks: Masks, *, num_sets: int) -> Metho
             f"{folder}: none of the maps ({list_names(found)}) has the name of a mask "
             f"({list_names(masks.files)}): maps and masks are paired by their names."
         )
+    paired = {name: found[match] for name, match in matches.items()}
+    label = f"{method} on {masks.set_name}"
+    notes = [f"{label}: {line}" for line in (*left_out, *_note_names(paired, masks))]
     used = set(matches.values())
-    return MethodMaps(
-        method,
-        masks,
-        {name: found[match] for name, match in matches.items()},
-        [name for name in masks.files if name not in matches],
-        [path for name, path in found.items() if name not in used],
-        tuple(f"{method} on {masks.set_name}: {line}" for line in left_out),
-    )
+    if surplus := [path for name, path in found.items() if name not in used]:
+        notes.append(
+            f"{method}: {len(surplus)} maps have no mask and are left out: {list_names(surplus)}"
+        )
+    missing = [name for name in masks.files if name not in matches]
+    return MethodMaps(method, masks, paired, missing, tuple(notes))
+
+
+def _note_names(maps: Mapping[str, Path], masks: Masks) -> Iterator[str]:
+    """Say that names of maps and masks were found to belong together, if they differ."""
+    others = [name for name, path in maps.items() if path.stem != name.rpartition("/")[2]]
+    if others:
+        mask = masks.files[others[0]]
+        yield (
+            f"{len(others)} maps have other names than their masks: {maps[others[0]].name} is "
+            f"taken as that of {mask.name if isinstance(mask, Path) else others[0]}"
+        )
 
 
 def _list_flat(folder: Path) -> list[str]:
@@ -217,82 +188,5 @@ def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
 
 def _is_named(path: Path, folder: Path, name: str) -> bool:
     """Return whether a sub-folder has a name, but for case and separators."""
-    own, wanted = (
-        "".join(letter for letter in text.casefold() if letter.isalnum())
-        for text in (path.relative_to(folder).as_posix(), name)
-    )
-    return own == wanted != ""
-
-
-def _list_masks(folder: Path, name: str) -> Masks:
-    files, left_out = _list_by_stem(folder, "masks")
-    images = _find_images_beside(folder.resolve())
-    matches = match_names(images, files)
-    beside = {mask: images[image] for image, mask in matches.items()}
-    return Masks(name, folder, files, beside, tuple(f"{name}: {line}" for line in left_out))
-
-
-def _list_by_stem(folder: Path, content: str) -> tuple[dict[str, Path], list[str]]:
-    """Return the images below a folder by their path without suffix, and what is left out."""
-    found = find_images(folder)
-    files, doubled = index_by_stem(found.images, folder)
-    if problems := [*found.problems, *doubled.values()]:
-        raise UserError(f"{folder} cannot be used:{list_lines(problems)}")
-    left_out = describe_left_out(found.left_out)
-    if not files:
-        raise UserError(f"{folder} holds no {content}.{list_lines(left_out)}")
-    return files, left_out
-
-
-def _find_mask_folder(folder: Path) -> Path:
-    """Return the folder itself, or that of the masks in it if images lie beside them."""
-    if any(path.parent == folder for path in find_images(folder).images):
-        return folder
-    try:
-        return find_layout(folder, leaf="masks", pool=True).masks
-    except UserError:
-        return folder  # its masks, if any, lie in sub-folders
-
-
-def _find_images_beside(masks: Path) -> dict[str, Path]:
-    """Return the images that lie beside a folder of masks in a usual layout."""
-    for root in masks.parents[:LAYOUT_DEPTH]:
-        # Only the sheet of examples needs them: whatever is wrong with them is no matter here.
-        with contextlib.suppress(UserError, OSError):
-            layout = find_layout(root, leaf="masks", pool=True)
-            if layout.masks == masks and not layout.is_flat:
-                return index_by_stem(find_images(layout.images).images, layout.images)[0]
-    return {}
-
-
-def _check_folders(folders: Sequence[Path], content: str) -> None:
-    """Raise UserError if a path is not a folder, or two lead to one."""
-    for folder in folders:
-        if not folder.is_dir():
-            found = "is a file" if folder.exists() else "does not exist"
-            raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
-    _check_different(folders)
-
-
-def _check_different(folders: Sequence[Path]) -> None:
-    resolved = [folder.resolve() for folder in folders]
-    if len(set(resolved)) < len(resolved):
-        raise UserError(f"{max(resolved, key=resolved.count)} is given twice.")
-
-
-def _is_general(folder: Path) -> bool:
-    """Return whether a folder's name says only that it holds the masks of the one above."""
-    kind, rest = kind_of(folder.name)
-    says_no_more = all(word in folder.parent.name.lower() for word in rest)
-    return (kind == "masks" and says_no_more) or folder.name.lower() in PUBLISHED_MASKS
-
-
-def _name_sets(masks: Sequence[Path]) -> list[str]:
-    """Name each set by its folder, or by the folder above if many sets call theirs so."""
-    named = []
-    for folder in map(absolute, masks):
-        if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
-            named.append(folder.with_name("PASCAL-S"))
-        else:
-            named.append(folder.parent if _is_general(folder) else folder)
-    return shorten_paths(named)
+    own = keep_letters(path.relative_to(folder).as_posix())
+    return own == keep_letters(name) != ""

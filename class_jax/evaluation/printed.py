@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from class_jax.evaluation.comparison import Comparison, find_equals, have_same_images
+from class_jax.evaluation.markup import Bold, Table
 from class_jax.evaluation.protocols import METRICS, PROTOCOLS, PUBLISHED, names_of
 from class_jax.evaluation.published import COLUMNS, find_test_set, get_title
-from class_jax.evaluation.scoring import SetScores
+from class_jax.evaluation.scoring import SetScores, group_by
 from class_jax.evaluation.statistics import NO_INTERVAL, Interval
-from class_jax.evaluation.table import Bold, Column, Table
 from class_jax.text import list_names
 
 # The columns of results before the figures, in the tables of all kinds.
-LABELS: dict[str, Callable[[SetScores], str]] = {
+LABELS: dict[str, Callable[[SetScores], object]] = {
     "set": lambda row: row.set_name,
     "method": lambda row: row.method,
-    "images": lambda row: str(row.total.images),
+    "images": lambda row: row.total.images,
     "protocol": lambda row: row.protocol,
 }
 NO_VALUE = "–"
@@ -25,80 +26,17 @@ BOLD_NOTE = "In bold: the best of a set, and what is not distinguishable from it
 FROM_PUBLISHED = " (measured)"  # added to a method that is called as a published row
 
 
-def describe(row: SetScores) -> dict[Column, str]:
-    """Return the first cells of a row of results."""
-    return {name: cell(row) for name, cell in LABELS.items()}
-
-
-def print_figures(row: SetScores, names: Iterable[str]) -> dict[Column, str]:
-    """Return the cells of figures, dashes if no mask of the set has a salient pixel."""
-    values = _values(row)
-    return {name: _print(values[name], DIGITS) for name in names}
-
-
-def split_names(names: Sequence[str]) -> list[Sequence[str]]:
-    """Return the names of the published figures, and those of further ones if there are any."""
-    published = names_of(PUBLISHED)
-    parts = ([n for n in names if n in published], [n for n in names if n not in published])
-    return [part for part in parts if part]
-
-
 def build_tables(scores: Sequence[SetScores], comparisons: Sequence[Comparison]) -> Iterator[Table]:
     """Yield the tables of each protocol."""
-    for protocol in dict.fromkeys(row.protocol for row in scores):
-        rows = [row for row in scores if row.protocol == protocol]
+    for protocol, rows in group_by(scores, lambda row: row.protocol).items():
         own = [found for found in comparisons if found.protocol == protocol]
         title = f"Protocol {protocol} ({PROTOCOLS[protocol].DESCRIPTION})"
         yield _build_results(title, rows, own)
-        if any(row.statistics and row.total.images > 1 for row in rows):
+        if any(row.statistics.replicates and row.total.images > 1 for row in rows):
             yield from _build_intervals(title, rows)
         sets = {row.set_name for row in rows}
         if len(sets) > 1 or any(map(find_test_set, sets)):
             yield _build_overview(title, rows, own)
-
-
-def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
-    """Yield, for each set and protocol, the verdicts and the differences that they rest on."""
-    for set_name, protocol in dict.fromkeys(found[:2] for found in comparisons):
-        of_set = [found for found in comparisons if found[:2] == (set_name, protocol)]
-        title = f"{get_title(set_name)}, protocol {protocol}"
-        yield _build_verdicts(title, of_set)
-        yield _build_differences(title, of_set)
-
-
-def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
-    """Yield remarks on sets whose scores are not comparable or say nothing."""
-    for set_name in dict.fromkeys(row.set_name for row in scores):
-        of_set = [row for row in scores if row.set_name == set_name]
-        title, measured = get_title(set_name), len(of_set[0].per_image)
-        if not have_same_images(of_set):
-            counts = list_names(f"{row.method}: {len(row.per_image)}" for row in of_set)
-            yield (
-                f"{title}: the methods were measured on different images ({counts}), and only "
-                "those of the same images are compared."
-            )
-        elif measured < of_set[0].set_size:
-            yield (
-                f"{title}: measured on the {measured} of {of_set[0].set_size} images that all "
-                "methods have."
-            )
-        if not of_set[0].has_salient:
-            yield f"{title}: no mask has a salient pixel."
-        for row in {row.method: row for row in of_set}.values():
-            for doubt in row.doubts():
-                yield f"{title}: {doubt}."
-
-
-def _print_label(row: SetScores) -> dict[Column, str]:
-    """Return the first cells of a row to print, of a table of one protocol."""
-    label = describe(row) | {"set": get_title(row.set_name)}
-    del label["protocol"]
-    return label
-
-
-def _values(row: SetScores) -> dict[str, float | None]:
-    """Return the figures, or None for each if no mask of the set has a salient pixel."""
-    return {name: value if row.has_salient else None for name, value in row.total.figures().items()}
 
 
 def _build_results(
@@ -107,17 +45,16 @@ def _build_results(
     """Build a row for each set and method, the best methods of a set in bold."""
     names = scores[0].total.names
     rows = []
-    for set_name in dict.fromkeys(row.set_name for row in scores):
-        of_set = [row for row in scores if row.set_name == set_name]
-        best: dict[str, set[str]] = {}
+    for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
+        best: Mapping[str, set[str]] = {}
         if len(of_set) > 1 and have_same_images(of_set):
             values = {row.method: _values(row) for row in of_set}
             best = _find_best(values, set_name, comparisons, digits=DIGITS)
         for row in of_set:
-            figures = print_figures(row, names)
-            marked = _print_label(row)
-            marked |= {n: _mark(figures[n], row.method, best.get(n)) for n in names}
-            rows.append(marked)
+            figures = print_figures(row, names).items()
+            rows.append(
+                _title(row) | {n: _mark(f, row.method, best.get(n, ())) for n, f in figures}
+            )
     lower = " and ".join(name for name in names if METRICS[name].lower_is_better)
     notes = [f"Higher is better, but for {lower}. {BOLD_NOTE}", *note_sets(scores)]
     return Table(title, " ".join(notes), rows)
@@ -129,10 +66,9 @@ def _build_intervals(title: str, scores: Sequence[SetScores]) -> Iterator[Table]
     for names in split_names(scores[0].total.names):
         rows = []
         for row in scores:
-            found = row.intervals() if row.has_salient else {}
-            cells = _print_label(row)
-            cells |= {name: _print_interval(found.get(name, NO_INTERVAL)) for name in names}
-            rows.append(cells)
+            found = row.statistics.intervals() if row.has_salient else {}
+            cells = {name: _print_interval(found.get(name, NO_INTERVAL)) for name in names}
+            rows.append(_title(row) | cells)
         yield Table(f"{title}: 95 % intervals", note, rows)
 
 
@@ -140,92 +76,131 @@ def _build_overview(
     title: str, scores: Sequence[SetScores], comparisons: Sequence[Comparison]
 ) -> Table:
     """Build a row for each method, measured or published, as the paper's Table 1."""
-    sets = {row.set_name: find_test_set(row.set_name) for row in scores}
-    rows: dict[str, dict[tuple[str, str], str]] = {}
-    notes = ["F and E are adaptive."]
-    for set_name, test_set in sets.items():
-        published = {} if test_set is None else test_set.scores
-        values: dict[str, Mapping[str, float | None]] = {}
-        for row in (row for row in scores if row.set_name == set_name):
-            values[row.method + FROM_PUBLISHED * (row.method in published)] = _values(row)
+    by_set = group_by(scores, lambda row: row.set_name)
+    titles = {name: get_title(name) for name in by_set}
+    if len(set(titles.values())) < len(titles):  # two spellings of one set
+        titles = {name: name for name in by_set}
+    rows: dict[str, dict[Any, str]] = {}
+    notes, known = ["F and E are adaptive."], set()
+    for set_name, of_set in by_set.items():
+        test_set = find_test_set(set_name)
+        published = test_set.scores if test_set else {}
+        values = {r.method + FROM_PUBLISHED * (r.method in published): _values(r) for r in of_set}
         values |= {m: dict(zip(COLUMNS, of_m, strict=True)) for m, of_m in published.items()}
         best = _find_best(values, set_name, comparisons, digits=PAPER_DIGITS)
         for method, figures in values.items():
-            cells = rows.setdefault(method, {})
+            cells = rows.setdefault(method, {"method": method})
             for name in COLUMNS:
-                cell = _shorten(_print(figures[name], PAPER_DIGITS))
-                cells[set_name, name] = _mark(cell, method, best[name])
-    known = {name for test_set in sets.values() if test_set for name in test_set.scores}
+                cell = _mark(_shorten(_print(figures[name], PAPER_DIGITS)), method, best[name])
+                cells[titles[set_name], PAPER_NAMES.get(name, name)] = cell
+        known |= published.keys()
+        notes += [
+            f"{row.method} on {test_set.title}: {row.total.images} images, and the set has "
+            f"{test_set.images}."
+            for row in of_set
+            if test_set and row.total.images != test_set.images
+        ]
     if known:
-        notes.append("Published figures are as printed, by the protocol matlab.")
-    for row in scores:
-        if (test_set := sets[row.set_name]) and row.total.images != test_set.images:
-            found = f"{row.method} on {test_set.title}: {row.total.images} images"
-            notes.append(f"{found}, and the set has {test_set.images}.")
-    titles = {name: get_title(name) for name in sets}
-    if len(set(titles.values())) < len(sets):  # two spellings of one set
-        titles = {name: name for name in sets}
-    headings = {(s, n): (titles[s], PAPER_NAMES.get(n, n)) for s in sets for n in COLUMNS}
-    methods = sorted(rows, key=lambda method: method in known)  # measured ones first
-    return Table(
-        f"{title}: {'beside published figures' if known else 'all sets'}",
-        " ".join(notes),
-        [
-            {"method": m, **{h: rows[m].get(key, NO_VALUE) for key, h in headings.items()}}
-            for m in methods
-        ],
-    )
+        notes.insert(1, "Published figures are as printed, by the protocol matlab.")
+    columns = ["method", *((t, PAPER_NAMES.get(n, n)) for t in titles.values() for n in COLUMNS)]
+    whole = [{column: row.get(column, NO_VALUE) for column in columns} for row in rows.values()]
+    whole.sort(key=lambda row: row["method"] in known)  # measured ones first
+    title = f"{title}: {'beside published figures' if known else 'all sets'}"
+    return Table(title, " ".join(notes), whole)
 
 
-def _build_verdicts(title: str, comparisons: Sequence[Comparison]) -> Table:
-    """Build a row for each pair of methods, with a verdict for each figure."""
-    rows: dict[tuple[str, str], dict[Column, str]] = {}
-    for found in comparisons:
-        row: dict[Column, str] = {"method": found.method, "against": found.other}
-        rows.setdefault((found.method, found.other), row)[found.measure] = found.verdict
-    note = f"On {comparisons[0].images} images."
-    return Table(f"{title}: verdicts", note, list(rows.values()))
+def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
+    """Yield, for each set and protocol, the verdicts and the differences that they rest on."""
+    for (set_name, protocol), of_set in group_by(comparisons, lambda c: c[:2]).items():
+        title = f"{get_title(set_name)}, protocol {protocol}"
+        verdicts = [
+            {"method": method, "against": other, **{c.measure: c.verdict for c in of_pair}}
+            for (method, other), of_pair in group_by(of_set, lambda c: c[3:5]).items()
+        ]
+        yield Table(f"{title}: verdicts", f"On {of_set[0].images} images.", verdicts)
+        differences = [
+            {
+                **{"measure": c.measure, "method": c.method, "against": c.against},
+                "difference": f"{c.difference:+.{DIGITS}f}",
+                "95 % interval": f"{c.low:+.{DIGITS}f} to {c.high:+.{DIGITS}f}",
+                "p": "<0.001" if c.p_holm < 0.001 else f"{c.p_holm:.3f}",
+                "verdict": c.verdict,
+            }
+            for c in of_set
+        ]
+        note = (
+            "Differences are of the method less the one it is held against; p by Wilcoxon and Holm."
+        )
+        yield Table(f"{title}: differences", note, differences)
 
 
-def _build_differences(title: str, comparisons: Sequence[Comparison]) -> Table:
-    """Build a row for each figure and pair, with the difference and its uncertainty."""
-    rows: list[dict[Column, str]] = [
-        {
-            "measure": found.measure,
-            "method": found.method,
-            "against": found.other,
-            "difference": f"{found.difference:+.{DIGITS}f}",
-            "95 % interval": " to ".join(f"{bound:+.{DIGITS}f}" for bound in found.interval),
-            "p": f"{found.p_holm:.3f}" if not found.p_holm < 0.001 else "<0.001",
-            "verdict": found.verdict,
-        }
-        for found in comparisons
-    ]
-    note = "Differences are of the method less the one it is held against; p by Wilcoxon and Holm."
-    return Table(f"{title}: differences", note, rows)
+def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
+    """Yield remarks on sets whose scores are not comparable or say nothing."""
+    for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
+        title, first = get_title(set_name), of_set[0]
+        measured = len(first.per_image)
+        if not have_same_images(of_set):
+            counts = list_names(f"{row.method}: {len(row.per_image)}" for row in of_set)
+            yield (
+                f"{title}: the methods were measured on different images ({counts}), and only "
+                "those of the same images are compared."
+            )
+        elif measured < first.set_size:
+            yield (
+                f"{title}: measured on the {measured} of {first.set_size} images that all methods "
+                "have."
+            )
+        if not first.has_salient:
+            yield f"{title}: no mask has a salient pixel."
+        for row in {row.method: row for row in of_set}.values():
+            for doubt in row.doubts():
+                yield f"{title}: {doubt}."
+
+
+def describe(row: SetScores) -> dict[Any, Any]:
+    """Return the first cells of a row of results."""
+    return {name: cell(row) for name, cell in LABELS.items()}
+
+
+def _title(row: SetScores) -> dict[Any, Any]:
+    """Return the first cells of a row to print, of a table of one protocol."""
+    cells = describe(row) | {"set": get_title(row.set_name)}
+    del cells["protocol"]
+    return cells
+
+
+def _values(row: SetScores) -> dict[str, float | None]:
+    """Return the figures, or None for each if no mask of the set has a salient pixel."""
+    return {name: value if row.has_salient else None for name, value in row.total.figures().items()}
+
+
+def print_figures(row: SetScores, names: Iterable[str]) -> dict[str, str]:
+    """Return the cells of figures, dashes if no mask of the set has a salient pixel."""
+    values = _values(row)
+    return {name: _print(values[name], DIGITS) for name in names}
+
+
+def split_names(names: Sequence[str]) -> list[list[str]]:
+    """Return the names of the published figures, and those of further ones if there are any."""
+    return list(group_by(names, lambda name: name in names_of(PUBLISHED)).values())
 
 
 def _find_best(
     values: Mapping[str, Mapping[str, float | None]],
     set_name: str,
-    comparisons: Sequence[Comparison],
+    comparisons: Iterable[Comparison],
     *,
     digits: int,
 ) -> dict[str, set[str]]:
     """Return for each figure the best method, and those that print alike or equal it by test."""
+    of_set = group_by((c for c in comparisons if c.set == set_name), lambda c: c.measure)
     best: dict[str, set[str]] = {}
     for name in set.intersection(*(set(figures) for figures in values.values())):
-        of_name = {method: figures[name] for method, figures in values.items()}
-        known = {m: v for m, v in of_name.items() if v is not None and not math.isnan(v)}
+        found = ((method, figures[name]) for method, figures in values.items())
+        known = {m: v for m, v in found if v is not None and not math.isnan(v)}
         choose = min if METRICS[name].lower_is_better else max
-        if not known:
-            best[name] = set()
-            continue
-        first = choose(known, key=known.__getitem__)
-        own = [
-            found for found in comparisons if (found.set_name, found.measure) == (set_name, name)
-        ]
-        equals = find_equals(own, first.removesuffix(FROM_PUBLISHED))
+        first = choose(known, key=known.__getitem__, default="")
+        equals = find_equals(of_set.get(name, ()), first.removesuffix(FROM_PUBLISHED))
         best[name] = {
             method
             for method, value in known.items()
@@ -235,8 +210,8 @@ def _find_best(
     return best
 
 
-def _mark(cell: str, method: str, best: set[str] | None) -> str:
-    return Bold(cell) if best and method in best else cell
+def _mark(cell: str, method: str, best: Iterable[str]) -> str:
+    return Bold(cell) if method in best else cell
 
 
 def _print(value: float | None, digits: int) -> str:

@@ -43,23 +43,20 @@ class Pysod:
     DESCRIPTION: ClassVar = f"PySODMetrics {importlib.metadata.version('pysodmetrics')}"
     KEPT: ClassVar[tuple[str, ...]] = ("F", "E")  # the curves that figures are taken from
 
-    def __init__(self, prediction: np.ndarray, mask: np.ndarray, names: Iterable[str]) -> None:
-        """Fit the map, uint8 [h, w], to the mask, uint8 [H, W], to be measured by some METRICS."""
-        self.stretched, self.salient = self._fit(prediction, mask)
+    def __init__(self, stretched: np.ndarray, salient: np.ndarray) -> None:
+        """Store a map in 0–1 and its mask, bool, [H, W] both, as `fit` gives them."""
+        self.stretched, self.salient = stretched, salient
         self._e_metric = Emeasure()
-        found = ((name, METRICS[name].handler) for name in names)
-        self._handlers = {name: handler for name, handler in found if handler is not None}
 
-    def _fit(self, prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the map in 0–1 and the mask as bool, once instead of once in each metric."""
+    @staticmethod
+    def fit(prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a map, uint8 [h, w], in 0–1 at the size of its mask, and the mask as bool.
+
+        None: the image is not measured, and counts as 0 in every metric.
+        """
         if prediction.shape != mask.shape:
             prediction = resize_bilinear(prediction, *mask.shape)
-        return prepare_data(prediction, mask)
-
-    @property
-    def is_measurable(self) -> bool:
-        """Return whether the image is measured; otherwise it counts as 0 in every metric."""
-        return True
+        return prepare_data(prediction, mask)  # once instead of once in each metric
 
     def run(self, metric: Any) -> dict:
         """Run a new metric on the image; one that is kept would store every image."""
@@ -68,17 +65,18 @@ class Pysod:
 
     @functools.cached_property
     def counted(self) -> dict:
-        """Return F (β² = 0.3), its curves and binary metrics from one count of pixels."""
+        """Return F (β² = 0.3) and its curves from one count of pixels."""
         handlers = {
             "F": FmeasureHandler(with_dynamic=True, with_adaptive=True),
             "precision": PrecisionHandler(with_dynamic=True, with_adaptive=False),
             "recall": RecallHandler(with_dynamic=True, with_adaptive=False),
         }
-        handlers |= {
-            f"binary {name}": handler(with_dynamic=False, with_adaptive=False, with_binary=True)
-            for name, handler in self._handlers.items()
-        }
         return self.run(FmeasureV2(handlers))
+
+    def cut(self, handler: type) -> float:
+        """Return a binary metric, one of PySODMetrics' handlers, of the map cut at one half."""
+        binary = handler(with_dynamic=False, with_adaptive=False, with_binary=True)
+        return self.run(FmeasureV2({"": binary}))[""]["binary"]
 
     @functools.cached_property
     def e_measure(self) -> dict:
@@ -115,16 +113,16 @@ class Matlab(Pysod):
     DESCRIPTION: ClassVar = "as the scripts behind published figures"
     KEPT: ClassVar[tuple[str, ...]] = ("precision", "recall", "E")
 
-    def _fit(self, prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the map in 0–1, resized bicubically, and what is above half the mask's range."""
+    @staticmethod
+    def fit(prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the map in 0–1, resized bicubically, and what is above half the mask's range.
+
+        None: one of them has no salient pixel.
+        """
         if prediction.shape != mask.shape:
             prediction = resize_bicubic(prediction, *mask.shape)
-        return _stretch(prediction), _stretch(mask) >= 0.5
-
-    @property
-    def is_measurable(self) -> bool:
-        """Return whether map and mask have a salient pixel."""
-        return bool(self.stretched.any() and self.salient.any())
+        stretched, salient = _stretch(prediction), _stretch(mask) >= 0.5
+        return (stretched, salient) if stretched.any() and salient.any() else None
 
     def adaptive_e(self) -> float:
         """Return E strictly above the threshold 2 · mean, which is not limited to 1."""
@@ -156,10 +154,9 @@ PROTOCOLS = {PYSOD: Pysod, MATLAB: Matlab}
 
 
 class Metric(NamedTuple):
-    """The origin of a figure: one of three ways."""
+    """The origin of a figure: one of two ways."""
 
     measure: Callable[[Any], float] | None = None  # of an image; averaged over images
-    handler: type | None = None  # PySODMetrics', of the map cut at one half; averaged over images
     curve: tuple[str, Callable[..., np.ndarray]] | None = None  # averaged, and np.max or np.mean
     lower_is_better: bool = False
     printed: str = PUBLISHED  # or ALL: with all metrics only
@@ -175,12 +172,12 @@ METRICS = {
     "meanE": Metric(curve=("E", np.mean)),
     "maxE": Metric(curve=("E", np.max)),
     "MAE": Metric(lambda image: image.run(MAE())["mae"], lower_is_better=True),
-    "IoU": Metric(handler=IOUHandler, printed=ALL),
-    "Dice": Metric(handler=DICEHandler, printed=ALL),
-    "BER": Metric(handler=BERHandler, lower_is_better=True, printed=ALL),
-    "precision": Metric(handler=PrecisionHandler, printed=ALL),
-    "recall": Metric(handler=RecallHandler, printed=ALL),
-    "specificity": Metric(handler=SpecificityHandler, printed=ALL),
+    "IoU": Metric(lambda image: image.cut(IOUHandler), printed=ALL),
+    "Dice": Metric(lambda image: image.cut(DICEHandler), printed=ALL),
+    "BER": Metric(lambda image: image.cut(BERHandler), lower_is_better=True, printed=ALL),
+    "precision": Metric(lambda image: image.cut(PrecisionHandler), printed=ALL),
+    "recall": Metric(lambda image: image.cut(RecallHandler), printed=ALL),
+    "specificity": Metric(lambda image: image.cut(SpecificityHandler), printed=ALL),
 }
 
 
@@ -220,26 +217,19 @@ class Measurement:
     def figures(self) -> Figures:
         """Return the figures, averaged over the images (at least one)."""
         averaged: dict[str, Any] = {n: total / self.images for n, total in self.values.items()}
-        averaged |= figures_of(self.protocol, self._average(), self.names)
+        averaged |= figures_of(self.curves(), self.names)
         return {name: float(averaged[name]) for name in self.names}
 
     def curves(self) -> dict[str, np.ndarray]:
         """Return the averaged curves F, E, precision and recall, float64 [256]."""
-        return dict(PROTOCOLS[self.protocol].complete(self._average()))
-
-    def _average(self) -> dict[str, np.ndarray]:
-        return {name: curve / self.images for name, curve in self.sums.items()}
+        averaged = {name: curve / self.images for name, curve in self.sums.items()}
+        return dict(PROTOCOLS[self.protocol].complete(averaged))
 
 
-def figures_of(protocol: str, curves: Curves, names: Iterable[str]) -> dict[str, np.ndarray]:
+def figures_of(curves: Curves, names: Iterable[str]) -> dict[str, np.ndarray]:
     """Return those of the named figures that are taken from averaged curves, [...] each."""
-    complete = PROTOCOLS[protocol].complete(curves)
-    found = {}
-    for name in names:
-        if (taken := METRICS[name].curve) is not None:
-            curve, reduce = taken
-            found[name] = reduce(complete[curve], axis=-1)
-    return found
+    taken = ((name, METRICS[name].curve) for name in names)
+    return {name: of[1](curves[of[0]], axis=-1) for name, of in taken if of}
 
 
 def measure(
@@ -263,17 +253,12 @@ def measure(
             raise ValueError(f"expected uint8 [H, W], got {array.dtype} {list(array.shape)}")
     if mask.size == 1:
         raise ValueError("a mask of one pixel cannot be scored: E divides by the pixels less one")
-    names = names_of(metrics)
-    image = PROTOCOLS[protocol](prediction, mask, names)
-    if not image.is_measurable:
+    fitted = PROTOCOLS[protocol].fit(prediction, mask)
+    if fitted is None:
         return Measurement.zero(protocol, metrics, images=1)
-    values = {}
-    for name in names:
-        metric = METRICS[name]
-        if metric.measure is not None:
-            values[name] = float(metric.measure(image))
-        elif metric.handler is not None:
-            values[name] = float(image.counted[f"binary {name}"]["binary"])
+    image, names = PROTOCOLS[protocol](*fitted), names_of(metrics)
+    metrics_of_image = ((name, METRICS[name].measure) for name in names)
+    values = {name: float(metric(image)) for name, metric in metrics_of_image if metric}
     return Measurement(protocol, names, 1, values, dict(image.curves()))
 
 

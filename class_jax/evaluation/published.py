@@ -8,6 +8,15 @@ release: all figures of F3Net and MINet, and E of all methods.
 from typing import NamedTuple
 
 COLUMNS = ("adpF", "S", "MAE", "adpE")  # of Table 1, and E
+METHODS = ("CLASS", "MINet", "F3Net", "EGNet", "BANet")
+# Thousandths, in the order of METHODS and COLUMNS.
+THOUSANDTHS = """
+ECSSD     1000  933 928 033 927  924 925 033 927  925 924 033 927  920 925 037 927  923 924 035 –
+PASCAL-S   850  849 863 059 864  829 850 063 851  840 855 062 859  817 846 073 848  823 845 069 –
+DUTS-TE   5019  856 894 034 909  828 884 037 898  840 888 035 902  815 887 039 891  815 879 040 –
+HKU-IS    4447  921 923 028 955  909 919 029 953  910 917 028 953  901 918 031 950  900 913 032 –
+DUT-OMRON 5168  774 838 052 870  755 833 055 865  766 838 053 870  755 837 053 867  746 832 059 –
+"""
 
 
 class TestSet(NamedTuple):
@@ -18,68 +27,23 @@ class TestSet(NamedTuple):
     scores: dict[str, tuple[float | None, ...]]  # by method, in the order of COLUMNS
 
 
-METHODS = ("CLASS", "MINet", "F3Net", "EGNet", "BANet")
-
-
-def _test_set(title: str, images: int, *scores: tuple[float | None, ...]) -> TestSet:
-    """Return the test set with the scores of METHODS, in their order."""
+def _parse(line: str) -> TestSet:
+    """Return the test set in a line of THOUSANDTHS."""
+    title, images, *figures = line.split()
+    values = [None if figure == "–" else int(figure) / 1000 for figure in figures]
+    starts = range(0, len(values), len(COLUMNS))
+    scores = (tuple(values[start : start + len(COLUMNS)]) for start in starts)
     names = (f"{method} (published)" for method in METHODS)
-    return TestSet(title, images, dict(zip(names, scores, strict=True)))
+    return TestSet(title, int(images), dict(zip(names, scores, strict=True)))
 
 
-TEST_SETS = (
-    _test_set(
-        "ECSSD",
-        1000,
-        (0.933, 0.928, 0.033, 0.927),
-        (0.924, 0.925, 0.033, 0.927),
-        (0.925, 0.924, 0.033, 0.927),
-        (0.920, 0.925, 0.037, 0.927),
-        (0.923, 0.924, 0.035, None),
-    ),
-    _test_set(
-        "PASCAL-S",
-        850,
-        (0.849, 0.863, 0.059, 0.864),
-        (0.829, 0.850, 0.063, 0.851),
-        (0.840, 0.855, 0.062, 0.859),
-        (0.817, 0.846, 0.073, 0.848),
-        (0.823, 0.845, 0.069, None),
-    ),
-    _test_set(
-        "DUTS-TE",
-        5019,
-        (0.856, 0.894, 0.034, 0.909),
-        (0.828, 0.884, 0.037, 0.898),
-        (0.840, 0.888, 0.035, 0.902),
-        (0.815, 0.887, 0.039, 0.891),
-        (0.815, 0.879, 0.040, None),
-    ),
-    _test_set(
-        "HKU-IS",
-        4447,
-        (0.921, 0.923, 0.028, 0.955),
-        (0.909, 0.919, 0.029, 0.953),
-        (0.910, 0.917, 0.028, 0.953),
-        (0.901, 0.918, 0.031, 0.950),
-        (0.900, 0.913, 0.032, None),
-    ),
-    _test_set(
-        "DUT-OMRON",
-        5168,
-        (0.774, 0.838, 0.052, 0.870),
-        (0.755, 0.833, 0.055, 0.865),
-        (0.766, 0.838, 0.053, 0.870),
-        (0.755, 0.837, 0.053, 0.867),
-        (0.746, 0.832, 0.059, None),
-    ),
-)
+TEST_SETS = tuple(map(_parse, THOUSANDTHS.strip().splitlines()))
 
 
 def find_test_set(name: str) -> TestSet | None:
     """Return the test set of a name such as "duts_te" or "DUTS-TE", or None."""
-    wanted = _keep_letters(name)
-    return next((known for known in TEST_SETS if _keep_letters(known.title) == wanted), None)
+    wanted = keep_letters(name)
+    return next((known for known in TEST_SETS if keep_letters(known.title) == wanted), None)
 
 
 def get_title(name: str) -> str:
@@ -88,6 +52,6 @@ def get_title(name: str) -> str:
     return known.title if known else name
 
 
-def _keep_letters(name: str) -> str:
-    """Return the letters and digits of a name in lower case."""
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+def keep_letters(name: str) -> str:
+    """Return the letters and digits of a name, without regard to case."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())

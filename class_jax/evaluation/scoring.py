@@ -2,41 +2,32 @@
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
 from class_jax.errors import UserError
-from class_jax.evaluation.breakdowns import GroupScores, break_down
-from class_jax.evaluation.measuring import (
-    CONSTANT,
-    INVERTED,
-    Outcome,
-    Request,
-    Task,
-    measure_task,
-)
-from class_jax.evaluation.protocols import (
-    NUM_THRESHOLDS,
-    PROTOCOLS,
-    PUBLISHED,
-    Figures,
-    Measurement,
-)
-from class_jax.evaluation.statistics import Interval, Sample, Statistics, summarize
+from class_jax.evaluation.breakdowns import Group, break_down
+from class_jax.evaluation.measuring import CONSTANT, INVERTED, Outcome, Task, measure_task
+from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED, Figures, Measurement
+from class_jax.evaluation.statistics import NO_STATISTICS, Sample, Statistics, summarize
 from class_jax.text import printable
 
 FEW = 64  # images that are measured sooner than processes are started
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
+
+T = TypeVar("T")
+Key = TypeVar("Key")
 
 
 class MapSet(NamedTuple):
@@ -50,7 +41,7 @@ class MapSet(NamedTuple):
     size: int = 0  # masks of the set, if some of them are not measured
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)
 class SetScores:
     """The scores of a method on a set by one protocol."""
 
@@ -58,18 +49,14 @@ class SetScores:
     method: str
     protocol: str
     total: Measurement  # over all images that were measured
-    per_image: dict[str, Figures]  # by name, in the set's order
-    failed: dict[str, str]  # name → why an image was not measured
-    has_salient: bool  # whether any mask has a salient pixel: without one, scores say nothing
-    map_guesses: Counter[str]  # how maps were read, if that was a guess
+    per_image: dict[str, Figures] = dataclasses.field(default_factory=dict)  # in the set's order
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)  # name → why it has no scores
+    has_salient: bool = False  # whether any mask has a salient pixel: else scores say nothing
+    map_guesses: Counter[str] = dataclasses.field(default_factory=Counter)  # how maps were read
     set_size: int = 0  # masks of the set, if some of them were not measured
     sample: Sample | None = None  # in the order of `per_image`; large, and dropped once summarised
-    statistics: Statistics | None = None
-    breakdown: Sequence[GroupScores] = ()
-
-    def intervals(self) -> dict[str, Interval]:
-        """Return the 95 % interval of each figure, none before the sample is analyzed."""
-        return self.statistics.intervals() if self.statistics else {}
+    statistics: Statistics = NO_STATISTICS  # of the sample, once it is analyzed
+    breakdown: Sequence[Group] = ()
 
     def doubts(self) -> Iterator[str]:
         """Yield remarks on maps that are constant or look inverted."""
@@ -89,38 +76,19 @@ class SetScores:
         return dataclasses.replace(self, sample=None, statistics=statistics, breakdown=breakdown)
 
 
-class _Tally:
-    """The measurements of a set by one protocol, as they come in."""
-
-    def __init__(self, protocol: str, metrics: str, images: int) -> None:
-        """Start with nothing, and with room for the curves of `images`."""
-        self.protocol, self.kept = protocol, PROTOCOLS[protocol].KEPT
-        self.total = Measurement.zero(protocol, metrics)
-        self.per_image: dict[str, Figures] = {}
-        self.curves = np.empty((images, len(self.kept), NUM_THRESHOLDS), np.float32)
-
-    def add(self, name: str, measurement: Measurement) -> None:
-        """Add the measurement of an image."""
-        self.total += measurement
-        self.curves[len(self.per_image)] = [measurement.sums[name] for name in self.kept]
-        self.per_image[name] = measurement.figures()
-
-    def sample(self, properties: np.ndarray) -> Sample:
-        """Return the images' measurements, with the properties of their masks."""
-        rows = list(self.per_image.values())
-        figures = {name: np.array([row[name] for row in rows]) for name in self.total.names}
-        return Sample(self.protocol, figures, self.curves[: len(rows)], properties)
+def group_by(rows: Iterable[T], key: Callable[[T], Key]) -> dict[Key, list[T]]:
+    """Return the rows of each key, in their order."""
+    groups: dict[Key, list[T]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
-class Scorer:
+class Scorer(contextlib.AbstractContextManager):
     """A pool of processes that scores sets of maps by protocols."""
 
     def __init__(
-        self,
-        protocols: Sequence[str],
-        *,
-        metrics: str = PUBLISHED,
-        processes: int | None = None,
+        self, protocols: Sequence[str], *, metrics: str = PUBLISHED, processes: int | None = None
     ) -> None:
         """Store the settings; no process is started yet.
 
@@ -129,15 +97,9 @@ class Scorer:
           metrics: "published" or "all".
           processes: how many measure at once; None: one for a few images, otherwise one per core.
         """
-        self._protocols = tuple(protocols)
-        self._metrics = metrics
-        self._processes = processes
+        self._protocols, self._metrics, self._processes = tuple(protocols), metrics, processes
         self._properties: dict[tuple[str, str], np.ndarray] = {}  # by set and image
         self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        """Return the scorer."""
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """End the processes and drop the work that they have not begun."""
@@ -153,48 +115,59 @@ class Scorer:
         Raises:
           UserError: no map could be measured.
         """
-        tallies = [_Tally(p, self._metrics, len(maps.tasks)) for p in self._protocols]
-        failed = dict(maps.failed)
-        has_salient = False
-        guesses: Counter[str] = Counter()
-        title = f"{maps.set_name}, {maps.method}"
-        outcomes = _show_progress(self._measure(maps), title, len(maps.tasks))
-        for task, outcome in zip(maps.tasks, outcomes, strict=True):
+        label, title = (maps.set_name, maps.method), f"{maps.set_name}, {maps.method}"
+        failed, guesses = dict(maps.failed), Counter[str]()
+        scores = [
+            SetScores(*label, protocol, Measurement.zero(protocol, self._metrics), failed=failed,
+                      map_guesses=guesses, set_size=maps.size)
+            for protocol in self._protocols
+        ]  # fmt: skip
+        curves: list[list[np.ndarray]] = [[] for _ in scores]
+        for task, outcome in zip(maps.tasks, self._show_progress(maps, title), strict=True):
             if isinstance(outcome, str):
                 failed[task.name] = outcome
                 continue
-            has_salient |= outcome.has_salient
             guesses.update(outcome.guesses)
             if outcome.properties is not None:
                 self._properties[maps.set_name, task.name] = outcome.properties
-            for tally in tallies:
-                tally.add(task.name, outcome.by_protocol[tally.protocol])
+            for row, of_row in zip(scores, curves, strict=True):
+                measurement = outcome.by_protocol[row.protocol]
+                row.total += measurement
+                row.per_image[task.name] = measurement.figures()
+                row.has_salient |= outcome.has_salient
+                kept = [measurement.sums[name] for name in PROTOCOLS[row.protocol].KEPT]
+                of_row.append(np.array(kept, np.float32))
         if len(failed) == len(maps.tasks) + len(maps.failed):
             raise UserError(_explain_nothing(title, failed))
-        names = tallies[0].per_image
-        properties = np.stack([self._properties[maps.set_name, name] for name in names])
-        return [
-            SetScores(
-                maps.set_name,
-                maps.method,
-                tally.protocol,
-                tally.total,
-                tally.per_image,
-                failed,
-                has_salient,
-                guesses,
-                maps.size,
-                tally.sample(properties),
-            )
-            for tally in tallies
-        ]
+        for row, of_row in zip(scores, curves, strict=True):
+            properties = np.stack([self._properties[maps.set_name, name] for name in row.per_image])
+            columns = {n: np.array([f[n] for f in row.per_image.values()]) for n in row.total.names}
+            row.sample = Sample(row.protocol, columns, np.stack(of_row), properties)
+        return scores
+
+    def _show_progress(self, maps: MapSet, title: str) -> Iterator[Outcome]:
+        """Yield the outcomes in the order of the tasks, beside a progress bar."""
+        yield from tqdm(
+            self._measure(maps),
+            total=len(maps.tasks),
+            desc=printable(title),
+            unit="image",
+            mininterval=0.5 if sys.stderr.isatty() else 10.0,  # seconds
+        )
 
     def _measure(self, maps: MapSet) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks."""
-        tasks = maps.tasks
-        processes = self._processes or (1 if len(tasks) <= FEW else _count_cores())
+        measure = functools.partial(
+            measure_task, protocols=self._protocols, metrics=self._metrics, highest=maps.highest
+        )
+        # A mask is described, which takes its image, for the first method only.
+        tasks = (
+            task._replace(describe=(maps.set_name, task.name) not in self._properties)
+            for task in maps.tasks
+        )
+        processes = self._processes or (1 if len(maps.tasks) <= FEW else _count_cores())
         if processes == 1:
-            yield from (measure_task(*self._prepare(task, maps)) for task in tasks)
+            yield from map(measure, tasks)
             return
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -208,16 +181,9 @@ class Scorer:
             if len(in_flight) == AHEAD * processes:
                 yield in_flight.popleft().result()
             with _hold_interrupts():  # it may start a process
-                job = self._pool.submit(measure_task, *self._prepare(task, maps))
-            in_flight.append(job)
+                in_flight.append(self._pool.submit(measure, task))
         while in_flight:
             yield in_flight.popleft().result()
-
-    def _prepare(self, task: Task, maps: MapSet) -> tuple[Task, Request]:
-        """Return a task and its request; a mask is described for the first method only."""
-        describe = (maps.set_name, task.name) not in self._properties
-        request = Request(self._protocols, self._metrics, maps.highest, describe)
-        return task if describe else task._replace(image=None), request
 
 
 @contextlib.contextmanager
@@ -253,14 +219,6 @@ def _count_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         return os.cpu_count() or 1
-
-
-def _show_progress(outcomes: Iterator[Outcome], title: str, total: int) -> Iterator[Outcome]:
-    """Yield the outcomes beside a progress bar."""
-    interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds
-    return iter(
-        tqdm(outcomes, total=total, desc=printable(title), unit="image", mininterval=interval)
-    )
 
 
 def _explain_nothing(title: str, failed: Mapping[str, str]) -> str:

@@ -12,11 +12,12 @@ from class_jax.data.resize import resize_bilinear
 from class_jax.data.sheet import GAP, Panel, Row, draw_sheet
 from class_jax.errors import UserError
 from class_jax.evaluation.figures import DPI, PAGE, write_pixels
+from class_jax.evaluation.markup import to_csv
 from class_jax.evaluation.measuring import Task, read_if_possible
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import get_title
-from class_jax.evaluation.scoring import MapSet, SetScores
-from class_jax.files import atomic_write, write_csv
+from class_jax.evaluation.scoring import MapSet, SetScores, group_by
+from class_jax.files import atomic_write
 from class_jax.text import list_names
 
 COLUMNS = ("image", "mask", "map", "missed: blue, false: orange")
@@ -29,7 +30,7 @@ PICKED = 2  # images of each kind in a gallery, and of several sets one each
 class Choice(NamedTuple):
     """An image to show in a gallery, and why."""
 
-    set_name: str
+    set: str
     image: str
     reason: str
 
@@ -51,7 +52,7 @@ def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[M
         tasks = {task.name: task for task in maps.tasks}
         for name, label in pick_examples(row.per_image).items():
             image, mask = _read_truth(tasks[name])
-            levels = load_map(tasks[name].map, highest=maps.highest).levels
+            levels = _read_map(tasks[name], maps)
             rows.append(f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {name}")
             rows.append([Panel(p) for p in (image, mask, levels, draw_errors(levels, mask))])
     with atomic_write(path) as partial:
@@ -98,9 +99,8 @@ def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> lis
       names: of images; none: they are picked.
     """
     choices: list[Choice] = []
-    sets = list(dict.fromkeys(row.set_name for row in scores))
-    for set_name in sets:
-        of_set = [row for row in scores if row.set_name == set_name]
+    sets = group_by(scores, lambda row: row.set_name)
+    for set_name, of_set in sets.items():
         measured = {name for row in of_set for name in row.per_image}
         picks = {name: "named" for name in names if name in measured}
         if not names:
@@ -119,13 +119,14 @@ def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[Ma
     headings = ["image", "mask", *methods]
     rows: list[Row] = [[Panel(caption=heading) for heading in headings]]
     for choice in choices:
-        of_set = {maps.method: maps for maps in map_sets if maps.set_name == choice.set_name}
+        of_set = {maps.method: maps for maps in map_sets if maps.set_name == choice.set}
         rows.append(_read_row(choice.image, of_set, methods))
     cell = (round(PAGE * DPI) - GAP) // len(headings) - GAP
     sheet = draw_sheet(rows, cell=cell, letters=POINTS * DPI // 72, paper=WHITE)
     write_pixels(folder / "gallery", sheet)
-    numbered = ((str(row), *choice) for row, choice in enumerate(choices, start=1))
-    write_csv(folder / "gallery.csv", ("row", "set", "image", "reason"), numbered)
+    listed = ({"row": row, **choice._asdict()} for row, choice in enumerate(choices, start=1))
+    with atomic_write(folder / "gallery.csv") as partial:
+        partial.write_bytes(to_csv(listed, ("row", *Choice._fields)).encode())
 
 
 def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
@@ -152,19 +153,17 @@ def _read_row(name: str, maps: Mapping[str, MapSet], methods: Sequence[str]) -> 
     """Read an image, its mask and each method's map; None for what is not there."""
     tasks = {method: task for method in maps for task in maps[method].tasks if task.name == name}
     image, mask = _read_truth(next(iter(tasks.values())))
-    row = [Panel(image), Panel(mask)]
-    for method in methods:
-        levels = None
-        if method in tasks:
-            found = load_map(tasks[method].map, highest=maps[method].highest).levels
-            levels = _resize(found, mask)
-        row.append(Panel(levels))
-    return row
+    found = {m: _resize(_read_map(task, maps[m]), mask) for m, task in tasks.items()}
+    return [Panel(image), Panel(mask), *(Panel(found.get(method)) for method in methods)]
 
 
 def _read_truth(task: Task) -> tuple[np.ndarray | None, np.ndarray]:
     """Return the image, if it can be read, and the mask."""
     return read_if_possible(task), task.mask().levels
+
+
+def _read_map(task: Task, maps: MapSet) -> np.ndarray:
+    return load_map(task.map, highest=maps.highest).levels
 
 
 def _resize(levels: np.ndarray, mask: np.ndarray) -> np.ndarray:

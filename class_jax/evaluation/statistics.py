@@ -40,28 +40,33 @@ class Statistics(NamedTuple):
     """The replicates of a method's figures on a set, and what a paired test needs beside them."""
 
     replicates: dict[str, np.ndarray]  # float64 [RESAMPLES] for each figure
-    at_best: dict[str, np.ndarray]  # float64 [N]: F, E of each image where the set's are largest
+    by_image: dict[
+        str, np.ndarray
+    ]  # float64 [N]: one value of each image, whose mean is the figure
 
     def intervals(self) -> dict[str, Interval]:
         """Return the 95 % interval of each figure."""
         return {name: find_interval(values) for name, values in self.replicates.items()}
 
 
-def summarize(sample: Sample) -> Statistics:
-    """Return the replicates of the figures, and each image's F and E at the best threshold.
+NO_STATISTICS = Statistics({}, {})
 
-    The mean of an image's F at the threshold where the averaged F is largest is maxF itself (by
-    `pysod`), so these values stand for maxF in tests that need one value an image.
+
+def summarize(sample: Sample) -> Statistics:
+    """Return the replicates of the figures, and each image's values.
+
+    For maxF and maxE these are F and E at the threshold where the averaged ones are largest, whose
+    mean is maxF itself (by `pysod`).
     """
     averaged = _complete(sample, sample.curves.mean(axis=0, dtype=np.float64))
-    at_best = {}
+    by_image = dict(sample.figures)
     for name in sample.figures:
         curve, reduce = METRICS[name].curve or ("", None)
         if reduce is np.max:
             best = averaged[curve].argmax()
             of_images = _complete(sample, sample.curves[..., best, None])
-            at_best[name] = of_images[curve][:, 0].astype(np.float64)
-    return Statistics(resample(sample, np.arange(len(sample.curves))), at_best)
+            by_image[name] = of_images[curve][:, 0].astype(np.float64)
+    return Statistics(resample(sample, np.arange(len(sample.curves))), by_image)
 
 
 def average(sample: Sample, rows: np.ndarray) -> Figures:
@@ -142,18 +147,12 @@ def _flatten(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 
 def _combine(sample: Sample, values: np.ndarray, curves: np.ndarray) -> dict[str, np.ndarray]:
     """Return the figures from averaged figures [..., V] and averaged curves [..., C·256]."""
-    kept = PROTOCOLS[sample.protocol].KEPT
-    split = curves.reshape(*curves.shape[:-1], len(kept), NUM_THRESHOLDS)
-    by_name = {name: values[..., index] for index, name in enumerate(sample.figures)}
-    return by_name | figures_of(sample.protocol, _name(sample, split), sample.figures)
-
-
-def _name(sample: Sample, curves: np.ndarray) -> dict[str, np.ndarray]:
-    """Return curves, [..., C, T], by their names, [..., T] each."""
-    kept = PROTOCOLS[sample.protocol].KEPT
-    return {name: curves[..., index, :] for index, name in enumerate(kept)}
+    by_name = dict(zip(sample.figures, np.moveaxis(values, -1, 0), strict=True))
+    split = curves.reshape(*curves.shape[:-1], -1, NUM_THRESHOLDS)
+    return by_name | figures_of(_complete(sample, split), sample.figures)
 
 
 def _complete(sample: Sample, curves: np.ndarray) -> Curves:
-    """Return curves, [..., C, T], by their names, that of F among them."""
-    return PROTOCOLS[sample.protocol].complete(_name(sample, curves))
+    """Return curves, [..., C, T], by their names, [..., T] each, that of F among them."""
+    protocol = PROTOCOLS[sample.protocol]
+    return protocol.complete(dict(zip(protocol.KEPT, np.moveaxis(curves, -2, 0), strict=True)))

@@ -17,8 +17,8 @@ from class_jax.data.masks import Reading
 from class_jax.data.sources import Example, PairSource, Source
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task
-from class_jax.evaluation.pairing import shorten_paths
 from class_jax.evaluation.scoring import MapSet
+from class_jax.evaluation.sets import shorten_paths
 from class_jax.files import absolute, atomic_write
 from class_jax.jobs.plan import Job, Sorted, plan_source_maps, sort_jobs
 from class_jax.jobs.run import OpenedNetwork, make_shared, open_network

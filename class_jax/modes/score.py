@@ -3,31 +3,26 @@
 import argparse
 import functools
 import math
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from class_jax.data.check import check_masks
-from class_jax.data.images import load_mask
-from class_jax.data.masks import Classes
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import write_breakdown, write_curves
 from class_jax.evaluation.measuring import CONSTANT, INVERTED
 from class_jax.evaluation.pairing import (
-    MaskReader,
-    Masks,
     MethodMaps,
     build_map_set,
     find_highest,
     find_maps,
-    find_masks,
     keep_common,
 )
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
+from class_jax.evaluation.sets import find_masks, read_mask
 from class_jax.evaluation.sheets import (
     check_names,
     choose_images,
@@ -37,6 +32,7 @@ from class_jax.evaluation.sheets import (
 from class_jax.evaluation.tables import format_table, write_tables
 from class_jax.files import absolute
 from class_jax.jobs.targets import check_output
+from class_jax.parallel import log
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines, list_names, printable
 
@@ -52,7 +48,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
       UserError: nothing to score, nowhere to write, masks without a map, or maps of wrong depth.
     """
     folders = [absolute(path) for path in flags.predictions]
-    sets = find_masks([absolute(path) for path in flags.masks])
+    salient = config.data.salient
+    sets = find_masks([absolute(path) for path in flags.masks], salient)
     methods = find_maps(folders, sets)
     output = absolute(flags.output) if flags.output else workdir.local / "score"
     check_output(output)
@@ -62,10 +59,18 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         methods = _keep_common(methods)
     for maps in methods:
         _check_depth(maps, flags.map_max)
-    readers = {masks.set_name: _check_masks(masks, config.data.salient) for masks in sets}
-    map_sets = [
-        build_map_set(maps, readers[maps.masks.set_name], highest=flags.map_max) for maps in methods
-    ]
+    map_sets = []
+    for masks in sets:
+        _print_notes(masks.notes)
+        readers = [functools.partial(read_mask, m, salient=salient) for m in masks.files.values()]
+        check = check_masks(masks.set_name, readers)
+        for line in check.lines:
+            log(line)
+        map_sets += [
+            build_map_set(maps, salient=salient, scale=check.scale, highest=flags.map_max)
+            for maps in methods
+            if maps.masks is masks
+        ]
     check_names(flags.gallery or (), map_sets)
     return score_maps(
         output, flags.protocol, map_sets, metrics=flags.metrics, gallery=flags.gallery
@@ -122,17 +127,19 @@ def score_maps(
     write_examples(folder / "examples.png", firsts, scored_maps)
     if gallery is not None:
         write_gallery(folder, choose_images(firsts, gallery), scored_maps)
-    _print_all([*_note_guesses(firsts), *_note_undefined(rows)])
+    for line in (*_note_guesses(firsts), *_note_undefined(rows)):
+        log(line)
     print(format_table(rows))
     hint = "; comparison.md says which differences are more than noise" if comparisons else ""
-    print(f"tables and figures are in {printable(str(folder))}{hint}", file=sys.stderr)
-    _print_all(f"error: {problem}" for problem in problems)
+    log(f"tables and figures are in {printable(str(folder))}{hint}")
+    for problem in problems:
+        log(f"error: {problem}")
     return 1 if problems else 0
 
 
-def _print_all(lines: Iterable[str]) -> None:
+def _print_notes(lines: Sequence[str]) -> None:
     for line in lines:
-        print(line, file=sys.stderr)
+        log(f"note: {line}")
 
 
 def _note_guesses(scores: Sequence[SetScores]) -> Iterator[str]:
@@ -145,17 +152,15 @@ def _note_guesses(scores: Sequence[SetScores]) -> Iterator[str]:
         yield from (f"warning: {row.set_name}: {doubt}" for doubt in row.doubts())
 
 
-def _note_undefined(scores: Sequence[SetScores]) -> list[str]:
+def _note_undefined(scores: Sequence[SetScores]) -> Iterator[str]:
     """Name the images for which PySODMetrics defines no S."""
-    lines = []
     for row in scores:
         undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
         if undefined:
-            lines.append(
+            yield (
                 f"note: PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
                 f"the last row or column, and so none for {row.set_name} by {row.protocol}"
             )
-    return lines
 
 
 def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
@@ -167,26 +172,11 @@ def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
             )
 
 
-def _check_masks(masks: Masks, salient: Classes) -> MaskReader:
-    """Read and describe the masks of a set; return how each of them is read."""
-    _print_all(f"note: {line}" for line in masks.left_out)
-    read = functools.partial(load_mask, salient=salient)
-    check = check_masks(masks.set_name, [functools.partial(read, f) for f in masks.files.values()])
-    _print_all(check.lines)
-    return functools.partial(read, scale=check.scale)
-
-
 def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> None:
     """Name files without a partner; UserError if masks lack maps unless allowed."""
     missing = []
     for maps in methods:
-        _print_all(f"note: {line}" for line in (*maps.left_out, *_note_names(maps)))
-        if maps.surplus:
-            print(
-                f"note: {maps.method}: {len(maps.surplus)} maps have no mask and are left out: "
-                f"{list_names(maps.surplus)}",
-                file=sys.stderr,
-            )
+        _print_notes(maps.notes)
         if maps.missing:
             missing.append(
                 f"{maps.method} has no map for {len(maps.missing)} of the {len(maps.masks.files)} "
@@ -196,32 +186,17 @@ def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> Non
         raise UserError(
             f"{'; '.join(missing)}. Add them, or score the others with --allow_missing."
         )
-    for sentence in missing:
-        print(f"note: {sentence}", file=sys.stderr)
-
-
-def _note_names(maps: MethodMaps) -> list[str]:
-    """Say that names of maps and masks were found to belong together, if they differ."""
-    others = [name for name, path in maps.maps.items() if path.stem != name.rpartition("/")[2]]
-    if not others:
-        return []
-    map_name, mask_name = maps.maps[others[0]].name, maps.masks.files[others[0]].name
-    return [
-        f"{maps.method} on {maps.masks.set_name}: {len(others)} maps have other names than their "
-        f"masks: {map_name} is taken as that of {mask_name}"
-    ]
+    _print_notes(missing)
 
 
 def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
     """Keep the images that all methods have, and say how many of a set those are."""
     kept = keep_common(methods)
     for maps in {maps.masks.set_name: maps for maps in kept}.values():
-        total = len(maps.masks.files)
-        if len(maps.maps) < total:
-            print(
+        if len(maps.maps) < (total := len(maps.masks.files)):
+            log(
                 f"note: {maps.masks.set_name}: scored on the {len(maps.maps)} of {total} images "
-                "that all methods have a map of",
-                file=sys.stderr,
+                "that all methods have a map of"
             )
     return kept
 
@@ -237,8 +212,7 @@ def _check_depth(maps: MethodMaps, map_max: int | None) -> None:
             "bits, or give the level that stands for 1, --map_max=255, for example."
         )
     if highest < (map_max or SIXTEEN_BITS) / 2:
-        print(
+        log(
             f"warning: the maps of {maps.method} on {maps.masks.set_name} reach {highest} of "
-            f"{map_max or SIXTEEN_BITS}: is that the level that stands for 1? --map_max=N says it",
-            file=sys.stderr,
+            f"{map_max or SIXTEEN_BITS}: is that the level that stands for 1? --map_max=N says it"
         )

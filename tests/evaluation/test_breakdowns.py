@@ -98,29 +98,28 @@ def test_groups_share_out_the_images():
         ],
         axis=1,
     )
-    groups = {(group.property, group.name): group for group in find_groups(properties)}
+    groups = {(PROPERTIES[index], name): rows for index, name, rows in find_groups(properties)}
     for name, column in zip(PROPERTIES, properties.T, strict=True):
-        parts = [g.rows for (kind, part), g in groups.items() if kind == name and "%" not in part]
+        parts = [g for (kind, part), g in groups.items() if kind == name and "%" not in part]
         rows = np.concatenate(parts)
         assert sorted(rows) == list(np.flatnonzero(np.isfinite(column)))
-    assert [len(groups["area", f"{part} third"].rows) for part in ("lowest", "highest")] == [30, 30]
+    assert [len(groups["area", f"{part} third"]) for part in ("lowest", "highest")] == [30, 30]
     small = groups["area", "below 2 %"]
-    assert list(small.rows) == list(np.flatnonzero(properties[:, 0] < 0.02))
-    assert small.high == properties[small.rows, 0].max()
-    assert list(groups["objects", "2"].rows) == list(np.flatnonzero(properties[:, 1] == 2))
+    assert list(small) == list(np.flatnonzero(properties[:, 0] < 0.02))
+    assert list(groups["objects", "2"]) == list(np.flatnonzero(properties[:, 1] == 2))
     assert ("contrast", "lowest third") in groups
     no_images = properties[:, :5], np.full((90, 1), np.nan)
-    assert "contrast" not in {group.property for group in find_groups(np.hstack(no_images))}
+    assert 5 not in {index for index, _, _ in find_groups(np.hstack(no_images))}  # of contrast
 
 
 @pytest.mark.parametrize("protocol", ["pysod", "matlab"])
 def test_scores_of_a_group_are_those_of_its_images_alone(protocol):
     sample = sample_of(protocol)
     sample.properties[:, 1] = np.arange(60) % 3
-    groups = {(g.property, g.group): g for g in break_down(sample)}
+    groups = {(g.property, g.name): g for g in break_down(sample)}
     found = groups["objects", "2"]
     rows = np.flatnonzero(sample.properties[:, 1] == 2)
-    assert found.images == 20
+    assert (found.images, found.low, found.high) == (20, 2, 2)
     assert found.figures == pytest.approx(plain_figures(sample, rows), rel=0, abs=1e-12)
     figures = {name: values[rows] for name, values in sample.figures.items()}
     alone = Sample(protocol, figures, sample.curves[rows], sample.properties[rows])

@@ -44,7 +44,7 @@ def scores_of(method, shift, *, noise=0.02, images=IMAGES, set_name="toys", seed
 
 
 def by_measure(comparisons):
-    return {(c.measure, c.method, c.other): c for c in comparisons}
+    return {(c.measure, c.method, c.against): c for c in comparisons}
 
 
 def test_differences_p_values_and_verdicts():
@@ -59,7 +59,8 @@ def test_differences_p_values_and_verdicts():
         assert comparison.p == pytest.approx(stats.wilcoxon(*columns).pvalue, rel=tolerance)
         assert comparison.images == IMAGES
         t = stats.ttest_rel(*columns).confidence_interval()  # near the bootstrap's
-        np.testing.assert_allclose(comparison.interval, (t.low, t.high), rtol=0, atol=1e-3)
+        interval = comparison.low, comparison.high
+        np.testing.assert_allclose(interval, (t.low, t.high), rtol=0, atol=1e-3)
     assert found["S", "A", "B"].verdict == "better"
     assert found["MAE", "A", "B"].verdict == "worse"
     assert found["S", "B", "C"].verdict == "worse"
@@ -82,7 +83,8 @@ def test_methods_that_score_alike_are_not_distinguishable():
     first = scores_of("A", 0)
     same = SetScores(**vars(first) | {"method": "B"})
     for comparison in compare_methods([first, same]):
-        assert (comparison.difference, comparison.interval, comparison.p) == (0, (0, 0), 1)
+        assert (comparison.difference, comparison.low, comparison.high) == (0, 0, 0)
+        assert comparison.p == 1
         assert comparison.verdict == "not distinguishable"
 
 
@@ -102,7 +104,7 @@ def test_only_methods_on_the_same_images_are_compared():
     assert compare_methods([whole, part]) == []
     assert compare_methods([whole, scores_of("B", 0, set_name="others")]) == []
     assert compare_methods([scores_of(m, 0, images=1) for m in "AB"]) == []
-    pairs = {(c.method, c.other) for c in compare_methods([whole, part, scores_of("C", 0)])}
+    pairs = {(c.method, c.against) for c in compare_methods([whole, part, scores_of("C", 0)])}
     assert pairs == {("A", "C")}
 
 

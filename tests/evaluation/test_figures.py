@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from class_jax.evaluation.breakdowns import GroupScores
+from class_jax.evaluation.breakdowns import Group
 from class_jax.evaluation.figures import (
     COLUMN,
     DPI,
@@ -127,7 +127,7 @@ def test_curves_fill_the_panel_where_good_methods_differ_little():
 def broken_down(method="A", set_name="toys", *, images=20):
     """Scores of a single group of each property, and of two of objects."""
     groups = [
-        GroupScores(name, group, 1, 1, images, {"adpF": value}, {"adpF": interval})
+        Group(name, group, 1, 1, images, {"adpF": value}, {"adpF": interval})
         for name, group, value, interval in (
             ("area", "lowest third", 0.5, (0.4, 0.7)),
             ("objects", "1", 0.8, (0.7, 0.9)),

@@ -9,9 +9,9 @@ from class_jax.evaluation.pairing import (
     build_map_set,
     find_highest,
     find_maps,
-    find_masks,
     keep_common,
 )
+from class_jax.evaluation.sets import find_masks
 
 
 def touch(folder, *names):
@@ -56,7 +56,8 @@ def test_pairs(tmp_path, masks, names, pairs, surplus):
     (maps,) = find_maps([folder], masks)
     assert {name: str(path.relative_to(folder)) for name, path in maps.maps.items()} == pairs
     assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
-    assert [path.name for path in maps.surplus] == surplus
+    left_out = [note for note in maps.notes if "have no mask and are left out" in note]
+    assert [note.rpartition("/")[2] for note in left_out] == surplus
     assert maps.method == "Net"
     assert [task.name for task in build_map_set(maps).tasks] == sorted(pairs)
 
@@ -134,6 +135,10 @@ def test_folders_that_are_none(tmp_path, masks):
         find_maps([tmp_path / "absent"], masks)
     with pytest.raises(UserError, match="is given twice"):
         find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)
+    with pytest.raises(
+        UserError, match=r"is a file, and a folder of masks or a .json file of COCO"
+    ):
+        find_masks([file])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no masks"):
         find_masks([tmp_path / "empty"])
@@ -151,7 +156,7 @@ def test_several_sets_with_a_folder_for_each_in_those_of_the_methods(tmp_path):
     # One set of a method that has several.
     (maps,) = find_maps([tmp_path / "Net"], sets[1:])
     assert maps.maps["a"] == tmp_path / "Net" / "ECSSD" / "a.png"
-    assert maps.surplus == []
+    assert maps.notes == ()
     touch(tmp_path / "Other", "a.png")
     with pytest.raises(UserError, match=r"Other holds no folder DUTS-TE.*one folder a set"):
         find_maps([tmp_path / "Other"], sets)

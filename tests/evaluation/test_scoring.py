@@ -90,7 +90,7 @@ def read_and_note(mask, log, name):
     (log / name).touch()
     if name == "name 0":
         read = -1
-        while read != (read := len(list(log.iterdir()))):
+        while read != (read := len(list(log.iterdir()))) or read < 2:  # the other process starts
             time.sleep(0.5)
         (log.parent / "read before the first").write_text(str(read))
     return load_mask(mask)

@@ -34,7 +34,7 @@ def scores_of(method, errors, set_name="toys"):
 
 
 def reasons(scores, names=()):
-    return {(c.set_name, c.image): c.reason for c in choose_images(scores, names)}
+    return {(c.set, c.image): c.reason for c in choose_images(scores, names)}
 
 
 def test_images_on_which_methods_differ_most_are_picked():

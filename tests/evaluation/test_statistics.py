@@ -98,10 +98,10 @@ def test_one_image_or_an_undefined_figure_has_no_interval():
 
 def test_values_at_the_best_threshold_average_to_the_largest_of_the_curve():
     sample = sample_of()
-    at_best, figures = summarize(sample).at_best, average(sample, ALL)
+    by_image, figures = summarize(sample).by_image, average(sample, ALL)
     for name in ("maxF", "maxE"):
-        assert at_best[name].shape == (60,)
-        assert at_best[name].mean() == pytest.approx(figures[name], abs=1e-7)
+        assert by_image[name].shape == (60,)
+        assert by_image[name].mean() == pytest.approx(figures[name], abs=1e-7)
 
 
 def test_intervals_of_means_cover_in_95_percent_of_2000_trials():

@@ -245,7 +245,7 @@ def test_methods_on_different_images_have_no_best(tmp_path):
 
 def compared(measure, method, other, verdict, set_name="toys"):
     label = set_name, "pysod", measure, method, other, 1000
-    return Comparison(*label, 0.01, (-0.01, 0.0321), 0.2, 0.4, verdict)
+    return Comparison(*label, 0.01, -0.01, 0.0321, 0.2, 0.4, verdict)
 
 
 def test_methods_that_are_not_distinguishable_from_the_best_are_bold_with_it(tmp_path):

@@ -16,7 +16,8 @@ import safetensors.numpy
 from PIL import Image
 
 from class_jax.errors import UserError
-from class_jax.evaluation.pairing import find_maps, find_masks
+from class_jax.evaluation.pairing import find_maps
+from class_jax.evaluation.sets import find_masks
 from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.networks.places import find
 from class_jax.pictures.outputs import MAPS, Output

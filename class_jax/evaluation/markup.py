@@ -1,15 +1,18 @@
-"""A table whose rows are dictionaries of cells, as Markdown, LaTeX and plain text."""
+"""Tables as CSV, Markdown, LaTeX and plain text; a row is a dictionary of cells by column."""
 
-import dataclasses
+import csv
+import io
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from class_jax.text import printable
 
 Column = str | tuple[str, str]  # its name, or the heading of a group of columns and its name
+Row = Mapping[Any, Any]  # by Column
 LEFT = ("set", "method", "protocol", "against", "measure", "verdict")  # columns of names
 LATEX_HEAD = r"% \usepackage{booktabs,graphicx}"
-_LATEX_SIGNS = {
+LATEX_SIGNS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -23,16 +26,28 @@ class Bold(str):
     """The text of a cell in bold."""
 
 
-Row = Mapping[Column, str]
-
-
-@dataclasses.dataclass
-class Table:
-    """Rows of the same columns."""
+class Table(NamedTuple):
+    """Rows of the same columns, at least one, to be printed."""
 
     title: str
     note: str
     rows: Sequence[Row]
+
+
+def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> str:
+    """Return rows as CSV: numbers at full precision, None as nothing.
+
+    Args:
+      rows: of the same columns.
+      columns: those of a table that may have no rows.
+    """
+    rows = list(rows)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns or rows[0])
+    for row in rows:
+        writer.writerow(printable(c) if isinstance(c, str) else c for c in row.values())
+    return file.getvalue()
 
 
 def to_markdown(table: Table) -> str:
@@ -47,36 +62,31 @@ def to_markdown(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """Return the table as a LaTeX `table*`, at most as wide as the page."""
     columns = [column if isinstance(column, tuple) else ("", column) for column in table.rows[0]]
-    groups = [
-        (name, len(list(of_group)))
-        for name, of_group in itertools.groupby(columns, key=lambda column: column[0])
-    ]
-    headings = [rf"\multicolumn{{{n}}}{{c}}{{{_escape_latex(name)}}}" for name, n in groups]
+    head = [[_escape_latex(name) for _, name in columns]]
+    if any(group for group, _ in columns):
+        groups = [(g, len(list(of))) for g, of in itertools.groupby(columns, lambda c: c[0])]
+        head.insert(0, [rf"\multicolumn{{{n}}}{{c}}{{{_escape_latex(g)}}}" for g, n in groups])
     body = [_format_cells(row, _escape_latex, r"\textbf{{{}}}") for row in table.rows]
-    lines = [
-        "",
-        r"\begin{table*}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(table.note)}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{''.join('l' if name in LEFT else 'r' for _, name in columns)}}}",
-        r"\toprule",
-        *([_latex_row(headings)] if any(name for name, _ in groups) else []),
-        _latex_row([_escape_latex(name) for _, name in columns]),
-        r"\midrule",
-        *map(_latex_row, body),
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\end{table*}",
-        "",
-    ]
-    return "\n".join(lines)
+    return rf"""
+\begin{{table*}}
+\centering\scriptsize\setlength{{\tabcolsep}}{{3pt}}
+\caption{{{_escape_latex(table.title)}. {_escape_latex(table.note)}}}
+\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
+\begin{{tabular}}{{{"".join("l" if name in LEFT else "r" for _, name in columns)}}}
+\toprule
+{_join_latex(head)}
+\midrule
+{_join_latex(body)}
+\bottomrule
+\end{{tabular}}}}
+\end{{table*}}
+"""
 
 
 def to_text(rows: Sequence[Row]) -> str:
     """Return the rows as aligned columns of plain text."""
     columns = [str(column) for column in rows[0]]
-    lines = [columns, *([printable(cell) for cell in row.values()] for row in rows)]
+    lines = [columns, *([printable(str(cell)) for cell in row.values()] for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
@@ -90,7 +100,7 @@ def to_text(rows: Sequence[Row]) -> str:
 def _format_cells(row: Row, escape: Callable[[str], str], bold: str) -> list[str]:
     """Return the cells escaped, and as `bold` formats them if they are."""
     return [
-        bold.format(escape(cell)) if isinstance(cell, Bold) else escape(cell)
+        bold.format(escape(cell)) if isinstance(cell, Bold) else escape(str(cell))
         for cell in row.values()
     ]
 
@@ -106,8 +116,8 @@ def _escape_latex(text: str) -> str:
     """Replace LaTeX's signs, which names of folders may hold, by escapes."""
     # A row that starts with [ or * would be read as an option of the line before.
     start = "{}" if text.startswith(("[", "*")) else ""
-    return start + "".join(_LATEX_SIGNS.get(letter, letter) for letter in printable(text))
+    return start + "".join(LATEX_SIGNS.get(letter, letter) for letter in printable(text))
 
 
-def _latex_row(cells: Sequence[str]) -> str:
-    return rf"{' & '.join(cells)} \\"
+def _join_latex(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(rf"{' & '.join(cells)} \\" for cells in rows)

@@ -1,0 +1,172 @@
+"""The masks of sets: the folders that hold them, their files or outlines, and the sets' names."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
+from class_jax.data.folders import describe_left_out, find_images, index_by_stem
+from class_jax.data.images import load_mask
+from class_jax.data.layouts import ANNOTATION, PUBLISHED, find_layout, kind_of
+from class_jax.data.masks import Classes, Reading
+from class_jax.data.matching import match_names
+from class_jax.errors import UserError
+from class_jax.files import absolute
+from class_jax.text import list_lines
+
+LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
+PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
+PHOTOGRAPHS = (".jpg", ".jpeg")  # beside files of labelme, and no masks
+
+
+class Masks(NamedTuple):
+    """The masks of a set."""
+
+    set_name: str
+    folder: Path  # or a file of COCO
+    files: Mapping[str, Path | Drawing]  # by path below the folder, without suffix
+    images: dict[str, Path]  # the images that belong to them, by the same names
+    notes: tuple[str, ...] = ()  # on files that cannot be read
+
+
+def find_masks(folders: Sequence[Path], salient: Classes = ()) -> list[Masks]:
+    """Return the masks of sets, each a folder of masks, or of images beside masks, or outlines.
+
+    Outlines are files of labelme in a folder, or a file of COCO.
+
+    Args:
+      folders: of the sets.
+      salient: classes of outlines that are salient; all if none are named.
+
+    Raises:
+      UserError: no such folder, no masks in it, or one that is given twice.
+    """
+    check_folders(folders, "masks")
+    places = [_find_mask_folder(folder) for folder in folders]
+    _check_different(places)
+    return [
+        _list_masks(place, name, salient)
+        for place, name in zip(places, _name_sets(places), strict=True)
+    ]
+
+
+def read_mask(mask: Path | Drawing, *, salient: Classes = (), scale: bool = True) -> Reading:
+    """Read a mask, or draw it; see `masks.mask_of`."""
+    if isinstance(mask, Drawing):
+        return mask.draw()
+    return load_mask(mask, salient=salient, scale=scale)
+
+
+def shorten_paths(folders: Sequence[Path]) -> list[str]:
+    """Return as few last parts of each path as tell it from the others.
+
+    Raises:
+      UserError: two paths are equal, so that nothing tells them apart.
+    """
+    if twice := [folder for folder, number in Counter(folders).items() if number > 1]:
+        raise UserError(f"{twice[0]} is given twice.")
+    names = []
+    for folder in folders:
+        parts = 1
+        while sum(other.parts[-parts:] == folder.parts[-parts:] for other in folders) > 1:
+            parts += 1
+        names.append("/".join(folder.parts[-parts:]))
+    return names
+
+
+def list_by_stem(folder: Path, content: str) -> tuple[dict[str, Path], list[str]]:
+    """Return the images below a folder by their path without suffix, and what is left out."""
+    found = find_images(folder)
+    files, doubled = index_by_stem(found.images, folder)
+    if problems := [*found.problems, *doubled.values()]:
+        raise UserError(f"{folder} cannot be used:{list_lines(problems)}")
+    left_out = describe_left_out(found.left_out)
+    if not files:
+        raise UserError(f"{folder} holds no {content}.{list_lines(left_out)}")
+    return files, left_out
+
+
+def check_folders(folders: Sequence[Path], content: str) -> None:
+    """Raise UserError if a path is not a folder, or two lead to one."""
+    for folder in folders:
+        is_listed = content == "masks" and folder.suffix.lower() == ANNOTATION and folder.is_file()
+        if not folder.is_dir() and not is_listed:
+            found = "is a file" if folder.exists() else "does not exist"
+            wanted = f"a folder of {content}" + " or a .json file of COCO" * (content == "masks")
+            raise UserError(f"{folder} {found}, and {wanted} is needed.")
+    _check_different(folders)
+
+
+def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
+    """List the masks of a set: outlines if there are any, otherwise image files."""
+    if folder.is_file():
+        drawn = {str(Path(file).with_suffix("")): d for file, d in read_coco(folder).items()}
+        return Masks(name, folder, choose_classes(drawn, salient), {})
+    images, outlines = (
+        index_by_stem(find_images(folder, suffixes).images, folder)[0]
+        for suffixes in (None, [ANNOTATION])
+    )
+    photographs = [path for path in images.values() if path.suffix.lower() in PHOTOGRAPHS]
+    if outlines and len(photographs) == len(images):
+        drawings, broken, notes = {}, {}, []
+        for stem, path in outlines.items():
+            try:
+                drawings[stem] = read_labelme(path)
+            except UserError as error:
+                broken[stem] = path  # an error once it is scored
+                notes.append(f"{name}: {error}")
+        drawn = choose_classes(drawings, salient)
+        return Masks(name, folder, {**drawn, **broken}, images, tuple(notes))
+    files, left_out = list_by_stem(folder, "masks")
+    images = _find_images_beside(folder.resolve())
+    beside = {mask: images[image] for image, mask in match_names(images, files).items()}
+    return Masks(name, folder, files, beside, tuple(f"{name}: {line}" for line in left_out))
+
+
+def _find_mask_folder(folder: Path) -> Path:
+    """Return the folder itself, or that of the masks in it if images lie beside them."""
+    if folder.is_file() or any(path.parent == folder for path in find_images(folder).images):
+        return folder
+    try:
+        return find_layout(folder, leaf="masks", pool=True).masks
+    except UserError:
+        return folder  # its masks, if any, lie in sub-folders
+
+
+def _find_images_beside(masks: Path) -> dict[str, Path]:
+    """Return the images that lie beside a folder of masks in a usual layout."""
+    for root in masks.parents[:LAYOUT_DEPTH]:
+        # Only the sheet of examples needs them: whatever is wrong with them is no matter here.
+        with contextlib.suppress(UserError, OSError):
+            layout = find_layout(root, leaf="masks", pool=True)
+            if layout.masks == masks and not layout.is_flat:
+                return index_by_stem(find_images(layout.images).images, layout.images)[0]
+    return {}
+
+
+def _check_different(folders: Sequence[Path]) -> None:
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+        raise UserError(f"{max(resolved, key=resolved.count)} is given twice.")
+
+
+def _is_general(folder: Path) -> bool:
+    """Return whether a folder's name says only that it holds the masks of the one above."""
+    kind, rest = kind_of(folder.name)
+    says_no_more = all(word in folder.parent.name.lower() for word in rest)
+    return (kind == "masks" and says_no_more) or folder.name.lower() in PUBLISHED_MASKS
+
+
+def _name_sets(masks: Sequence[Path]) -> list[str]:
+    """Name each set by its folder, or by the folder above if many sets call theirs so."""
+    named = []
+    for folder in map(absolute, masks):
+        if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
+            named.append(folder.with_name("PASCAL-S"))
+        elif folder.is_file():
+            named.append(folder.with_suffix(""))
+        else:
+            named.append(folder.parent if _is_general(folder) else folder)
+    return shorten_paths(named)

@@ -102,14 +102,15 @@ def check_folders(folders: Sequence[Path], content: str) -> None:
 def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
     """List the masks of a set: outlines if there are any, otherwise image files."""
     if folder.is_file():
-        drawn = {str(Path(file).with_suffix("")): d for file, d in read_coco(folder).items()}
+        listed = read_coco(folder).items()
+        drawn = {Path(file).with_suffix("").as_posix(): drawing for file, drawing in listed}
         return Masks(name, folder, choose_classes(drawn, salient), {})
     images, outlines = (
         index_by_stem(find_images(folder, suffixes).images, folder)[0]
         for suffixes in (None, [ANNOTATION])
     )
-    photographs = [path for path in images.values() if path.suffix.lower() in PHOTOGRAPHS]
-    if outlines and len(photographs) == len(images):
+    are_photographs = all(path.suffix.lower() in PHOTOGRAPHS for path in images.values())
+    if outlines and (not images or (are_photographs and outlines.keys() <= images.keys())):
         drawings, broken, notes = {}, {}, []
         for stem, path in outlines.items():
             try:

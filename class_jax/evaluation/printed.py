@@ -81,7 +81,8 @@ def _build_overview(
     if len(set(titles.values())) < len(titles):  # two spellings of one set
         titles = {name: name for name in by_set}
     rows: dict[str, dict[Any, str]] = {}
-    notes, known = ["F and E are adaptive."], set()
+    known: set[str] = set()  # methods with published figures
+    notes = ["F and E are adaptive."]
     for set_name, of_set in by_set.items():
         test_set = find_test_set(set_name)
         published = test_set.scores if test_set else {}

@@ -71,9 +71,9 @@ def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
     seen = {os.path.realpath(folder)}
     for parent, folders, names in os.walk(folder, onerror=note, followlinks=True):
         # Each real folder once: links may form a loop.
-        folders[:] = [
-            name for name in folders if _is_new(os.path.realpath(f"{parent}/{name}"), seen)
-        ]
+        inside = {os.path.realpath(f"{parent}/{name}"): name for name in reversed(folders)}
+        folders[:] = [name for real, name in reversed(inside.items()) if real not in seen]
+        seen |= inside.keys()
         for path in (Path(parent, name) for name in names):
             if is_junk(path.relative_to(folder)) or not (path.is_file() or not path.exists()):
                 continue  # a pipe or socket would block whoever opens it
@@ -82,14 +82,6 @@ def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
             elif path.suffix.lower() in NOT_IMAGES or _is_misnamed(path):
                 left_out.append(path)
     return Found(sorted(images), sorted(left_out), problems)
-
-
-def _is_new(folder: str, seen: set[str]) -> bool:
-    """Return whether a folder was not seen before, and remember it."""
-    if folder in seen:
-        return False
-    seen.add(folder)
-    return True
 
 
 def describe_left_out(paths: Iterable[Path]) -> list[str]:
@@ -127,12 +119,12 @@ def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path],
     found: dict[str, list[Path]] = {}
     for path in paths:
         found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
-    doubled = {
+    single = {name: files[0] for name, files in found.items() if len(files) == 1}
+    return single, {
         name: f"{' and '.join(map(str, files))} have the same name {name}"
         for name, files in found.items()
-        if len(files) > 1
+        if name not in single
     }
-    return {name: files[0] for name, files in found.items() if len(files) == 1}, doubled
 
 
 def file_fingerprint(path: Path) -> str:

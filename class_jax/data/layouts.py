@@ -232,4 +232,4 @@ def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _below(folder: Path, root: Path) -> str:
-    return folder.relative_to(root).as_posix()
+    return Path(os.path.relpath(folder, root)).as_posix()

@@ -30,20 +30,28 @@ def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, st
     then without a beginning that they share, then without regard to case. A name that two found
     ones would match stays without a partner.
     """
-    matches = {name: name for name in wanted if name in set(found)}
+    matches = _match_once({}, wanted, found, str)
     for rename in _ways_to_rename([name for name in found if name not in matches]):
-        taken = set(matches.values())
-        rest = [name for name in found if name not in taken]
-        renamed = {rename(name): name for name in rest}
-        counts = Counter(map(rename, rest))
-        for name in wanted:
-            if name not in matches and counts[name] == 1:
-                matches[name] = renamed[name]
-    matches |= _match_without_case(
-        [name for name in wanted if name not in matches],
-        [name for name in found if name not in set(matches.values())],
-    )
+        matches = _match_once(matches, wanted, found, rename)
+    matches = _match_once(matches, wanted, found, _fold, _fold)
     return {name: matches[name] for name in wanted if name in matches}
+
+
+def _match_once(
+    matches: dict[str, str],
+    wanted: Collection[str],
+    found: Collection[str],
+    rename: Rename,
+    rename_wanted: Rename = str,
+) -> dict[str, str]:
+    """Return the matches and those of other names that are equal, and the only ones, renamed."""
+    taken = set(matches.values())
+    found_keys = [(rename(name), name) for name in found if name not in taken]
+    wanted_keys = [(rename_wanted(name), name) for name in wanted if name not in matches]
+    many = Counter(key for key, _ in (*found_keys, *wanted_keys))
+    named = dict(found_keys)
+    # One on each side.
+    return matches | {n: named[key] for key, n in wanted_keys if key in named and many[key] == 2}
 
 
 def group_by_object(images: Collection[str], masks: Collection[str]) -> dict[str, list[str]]:
@@ -89,15 +97,6 @@ def _strip(name: str, *, beginning: str, ending: str) -> str:
     """Take a beginning off the file's name, and an ending."""
     folder, slash, file = name.rpartition("/")
     return (folder + slash + file.removeprefix(beginning)).removesuffix(ending)
-
-
-def _match_without_case(wanted: Collection[str], found: Collection[str]) -> dict[str, str]:
-    """Match names that differ in case or in Unicode's form alone, if only one does on each side."""
-    folded = {_fold(name): name for name in found}
-    of_found, of_wanted = (Counter(map(_fold, names)) for names in (found, wanted))
-    return {
-        name: folded[key] for name in wanted if of_found[key := _fold(name)] == 1 == of_wanted[key]
-    }
 
 
 def _fold(name: str) -> str:

@@ -42,6 +42,15 @@ def sixteen(path):
     cv2.imwrite(str(path), COLOURS.astype(np.uint16) * 257)
 
 
+def ten_bits(path):
+    av = pytest.importorskip("av")
+    frame = av.VideoFrame.from_ndarray(COLOURS, format="rgb24").reformat(format="yuv420p10le")
+    with av.open(str(path), "w", format="avif") as file:
+        stream = file.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p10le"
+        file.mux([*stream.encode(frame), *stream.encode(None)])
+
+
 def animation(path):
     PHOTO.save(path, save_all=True, append_images=[PHOTO.rotate(90)])
 
@@ -56,6 +65,7 @@ IMAGES = {
     "a format that the installed Pillow reads": ("x.webp", PHOTO.save),
     "turned by EXIF": ("x.png", lambda path: PHOTO.save(path, **sideways())),
     "16 bits a channel, floats in 0–1": ("x.png", sixteen),
+    "AVIF or HEIC of 10 or 12 bits": ("x.avif", ten_bits),
     "grey or CMYK with a colour profile": (
         "x.tif",
         lambda path: PHOTO.convert("L").save(path, icc_profile=profile("sRGB")),
@@ -135,7 +145,8 @@ MASKS = {
         "convert them to PNG",
     ),
 }
-FOLDERS = {  # tried in tests/data/test_layouts.py, tests/datasets/test_inputs.py and test_pairs.py
+FOLDERS = {  # tried in test_layouts.py, test_annotations.py, test_pairs.py and test_inputs.py
+    "a folder for each image: `x/images/x.png` beside `x/masks/*.png`, one an object",
     "`images/train` and `images/val` beside such masks",
     "an image in both `root` and `val_root`",
     "an image without a mask, a mask without an image",

@@ -101,6 +101,14 @@ def test_a_folder_of_images_is_found_with_the_masks_beside_it(tmp_path):
     assert find_layout(tmp_path / "images", leaf="x") == (tmp_path / "images", tmp_path / "gt")
 
 
+def test_of_a_folder_of_images_with_several_of_masks_beside_it_all_are_named(tmp_path):
+    make(tmp_path, "images", "gt", "masks")
+    with pytest.raises(UserError, match=r"config\.data\.images=\. and config\.data\.masks=\.\./gt"):
+        find_layout(tmp_path / "images", leaf="x")
+    layout = find_layout(tmp_path / "images", leaf="x", images=".", masks="../gt")
+    assert layout.masks.resolve() == tmp_path.resolve() / "gt"
+
+
 def test_the_user_names_the_two_folders(tmp_path):
     make(tmp_path, "train/images", "train/masks", "val/images", "val/masks", "x")
     layout = find_layout(tmp_path, leaf="x", images="train/images", masks="train/masks")

@@ -15,7 +15,7 @@ import pytest
 from class_jax.data.layouts import find_layout
 from class_jax.data.pairs import match_pairs
 from class_jax.data.sources import PairSource
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.models.network import build_network
 from class_jax.sharding import put_batch
 from class_jax.training.validation import compute_scores, make_validation_step

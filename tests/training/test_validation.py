@@ -7,7 +7,7 @@ import py_sod_metrics
 import pytest
 from ml_collections import ConfigDict
 
-from class_jax.data.synthetic.source import SyntheticSource
+from class_jax.data.synthetic import SyntheticSource
 from class_jax.training.validation import (
     compute_scores,
     draw_examples,

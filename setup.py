@@ -37,6 +37,7 @@ setup(
         *(f"{INSIDE}.{name}" for name in beside),
     ],
     package_dir={f"{INSIDE}.{name}": name.replace(".", "/") for name in beside},
+    include_package_data=False,  # named below; those of a checkout would be taken for packages
     package_data={
         "class_jax.networks": ["photo/*"],
         "class_jax.serving": ["page.html", "examples/*.jpg"],

@@ -11,7 +11,7 @@ from PIL import Image
 import class_jax
 from tests.program import ROOT
 
-pytest.importorskip("setuptools", minversion="70.1")  # builds wheels without further packages
+pytest.importorskip("setuptools", minversion="77.0.3")  # builds wheels by itself
 
 BUILD = """
 import sys

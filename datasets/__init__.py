@@ -81,5 +81,5 @@ def _read_stored(builder: SaliencyPairs, *, skip_broken: bool) -> PairSource | N
 def _prepare(builder: SaliencyPairs) -> PairSource:
     """Find, check and store the pairs, replacing an earlier preparation."""
     shutil.rmtree(builder.data_dir, ignore_errors=True)
-    builder.download_and_prepare()
+    builder.prepare()
     return builder.read()

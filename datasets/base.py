@@ -4,7 +4,9 @@ The store holds the name of every pair and the paths of its two files below the 
 not copied, and the root may be moved.
 """
 
+import contextlib
 import dataclasses
+import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -48,6 +50,12 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         """Store the folder of all named sets; `skip_broken` leaves broken pairs out."""
         self._root, self._skip_broken = root, skip_broken
         super().__init__(data_dir=root, file_format="array_record", **options)
+
+    def prepare(self) -> None:
+        """Find, check and store the pairs, with this project's progress bars and none of TFDS'."""
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes that it does not know
+            self.download_and_prepare()
 
     def _info(self) -> tfds.core.DatasetInfo:
         text = tfds.features.Text

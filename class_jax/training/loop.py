@@ -85,6 +85,7 @@ def train_network(
                 _save(state, progress, checkpoints, summaries)
                 stopping = stop.signal_number or NO_BATCH  # a signal ends workers, too
                 break
+            progress.expect(batch["image"].shape)
             # The transfer to the devices overlaps the previous step.
             state, metrics = train_step(state, put_batch(batch, mesh))
             progress.record(step, metrics)

@@ -31,6 +31,8 @@ class Progress:
         self._pending: tuple[int, Metrics] | None = None
         self._flushed = start
         self._clock = (start, time.perf_counter())  # step and time that images/s counts from
+        self._shapes: set[tuple[int, ...]] = set()  # of batches that the step is compiled for
+        self._text = ""  # beside the bar
         self._bar = tqdm(
             total=train.total_steps,
             initial=start,
@@ -47,6 +49,12 @@ class Progress:
     def __exit__(self, *exception: object) -> None:
         """Close the bar."""
         self._bar.close()
+
+    def expect(self, shape: tuple[int, ...]) -> None:
+        """Say that the step is compiled first, if images [b, H, W, 3] of `shape` are new to it."""
+        if shape not in self._shapes:
+            self._shapes.add(shape)
+            self._bar.set_postfix_str(f"compiling for {shape[2]}x{shape[1]}, some 10 to 60 s")
 
     def record(self, step: int, metrics: Metrics) -> None:
         """Log the metrics of the step before, and keep those of `step`."""
@@ -70,14 +78,13 @@ class Progress:
                 f"{values['grad_norm']}: training stopped, earlier checkpoints are kept; lower "
                 "config.train.lr, or look at the images of that step."
             )
-        self._bar.update()
         if step % self._train.log_every == 0 or step == self._train.total_steps:
             values["images_per_second"] = self._measure_speed(step)
-            self._bar.set_postfix_str(
-                f"loss {values['loss']:.3f}, {values['images_per_second']:.1f} images/s",
-                refresh=False,  # the bar refreshes itself; this would print a line for each step
-            )
+            self._text = f"loss {values['loss']:.3f}, {values['images_per_second']:.1f} images/s"
             self._summaries.write_scalars(step, values)
+        # The bar refreshes itself; a refresh here would print a line for each step.
+        self._bar.set_postfix_str(self._text, refresh=False)
+        self._bar.update()
 
     def restart_clock(self) -> None:
         """Leave the time since the last flush (validation, saving) out of images/s."""

@@ -58,8 +58,7 @@ def train_network(
 
     The order within a step is an invariant: update, then validate, then save. A checkpoint
     therefore holds the score of its own step, and a run resumed from it goes on with the next
-    batch as if it had never stopped. No state is saved before the loss that produced it was read
-    and found finite.
+    batch as if it had never stopped. A state is saved once the loss that led to it is finite.
 
     Args:
       state: where to start; its step is the number of updates already done.

@@ -74,7 +74,8 @@ def find_layout(
         return _named_layout(root, images, masks)
     inside = folders_in(root)
     layouts = layouts_in(root) or [pair for folder in inside for pair in layouts_in(folder)]
-    if len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
+    parents = {layout.images.parent for layout in layouts}
+    if len(parents) == len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
         return Layout(root, root)  # a folder for each image, with masks of its objects
     if not layouts and _is_flat(root):
         layouts = [Layout(root, root)]

@@ -101,6 +101,13 @@ def test_a_folder_of_images_is_found_with_the_masks_beside_it(tmp_path):
     assert find_layout(tmp_path / "images", leaf="x") == (tmp_path / "images", tmp_path / "gt")
 
 
+def test_several_masks_of_one_image_are_several_sets(tmp_path):
+    make(tmp_path, "images", "gt", "masks")
+    (tmp_path / "images" / "a.jpg").write_text("")
+    with pytest.raises(UserError, match="holds several sets"):
+        find_layout(tmp_path, leaf="x")
+
+
 def test_of_a_folder_of_images_with_several_of_masks_beside_it_all_are_named(tmp_path):
     make(tmp_path, "images", "gt", "masks")
     with pytest.raises(UserError, match=r"config\.data\.images=\. and config\.data\.masks=\.\./gt"):

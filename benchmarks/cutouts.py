@@ -18,7 +18,7 @@ import numpy as np
 from class_jax import Predictor
 from class_jax.data.images import load_mask, read_image
 from class_jax.pictures import alpha
-from class_jax.pictures.outputs import lay_over
+from class_jax.pictures.drawing import lay_over
 
 BAND = np.ones((11, 11), np.uint8)
 THIRD = (40, 200, 90)

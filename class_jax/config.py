@@ -46,35 +46,18 @@ def load_config(
     if has_network and not recipe and saved is None:
         workdir.check_unused()
     config = saved or (load_recipe(recipe) if recipe else load_shipped(DEFAULT_RECIPE))
-    changes = _split_overrides(overrides)
-    _override_all(config, changes, recipe or DEFAULT_RECIPE)
-    _check_leaves(config)
-    start = None if saved else _start_settings(config, workdir, settings_of)
-    if _is_open(config):
+    _override_all(config, overrides, recipe or DEFAULT_RECIPE)
+    start = None
+    # A run that goes on needs no network to start from.
+    if settings_of and config.train.start_from and not workdir.load_config():
+        start = settings_of(config.train.start_from) or load_shipped(RELEASED_RECIPE)
+    if config.model.backbone == "":
         _fill_open(config, start or workdir.load_config(), required=settings_of is not None)
-        _override_all(config, changes, recipe or DEFAULT_RECIPE)
-        _check_leaves(config)
+        _override_all(config, overrides, recipe or DEFAULT_RECIPE)
     check_limits(config)
     if start:
         _check_start(config, start)
     return config
-
-
-def _start_settings(
-    config: ConfigDict,
-    workdir: Workdir,
-    settings_of: Callable[[str], ConfigDict | None] | None,
-) -> ConfigDict | None:
-    """Return the configuration of the network that a new run starts from, if it does."""
-    source = config.train.start_from
-    if not source or settings_of is None or workdir.load_config():  # a run that goes on needs none
-        return None
-    return settings_of(source) or load_shipped(RELEASED_RECIPE)
-
-
-def _is_open(config: ConfigDict) -> bool:
-    """Return whether a recipe leaves the network to the one that it starts from."""
-    return config.model.backbone == ""
 
 
 def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: bool) -> None:
@@ -98,10 +81,13 @@ def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: boo
         config.data.image_sizes = config.data.image_sizes or found["data.image_sizes"]
 
 
-def list_unlike_released(config: ConfigDict) -> list[str]:
-    """Return the leaves in which the network differs from the authors' released one."""
-    differing = list_differences(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK)
-    return [f"config.{name}" for name in differing]
+def check_released(config: ConfigDict, *, hint: str) -> None:
+    """Raise UserError, which ends with a hint, unless this is the authors' released network."""
+    if names := list_differences(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK):
+        listed = ", ".join(f"config.{name}" for name in names)
+        raise UserError(
+            f"this needs the authors' released network, and {listed} differ from it: {hint}."
+        )
 
 
 def _check_start(config: ConfigDict, start: ConfigDict) -> None:
@@ -194,25 +180,12 @@ def _is_like(value: Any, example: Any) -> bool:
     return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 
-def _split_overrides(overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """Return flags with their values: "--config.a=1" or "--config.a", "1" → ("--config.a", "1")."""
-    pairs = []
-    rest = list(overrides)
-    while rest:
-        flag, equals, value = rest.pop(0).partition("=")
-        if not flag.startswith("--config."):
-            raise UserError(f"{flag} is not a flag; see --help.")
-        if not equals:
-            if not rest:
-                raise UserError(f"{flag} needs a value: {flag}=VALUE.")
-            value = rest.pop(0)
-        pairs.append((flag, value))
-    return pairs
-
-
-def _override_all(config: ConfigDict, changes: Sequence[tuple[str, str]], recipe: str) -> None:
-    for flag, value in changes:
-        _override(config, flag.removeprefix("--config."), value, recipe)
+def _override_all(config: ConfigDict, overrides: Sequence[str], recipe: str) -> None:
+    """Apply `--config.a.b=value` arguments; UserError for a leaf or a value that there is not."""
+    for override in overrides:
+        name, _, value = override.removeprefix("--config.").partition("=")
+        _override(config, name, value, recipe)
+    _check_leaves(config)
 
 
 def _override(config: ConfigDict, name: str, text: str, recipe: str) -> None:

@@ -11,13 +11,12 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from class_jax.beside import make_importable
-from class_jax.command.flags import ALL, RUNS
-from class_jax.command.modes import MODES
 from class_jax.command.pages import complete, help_page, start_page
 from class_jax.command.parsing import check_paths, find_mode, parse_flags, split_words
 from class_jax.command.process import cache_compiled_programs, set_up_process
 from class_jax.command.streams import is_output_lost
 from class_jax.errors import BrokenFilesError, UserError, end_by_ctrl_c, sentence_of
+from class_jax.modes.table import ALL, MODES, RUNS
 
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from class_jax.command.flags import COMMON, ONE, RUNS, SEVERAL, Mode, make_parser, name_program
-from class_jax.command.modes import MODES
+from class_jax.command.parsing import make_parser, program
 from class_jax.errors import UserError
+from class_jax.modes.table import COMMON, MODES, ONE, RUNS, SEVERAL, Mode
 
 COMMANDS = (
     ("predict photo.jpg --format cutout --output cutout.png", "cut out what stands out"),
@@ -33,7 +33,7 @@ def start_page() -> str:
     """Return the page of a first call: the commands that people begin with."""
     return (
         f"class_jax finds what stands out in photographs, and cuts it out.\n\n{_list_commands()}\n"
-        f"\n{name_program()} --help lists all modes; {name_program()} MODE --help shows one."
+        f"\n{program()} --help lists all modes; {program()} MODE --help shows one."
     )
 
 
@@ -43,15 +43,15 @@ def help_page(mode: Mode | None) -> str:
         return make_parser(mode).format_help().rstrip()
     modes = "\n".join(f"  {mode.name:<10}{mode.purpose}" for mode in MODES.values())
     return (
-        f"usage: {name_program()} MODE [INPUT ...] [flags]\n\nmodes:\n{modes}\n"
+        f"usage: {program()} MODE [INPUT ...] [flags]\n\nmodes:\n{modes}\n"
         f"\ncommon commands:\n{_list_commands()}\n"
-        f"\n{name_program()} MODE --help shows the flags of a mode; without a mode: train.\n"
+        f"\n{program()} MODE --help shows the flags of a mode; without a mode: train.\n"
         "class-jax completion bash (or zsh) prints what lets a shell complete modes and flags."
     )
 
 
 def _list_commands() -> str:
-    lines = [(f"{name_program()} {command}", purpose) for command, purpose in COMMANDS]
+    lines = [(f"{program()} {command}", purpose) for command, purpose in COMMANDS]
     width = max(len(command) for command, _ in lines) + 3
     return "\n".join(f"  {command:<{width}}{purpose}" for command, purpose in lines)
 

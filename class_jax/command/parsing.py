@@ -2,17 +2,87 @@
 
 import argparse
 import difflib
+import functools
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from class_jax.command.flags import COMMON, SEVERAL, Mode, Parser, check_processes, make_parser
-from class_jax.command.flags import name_program as program
-from class_jax.command.modes import MODES
+import class_jax
 from class_jax.errors import UserError
 from class_jax.files import absolute
+from class_jax.modes.table import COMMON, MODES, ONE, SEVERAL, TRAIN, Mode
 
-DEFAULT_MODE = "train"
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UserError instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UserError."""
+        raise UserError(f"{message}; see {self.prog} --help.")
+
+
+def program() -> str:
+    """Return what a user types to start the program."""
+    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "class-jax"
+
+
+def make_parser(mode: Mode) -> Parser:
+    """Build the parser of a mode, for all flags but the overrides, which depend on the recipe."""
+    prog = f"{program()} {mode.name}"
+    words = f"{mode.words.upper()} … " if mode.words else ""
+    if words and mode.words not in mode.needs:
+        words = f"[{words.rstrip()}] "
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} {words}[flags]",
+        description=mode.purpose,
+        epilog=f"for example:\n  {prog} {mode.example}",
+        formatter_class=functools.partial(
+            argparse.RawDescriptionHelpFormatter, max_help_position=30
+        ),
+        allow_abbrev=False,
+    )
+    groups = {"flags": mode.flags, "flags of every mode": COMMON}
+    if mode.processes != ONE:
+        groups["several processes; each runs the same command"] = SEVERAL
+    for title, flags in groups.items():
+        group = parser.add_argument_group(title)
+        for flag in flags:
+            group.add_argument(
+                f"--{flag.name}", help=flag.help, default=flag.default, **flag.options
+            )
+    parser.add_argument("--version", action="version", version=f"class-jax {class_jax.__version__}")
+    return parser
+
+
+def _check_processes(flags: argparse.Namespace) -> None:
+    """Raise UserError if the flags for several processes contradict each other."""
+    by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
+    if by_hand == (None, None, None):
+        return
+    if flags.distributed:
+        raise UserError(
+            "--distributed finds the processes by itself: give it alone, or --coordinator, "
+            "--num_processes and --process_id without it."
+        )
+    if None in by_hand:
+        raise UserError(
+            "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "
+            "all three to every process."
+        )
+    host, _, port = flags.coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise UserError(
+            f"--coordinator={flags.coordinator}: expected HOST:PORT, as in 10.0.0.1:1234."
+        )
+    if flags.num_processes < 1:
+        raise UserError(f"--num_processes={flags.num_processes}: expected 1 or more.")
+    if not 0 <= flags.process_id < flags.num_processes:
+        raise UserError(
+            f"--process_id={flags.process_id}: expected 0 to {flags.num_processes - 1}."
+        )
 
 
 def parse_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -24,14 +94,14 @@ def parse_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]
     """
     before, after = split_words(arguments)
     named, rest = find_mode(before)
-    mode = named or MODES[DEFAULT_MODE]
+    mode = named or TRAIN
     flags, others = make_parser(mode).parse_known_args(rest)
     flags.mode = mode.name
     words, overrides = _split_others(others, mode, is_named=named is not None)
     _add_words(flags, mode, [*words, *after])
     _check_values(flags, mode)
     if "distributed" in flags:
-        check_processes(flags)
+        _check_processes(flags)
     else:
         vars(flags).update({flag.name: flag.default for flag in SEVERAL})
     return flags, overrides
@@ -85,9 +155,10 @@ def _split_others(
     while rest:
         word = rest.pop(0)
         if word.startswith("--config."):
-            overrides.append(word)
-            if "=" not in word and rest:  # the value is the next argument
-                overrides.append(rest.pop(0))
+            if "=" not in word and not rest:
+                raise UserError(f"{word} needs a value: {word}=VALUE.")
+            # The value may be the next argument.
+            overrides.append(word if "=" in word else f"{word}={rest.pop(0)}")
         elif word.startswith("-") and word != "-":
             raise UserError(_explain_flag(word.partition("=")[0], mode, is_named=is_named))
         else:

@@ -68,11 +68,6 @@ class Sorted(NamedTuple):
     foreign: list[Job]  # files that were not made here
 
 
-def count_jobs(jobs: Sorted) -> int:
-    """Return the number of planned maps, whether made already or not."""
-    return sum(map(len, jobs))
-
-
 def plan_image_maps(
     paths: Sequence[Path], output: Path, *, made: Output = MAPS, animate: bool = False
 ) -> Plan:
@@ -111,7 +106,10 @@ def plan_image_maps(
         others = [problem for problem in problems if not problem.endswith(": no images there")]
         raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(others)}")
     check_images_survive(targets)
-    jobs = [_plan_job(*pair, pair[1] in moving) for pair in targets.items()]
+    jobs: list[Job] = []
+    for target, source in targets.items():
+        kind = FilmJob if source in moving else MapJob
+        jobs.append(kind(target, source, file_fingerprint(source)))
     return Plan(jobs, problems, left_out)
 
 
@@ -131,12 +129,12 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
         if path.is_dir():
             found = find_images(path)
             films = [file for file in found.left_out if is_film(file)]
-            refusal = explain_refusal(made) if films else None
-            if refusal:
+            if films and (refusal := explain_refusal(made)):
                 refused += len(films)
                 counts = Counter(film.suffix.lower() for film in films)
                 problems += [f"{n} {suffix} left out: {refusal}" for suffix, n in counts.items()]
-            inputs = sorted([*found.images, *films]) if not refusal else found.images
+                films = []
+            inputs = sorted([*found.images, *films])
             images |= {image: image.relative_to(path) for image in inputs}
             left_out += [file for file in found.left_out if not is_film(file)]
             problems += found.problems
@@ -151,7 +149,8 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
                 raise UserError(f"{path} is a video: {refusal}.")
             images[path] = Path(path.name)
         else:
-            raise UserError(f"{path} cannot be read as an image: {_explain(path)}.")
+            why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
+            raise UserError(f"{path} cannot be read as an image: {why}.")
     return images, [*problems, *describe_left_out(left_out)], refused + len(left_out)
 
 
@@ -169,19 +168,6 @@ def _is_file_name(output: Path, source: Path, made: Output) -> bool:
     if is_film(source):
         return check_name(output, source)
     return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)
-
-
-def _plan_job(target: Path, source: Path, moves: bool) -> Job:
-    fingerprint = file_fingerprint(source)
-    if moves:
-        return FilmJob(target, source, fingerprint)
-    return MapJob(target, source, fingerprint)
-
-
-def _explain(path: Path) -> str:
-    if path.suffix.lower() in NOT_IMAGES:
-        return advise(path)
-    return ACCEPTED
 
 
 def plan_source_maps(source: Source, folder: Path) -> list[Job]:

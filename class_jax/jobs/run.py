@@ -14,7 +14,7 @@ from class_jax import parallel
 from class_jax.data.decode import UPRIGHT
 from class_jax.errors import UserError
 from class_jax.jobs.marks import make_mark, write_marked
-from class_jax.jobs.plan import Job, MapJob, Sorted, count_jobs
+from class_jax.jobs.plan import Job, MapJob, Sorted
 from class_jax.jobs.video.films import FilmJob, make_film
 from class_jax.networks.places import find, is_there, keep_trying
 from class_jax.pictures.outputs import MAPS, Output
@@ -70,11 +70,22 @@ def open_network(
         if not any(jobs.todo for jobs in sorted_jobs):
             return OpenedNetwork(fingerprint, sorted_jobs, None)
         engine = parallel.run_on_all(found.engine)
-        engine.expect(max(map(count_jobs, sorted_jobs)))
+        engine.expect(max(sum(map(len, jobs)) for jobs in sorted_jobs))
         return OpenedNetwork(fingerprint, sorted_jobs, Predictor(engine))
 
     # Several processes would not agree on another checkpoint.
     return attempt() if parallel.process_count() > 1 else keep_trying(attempt)
+
+
+def open_predictor(model: str | os.PathLike[str], config: ConfigDict, checkpoint: str) -> Predictor:
+    """Load a network for single images, and tell the user which; see `open_network`."""
+
+    def attempt() -> Predictor:
+        found = find(model, checkpoint).with_settings(config)
+        parallel.log(f"checkpoint: {found.description}")
+        return Predictor(found.engine())
+
+    return keep_trying(attempt)
 
 
 def make_shared(

@@ -5,7 +5,7 @@ import sys
 
 from ml_collections import ConfigDict
 
-from class_jax.config import list_unlike_released
+from class_jax.config import check_released
 from class_jax.errors import UserError
 from class_jax.models.network import build_network
 from class_jax.runs.checkpoints import Checkpoints
@@ -17,11 +17,6 @@ from class_jax.weights.released import save_unused
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Turn the authors' checkpoint into a workdir; return the exit status."""
-    return convert(config, workdir, source=flags.source)
-
-
-def convert(config: ConfigDict, workdir: Workdir, *, source: str) -> int:
     """Write a checkpoint of step 0 with the released values; return the exit status.
 
     Raises:
@@ -31,26 +26,19 @@ def convert(config: ConfigDict, workdir: Workdir, *, source: str) -> int:
     checkpoints = workdir.checkpoints
     if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
-    _check_network(config)
+    # Other weights might fit another network, too.
+    check_released(config, hint="add --config configs/r50_released.py")
     network = build_network(config.model, dtype="float32")
-    variables = load_released(source, network)
+    variables = load_released(flags.source, network)
     # For the shapes of its state.
     optimizer, _ = make_optimizer(config.train, network, total_steps=1)
     state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
-        _write(config, workdir, state, source)
-    print(f"{source} → {workdir.path}: {network.count_parameters():,} parameters", file=sys.stderr)
+        _write(config, workdir, state, flags.source)
+    parameters = f"{network.count_parameters():,} parameters"
+    print(f"{flags.source} → {workdir.path}: {parameters}", file=sys.stderr)
     return 0
-
-
-def _check_network(config: ConfigDict) -> None:
-    """Raise UserError unless this is the released network: other weights might fit too."""
-    if names := list_unlike_released(config):
-        raise UserError(
-            f"convert needs the released network, and {', '.join(names)} differ from it: "
-            "add --config configs/r50_released.py."
-        )
 
 
 def _write(config: ConfigDict, workdir: Workdir, state: TrainState, source: str) -> None:

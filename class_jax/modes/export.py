@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from class_jax.config import list_unlike_released
+from class_jax.config import check_released
 from class_jax.data.folders import find_images
 from class_jax.errors import UserError
 from class_jax.export.card import write_card
@@ -40,7 +40,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if is_onnx(model):
         raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
     if kind == "torch":
-        _check_released(config)
+        check_released(config, hint="choose another --format than torch")
     photographs = _find_photographs(flags.input or ())
     trained = _load(model, config, flags.checkpoint)
     images = gather_images(trained.side, photographs)
@@ -95,15 +95,6 @@ def _is_replaceable(folder: Path) -> bool:
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
 
 
-def _check_released(config: ConfigDict) -> None:
-    """Raise UserError unless the network has the form of the authors' released one."""
-    if names := list_unlike_released(config):
-        raise UserError(
-            f"--format=torch writes the authors' released network, and {', '.join(names)} differ "
-            "from it: choose another format."
-        )
-
-
 def _find_photographs(paths: Sequence[str]) -> list[Path]:
     """Return images to compare on; UserError if there are none where they should be."""
     found: list[Path] = []
@@ -126,27 +117,19 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     found, variables = keep_trying(attempt)
     print(f"checkpoint: {found.description}", file=sys.stderr)
     folder = Workdir(found.folder)
-    unused = folder.unused_weights
+    unused = folder.unused_weights if folder.unused_weights.exists() else None
     public = export_leaves(config)
-    scores = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
-    if table := folder.read_scores():
-        scores += f"\n\n{table}"
+    checkpoint = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
+    scores = "\n\n".join([checkpoint, *filter(None, [folder.read_scores()])])
     # An exported network keeps its card: it credits whom the weights are from.
     card = (folder.read_card() if is_exported(found.folder) else "") or write_card(
         public,
         parameters=network.count_parameters(),
         scores=scores,
-        is_converted=unused.exists(),
+        is_converted=unused is not None,
         examples=folder.count_examples(),
     )
-    return Export(
-        network,
-        variables,
-        config.eval.image_size,
-        public,
-        card,
-        unused if unused.exists() else None,
-    )
+    return Export(network, variables, config.eval.image_size, public, card, unused)
 
 
 def _remove(path: Path) -> None:
@@ -158,5 +141,4 @@ def _remove(path: Path) -> None:
 
 def _measure(path: Path) -> int:
     """Return the bytes of a file, or of the files in a folder."""
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))

@@ -13,15 +13,10 @@ from class_jax.data.decode import UPRIGHT
 from class_jax.data.images import encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.jobs.plan import (
-    Plan,
-    Sorted,
-    plan_image_maps,
-    sort_jobs,
-)
-from class_jax.jobs.run import Results, make_shared, open_network
+from class_jax.jobs.plan import Plan, Sorted, plan_image_maps, sort_jobs
+from class_jax.jobs.run import Results, make_shared, open_network, open_predictor
 from class_jax.jobs.targets import check_target, is_image_name
-from class_jax.networks.places import find, is_onnx, keep_trying
+from class_jax.networks.places import is_onnx
 from class_jax.pictures.outputs import ATTENTION, MAP, Output
 from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
@@ -32,8 +27,8 @@ from class_jax.text import count, list_lines, list_names
 MANY = 20  # images, from which on an export is worth its minute
 STANDARD = "-"  # standard input or output
 MOST_BYTES = 2**29  # of standard input
-# The end of a picture, and the beginning of another one.
-NEXT_PICTURE = re.compile(
+# The end of an image, and the beginning of another one.
+NEXT_IMAGE = re.compile(
     rb"(\xff\xd9|IEND\xaeB`\x82|;)(\xff\xd8\xff|\x89PNG\r\n|GIF8[79]a|RIFF.{4}WEBP)", re.DOTALL
 )
 
@@ -70,38 +65,36 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     (sorted_jobs,) = network.sorted_jobs
     if sorted_jobs.kept:
         verb = "is" if len(sorted_jobs.kept) == 1 else "are"
-        parallel.log(f"{count(len(sorted_jobs.kept), output.noun)} {verb} there already")
+        parallel.log(f"{count(len(sorted_jobs.kept), output.row.noun)} {verb} there already")
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
     if len(sorted_jobs.todo) >= MANY and network.predictor:
         _advise_export(network.predictor, Path(model), workdir)
-    results = make_shared(sorted_jobs.todo, network, title=output.noun, output=output)
+    results = make_shared(sorted_jobs.todo, network, title=output.row.noun, output=output)
+    return _report(results, plan, sorted_jobs, output, folder)
+
+
+def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, folder: Path) -> int:
+    """Print what was made, what is doubtful, and what failed; return the exit status."""
     problems = [*results.failed.values(), *plan.problems]
     if len(results.failed) == len(plan.jobs):
         raise UserError(f"nothing could be made:{list_lines(problems)}")
-    _report(results, plan, sorted_jobs, output, folder)
-    return 1 if problems else 0
-
-
-def _report(
-    results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, folder: Path
-) -> None:
-    """Print what was made, what is doubtful, and what failed."""
-    parallel.log(f"{count(results.written, output.noun)} written to {folder}")
+    parallel.log(f"{count(results.written, output.row.noun)} written to {folder}")
     for guess, images in results.guesses.items():
         parallel.log(f"note: {images} of {results.written}: {guess}")
     if results.empty:
         names = list_names(path.name for path in results.empty)
         found = f"{len(results.empty)} of {results.written}"
         parallel.log(f"note: nothing salient was found in {found}: {names}")
-    for problem in [*results.failed.values(), *plan.problems]:
+    for problem in problems:
         parallel.log(f"error: {problem}")
     left_out = plan.left_out + len(sorted_jobs.foreign)
     parallel.log(
         f"{results.written} made, {len(sorted_jobs.kept)} kept, {len(results.empty)} empty, "
         f"{left_out} left out, {len(results.failed)} failed"
     )
+    return 1 if problems else 0
 
 
 def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
@@ -122,13 +115,8 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
     target = absolute(flags.output) if flags.output not in (None, STANDARD) else None
     if target and not (is_image_name(target) and check_target(target, output.has_alpha)):
         raise UserError(f"--output={target}: name an image file, or - for standard output.")
-
-    def load() -> Predictor:
-        found = find(flags.model or workdir.path, flags.checkpoint).with_settings(config)
-        parallel.log(f"checkpoint: {found.description}")
-        return Predictor(found.engine())
-
-    made = make(keep_trying(load), source, [output])
+    predictor = open_predictor(flags.model or workdir.path, config, flags.checkpoint)
+    made = make(predictor, source, [output])
     for guess in made.guesses:
         if guess != UPRIGHT:
             parallel.log(f"note: {guess}")
@@ -144,32 +132,32 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
 def _read_source(inputs: Sequence[str]) -> bytes | Path:
     """Return the one image to read: the bytes of standard input, or a file."""
     if len(inputs) > 1:
-        raise UserError("a standard stream takes one picture: give a single --input.")
+        raise UserError("a standard stream takes one image: give a single --input.")
     if inputs[0] != STANDARD:
         return absolute(inputs[0])
     if sys.stdin is None or sys.stdin.closed:
-        raise UserError("standard input is closed: --input=- reads a picture from it.")
+        raise UserError("standard input is closed: --input=- reads an image from it.")
     if sys.stdin.isatty():
-        raise UserError("--input=- reads a picture from standard input, as in: … < photo.jpg")
+        raise UserError("--input=- reads an image from standard input, as in: … < photo.jpg")
     try:
         content = sys.stdin.buffer.read(MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"standard input cannot be read ({error.strerror}).") from error
     if not content:
-        raise UserError("standard input was empty: expected a picture, as in: … < photo.jpg")
+        raise UserError("standard input was empty: expected an image, as in: … < photo.jpg")
     if len(content) > MOST_BYTES:
         raise UserError(
-            f"standard input holds more than {MOST_BYTES >> 20} MB: expected one picture."
+            f"standard input holds more than {MOST_BYTES >> 20} MB: expected one image."
         )
     if _holds_several(content):
-        parallel.log("note: standard input holds several pictures: the first is used")
+        parallel.log("note: standard input holds several images: the first is used")
     return content
 
 
 def _holds_several(content: bytes) -> bool:
-    """Return whether another picture follows the first one."""
+    """Return whether another image follows the first one."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         end = 8 + int.from_bytes(content[4:8], "little")
         return len(content) > end + 8
-    is_multi_picture = b"MPF\0" in content[:65_536]  # a JPEG file that holds several by itself
-    return not is_multi_picture and NEXT_PICTURE.search(content) is not None
+    is_multi_image = b"MPF\0" in content[:65_536]  # a JPEG file that holds several by itself
+    return not is_multi_image and NEXT_IMAGE.search(content) is not None

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from class_jax import serving
 from class_jax.errors import UserError
-from class_jax.networks.places import find, keep_trying
+from class_jax.jobs.run import open_predictor
 from class_jax.pictures.predictor import Predictor
 from class_jax.runs.workdir import Workdir
 
@@ -80,13 +80,7 @@ def _check_root_path(text: str | None) -> str:
 
 def _load(model: str, config: ConfigDict, checkpoint: str, examples: dict[str, bytes]) -> Predictor:
     """Load the network, and predict a picture, so that nobody waits for a compiler."""
-
-    def attempt() -> Predictor:
-        found = find(model, checkpoint).with_settings(config)
-        print(f"checkpoint: {found.description}", file=sys.stderr)
-        return Predictor(found.engine())
-
-    predictor = keep_trying(attempt)
+    predictor = open_predictor(model, config, checkpoint)
     predictor.predict(next(iter(examples.values())))
     return predictor
 

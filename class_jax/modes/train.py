@@ -20,6 +20,7 @@ from class_jax.errors import UserError
 from class_jax.losses import class_loss
 from class_jax.models.network import Network, Variables, build_network, check_model
 from class_jax.networks.places import find, keep_trying
+from class_jax.networks.trained import Trained
 from class_jax.runs.checkpoints import Checkpoints
 from class_jax.runs.manifest import DamagedError, set_aside, set_damaged_aside
 from class_jax.runs.workdir import Workdir
@@ -113,7 +114,8 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
             save_state(checkpoints, state, untrained=True)
             checkpoints.wait()
         # Only after the first checkpoint: whatever else is found there, a checkpoint was too.
-        parallel.run_on_first(lambda: _write_examples(workdir, sources.train))
+        parallel.run_on_first(lambda: workdir.save_examples(sources.train.names))
+        parallel.run_on_first(workdir.fetch)
         _announce(config, network, sources, weights, start=start, total_steps=train.total_steps)
         if start >= train.total_steps:
             return
@@ -164,15 +166,11 @@ def _restore_state(
     ema, sharding = config.train.ema_decay > 0, replicated_sharding(mesh)
     while checkpoints.steps():
         try:
-            state = restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
+            return restore_latest(checkpoints, network, optimizer, ema=ema, sharding=sharding)
         except DamagedError as error:
-            damage, step = error.damage, error.step
-            parallel.log(
-                parallel.run_on_first(lambda: set_aside(workdir.checkpoints, step, damage))  # noqa: B023
-            )
+            put = functools.partial(set_aside, workdir.checkpoints, error.step, error.damage)
+            parallel.log(parallel.run_on_first(put))
             checkpoints.reload()
-            continue
-        return state
     if parallel.run_on_first(workdir.has_begun):
         raise UserError(
             f"{workdir.path} holds a run, and no checkpoint that can be used: restore its folder "
@@ -191,52 +189,38 @@ def _start_state(
 
 
 def _start_variables(config: ConfigDict, network: Network) -> tuple[Variables, str]:
-    if config.train.start_from:
-        return keep_trying(lambda: _load_start(config.train.start_from, network))
+    source, encoder = config.train.start_from, config.model.pretrained
+    if source:
+        try:
+            return keep_trying(lambda: _load_start(find(source), network))
+        except DamagedError as error:  # not of this run
+            raise UserError(f"{source}: {error}") from error
     variables = network.initialize(config.seed)
-    if not config.model.pretrained:
+    if not encoder:
         return variables, "encoder from random values"
-    loaded = load_encoder(config.model.pretrained, network, variables)
-    return loaded, f"encoder from {config.model.pretrained}"
+    return load_encoder(encoder, network, variables), f"encoder from {encoder}"
 
 
-def _load_start(source: str, network: Network) -> tuple[Variables, str]:
-    """Return the values of the network to start from, and its description."""
-    try:
-        found = find(source)
-        return found.values(network), found.description
-    except DamagedError as error:  # not of this run
-        raise UserError(f"{source}: {error}") from error
-
-
-def _write_examples(workdir: Workdir, source: Source) -> None:
-    """Write which examples a resumed run must share with this one, and get the log so far."""
-    workdir.save_examples(source.names)
-    workdir.fetch()
+def _load_start(found: Trained, network: Network) -> tuple[Variables, str]:
+    return found.values(network), found.description
 
 
 def _open_batches(
     config: ConfigDict, sources: TrainingSources, mesh: Mesh, *, start: int
 ) -> contextlib.AbstractContextManager[Iterator[Batch]]:
     """Open the stream of this process's batches, from batch `start` on."""
+    settings = Augmentation(**{name: config.data[name] for name in Augmentation._fields})
     return train_batches(
         sources.train,
         batch_size=config.train.batch_size,
         sizes=config.data.image_sizes,
-        augment=functools.partial(
-            augment, settings=_augmentation(config), backgrounds=sources.backgrounds
-        ),
+        augment=functools.partial(augment, settings=settings, backgrounds=sources.backgrounds),
         seed=config.seed,
         rows=process_rows(config.train.batch_size, mesh),
         start_step=start,
         num_workers=config.data.workers,
         mix=sources.mix,
     )
-
-
-def _augmentation(config: ConfigDict) -> Augmentation:
-    """Return the settings of augmentation that the section `data` holds."""
-    return Augmentation(**{name: config.data[name] for name in Augmentation._fields})
 
 
 def _announce(
@@ -263,10 +247,8 @@ def _announce(
     ]
     if jax.default_backend() == "gpu":  # on a CPU a resumed run equals one that never stopped
         exact = DETERMINISTIC in os.environ.get("XLA_FLAGS", "")
+        but = f" but for rounding (XLA_FLAGS={DETERMINISTIC}: bit for bit, and slower)"
         lines.append(
-            "a resumed run equals one that never stopped, bit for bit"
-            if exact
-            else "a resumed run equals one that never stopped but for rounding "
-            f"(XLA_FLAGS={DETERMINISTIC}: bit for bit, and slower)"
+            f"a resumed run equals one that never stopped{', bit for bit' if exact else but}"
         )
     parallel.log("\n".join(lines))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from class_jax.data.images import Original, to_levels
+from class_jax.data.images import Original, lay_on_white, to_levels
 from class_jax.errors import UserError
 from class_jax.pictures import attention, drawing
 
@@ -66,24 +66,19 @@ class Output(NamedTuple):
     text: str = ""  # differs if any of these does; "" for plain maps
 
     @property
-    def noun(self) -> str:
-        """Return the name of the kind, in the plural."""
-        return OUTPUTS[self.kind].noun
-
-    @property
-    def needs_image(self) -> bool:
-        """Return whether the image is needed beside its map."""
-        return OUTPUTS[self.kind].needs_image
+    def row(self) -> Kind:
+        """Return the entry of its kind."""
+        return OUTPUTS[self.kind]
 
     @property
     def has_alpha(self) -> bool:
         """Return whether the output is transparent in parts."""
-        return OUTPUTS[self.kind].has_alpha and self.background is None
+        return self.row.has_alpha and self.background is None
 
     @property
     def moves(self) -> bool:
         """Return whether it can be made of all frames of a video: crops differ in size."""
-        return OUTPUTS[self.kind].moves and not self.crop
+        return self.row.moves and not self.crop
 
     def finds_object(self, saliency: np.ndarray) -> bool:
         """Return whether anything is salient in a map."""
@@ -93,34 +88,33 @@ class Output(NamedTuple):
 MAPS = Output()
 
 
-def render(
-    output: Output,
-    saliency: np.ndarray,
-    image: np.ndarray | None,
-    name: object,
-    *,
-    profile: bytes | None = None,
-    attend: Attend | None = None,
-) -> np.ndarray:
-    """Return the pixels of an output, uint8.
-
-    Args:
-      output: what to make.
-      saliency: float32 [H, W] in 0–1.
-      image: uint8 RGB or RGBA [H, W, C]; None for a map.
-      name: of the output, for messages.
-      profile: the ICC profile of the image's colours; None: sRGB.
-      attend: computes where the network looks, for a sheet.
+def render(output: Output, scene: Scene) -> np.ndarray:
+    """Return the pixels of an output.
 
     Returns:
-      [h, w] for a map, [h, w, 4] for a transparent cut-out, else [h, w, 3]; h and w are those of
-      the map unless it is cropped.
+      uint8: [h, w] for a map, [h, w, 4] for a transparent cut-out, else [h, w, 3]; h and w are
+      those of the saliency map unless it is cropped.
 
     Raises:
       UserError: the map is not finite or not in 0–1, or a point lies outside of the image.
     """
-    to_levels(saliency, str(name))  # NaN would pass for an alpha
-    if image is None and output.needs_image:
-        raise UserError(f"{output.noun} need the picture beside its map.")
-    scene = Scene(saliency, image, str(name), profile, attend)
-    return OUTPUTS[output.kind].render(output, scene)
+    to_levels(scene.saliency, scene.name)  # NaN would pass for an alpha
+    if scene.image is None and output.row.needs_image:
+        raise UserError(f"{output.row.noun} need the image beside its map.")
+    return output.row.render(output, scene)
+
+
+def check_array(image: np.ndarray) -> np.ndarray:
+    """Return an array if it is an image, uint8 RGB [H, W, 3]; ValueError if it is not."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
+    if not image.size:
+        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
+    return image
+
+
+def flatten(original: Original) -> Original:
+    """Lay an image that is transparent in parts on white."""
+    if original.pixels.shape[2] == 3:
+        return original
+    return original._replace(pixels=lay_on_white(original.pixels))

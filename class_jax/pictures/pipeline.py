@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 from class_jax.data.decode import MOST_PIXELS, ImageSource, name_of
-from class_jax.data.images import Original, Picture, lay_on_white, load_image, load_original
+from class_jax.data.images import Original, Picture, load_image, load_original
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import OUTPUTS, Output, render
+from class_jax.pictures.outputs import Output, Scene, check_array, flatten, render
 
 if TYPE_CHECKING:
     from class_jax.models.classnet import Attention
@@ -122,25 +122,15 @@ def prepare(source: Held, side: int | None) -> Picture:
       TypeError, ValueError, UserError: as `make`.
     """
     if isinstance(source, np.ndarray):
-        picture = _check_array(source)
+        picture = Picture(check_array(source), *source.shape[:2])
     elif isinstance(source, Original):
-        has_alpha = source.pixels.shape[2] == 4
-        pixels = lay_on_white(source.pixels) if has_alpha else source.pixels
+        pixels = flatten(source).pixels
         picture = Picture(pixels, *pixels.shape[:2])
     elif callable(source):
         picture = source(side)
     else:
         picture = load_image(source, side=side, most=MOST_PIXELS)
     return picture if side is None else picture._replace(pixels=resize(picture.pixels, side, side))
-
-
-def _check_array(image: np.ndarray) -> Picture:
-    """Return an array as a picture; ValueError if it is no RGB image."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
-    if not image.size:
-        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
-    return Picture(image, image.shape[0], image.shape[1])
 
 
 def _finish(
@@ -156,18 +146,17 @@ def _finish(
     def attend(image: np.ndarray) -> "list[Attention]":
         return predictor.engine.attend(prepare(image, predictor.image_size).pixels[None])
 
-    original = _load_whole(source) if any(output.needs_image for output in outputs) else None
-    profile = original.metadata.get("icc_profile") if original else None
-    pictures = [
-        render(
-            output, saliency, original.pixels if original and output.needs_image else None,
-            _name_of(source) if name is None else name, profile=profile, attend=attend,
-        )
-        for output in outputs
-    ]  # fmt: skip
-    keeps = all(OUTPUTS[output.kind].keeps_metadata for output in outputs)
-    is_salient = all(output.finds_object(saliency) for output in outputs)
-    return Made(pictures, original if keeps else None, is_salient, prepared.guesses)
+    original = _load_whole(source) if any(output.row.needs_image for output in outputs) else None
+    scene = Scene(saliency, None, str(_name_of(source) if name is None else name), attend=attend)
+    if original:
+        profile = original.metadata.get("icc_profile")
+        scene = scene._replace(image=original.pixels, profile=profile)
+    return Made(
+        [render(output, scene) for output in outputs],
+        original if all(output.row.keeps_metadata for output in outputs) else None,
+        all(output.finds_object(saliency) for output in outputs),
+        prepared.guesses,
+    )
 
 
 def _load_whole(source: Held) -> Original:
@@ -182,6 +171,6 @@ def _load_whole(source: Held) -> Original:
 
 
 def _name_of(source: Held) -> object:
-    if isinstance(source, np.ndarray):
-        return "the array"
-    return "the picture" if isinstance(source, Original) or callable(source) else name_of(source)
+    if isinstance(source, (np.ndarray, Original)) or callable(source):
+        return "the image"
+    return name_of(source)

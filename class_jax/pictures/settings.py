@@ -1,19 +1,21 @@
 """The settings of outputs, checked in one way for the command line, Python and the API."""
 
+import contextlib
+import functools
 import hashlib
 import math
 import numbers
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor
 
-from class_jax.data.images import Original, lay_on_white, load_original
+from class_jax.data.images import Original, load_original
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output
+from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output, check_array, flatten
 
 BLUR = "blur"
 LONGEST = 100  # characters of a value that are repeated
@@ -41,41 +43,32 @@ def parse_output(
             kinds = [other for other, row in OUTPUTS.items() if name in row.settings]
             where = f"{prefix}format " if prefix else ""
             raise UserError(f"{prefix}{name} is for {where}{' or '.join(kinds)}, not for {kind}.")
-    background = given.get("background")
-    output = Output(
-        kind,
-        None
-        if background is None
-        else parse_background(background, f"{prefix}background", reads_files=reads_files),
-        parse_threshold(given.get("threshold"), f"{prefix}threshold"),
-        _parse_switch(given.get("crop", False), f"{prefix}crop"),
-        parse_point(given.get("point"), f"{prefix}point"),
-    )
+    parsers: dict[str, Callable[[Any, str], Any]] = {
+        "background": functools.partial(parse_background, reads_files=reads_files),
+        "threshold": _parse_threshold,
+        "crop": _parse_switch,
+        "point": _parse_point,
+    }
+    values = {name: parsers[name](value, f"{prefix}{name}") for name, value in given.items()}
+    output = Output(kind, **values)
     return output._replace(text=_describe(output))
 
 
-def parse_threshold(value: Any, name: str) -> float | None:
-    """Return a level above 0, up to 1; None for None; UserError, which says `name`, for others."""
-    if value is None:
-        return None
+def _parse_threshold(value: Any, name: str) -> float:
+    """Return a level above 0, up to 1; UserError, which says `name`, for anything else."""
     level = math.nan
     if isinstance(value, (str, numbers.Real)) and not isinstance(value, bool):
-        try:
+        with contextlib.suppress(ValueError):
             level = float(value)
-        except ValueError:
-            level = math.nan
     if not 0 < level <= 1:
         raise UserError(f"{name}={_repeat(value)}: expected a level above 0, up to 1.")
     return level
 
 
-def parse_point(value: Any, name: str) -> tuple[int, int] | None:
+def _parse_point(value: Any, name: str) -> tuple[int, int]:
     """Return x and y of "X,Y" or of two numbers; UserError, which says `name`, for others."""
-    if value is None:
-        return None
-    parts = value.split(",") if isinstance(value, str) else value
     try:
-        x, y = (int(part) for part in parts)
+        x, y = (int(part) for part in (value.split(",") if isinstance(value, str) else value))
     except (TypeError, ValueError, OverflowError):
         x = y = -1
     if min(x, y) < 0:
@@ -83,38 +76,42 @@ def parse_point(value: Any, name: str) -> tuple[int, int] | None:
     return x, y
 
 
+def _parse_switch(value: Any, name: str) -> bool:
+    switches = {"true": True, "false": False, True: True, False: False}
+    if not isinstance(value, (str, bool, np.bool_)) or value not in switches:
+        raise UserError(f"{name}={_repeat(value)}: expected true or false.")
+    return switches[value]
+
+
 def parse_background(
     value: Any, name: str = "background", *, reads_files: bool = True
 ) -> Background:
-    """Return "blur", a colour or a picture.
+    """Return "blur", a colour or an image; UserError, which says `name`, for anything else.
 
     Args:
       value: "blur"; a CSS name, #RRGGBB or three numbers to 255; an array, a PIL image or a path.
-      name: of the setting, for messages.
+      name: of the setting.
       reads_files: take a path.
-
-    Raises:
-      UserError: it is none of them.
     """
     if isinstance(value, (np.ndarray, Image.Image)):
-        return _take_picture(value, name)
+        return _take_image(value, name)
     if isinstance(value, (tuple, list)):
         if len(value) == 3 and all(_is_level(item) for item in value):
             return int(value[0]), int(value[1]), int(value[2])
     elif isinstance(value, str) and value == BLUR:
         return value
-    elif isinstance(value, str) and (colour := _parse_colour(value)) is not None:
+    elif isinstance(value, str) and (colour := _parse_colour(value)):
         if len(colour) == 3:
             return colour
+        opaque = value[:7] if value.startswith("#") and len(value) == 9 else "#20a0ff"
         raise UserError(
-            f"{name}={_repeat(value)}: expected a colour without alpha, as in "
-            f"{value[:7] if value.startswith('#') and len(value) == 9 else '#20a0ff'}."
+            f"{name}={_repeat(value)}: expected a colour without alpha, as in {opaque}."
         )
     elif isinstance(value, (str, os.PathLike)) and reads_files:
         path = Path(value).expanduser()
         if path.is_file():
-            return _flatten(load_original(path))
-    or_picture = ', the path of a picture, or "blur"' if reads_files else ', or "blur"'
+            return flatten(load_original(path))
+    or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
         f"{name}={_repeat(value)} is no background: expected a colour such as "
         f'"white" or "#20a0ff"{or_picture}.'
@@ -134,29 +131,13 @@ def _is_level(value: Any) -> bool:
     return is_number and 0 <= int(value) <= 255
 
 
-def _take_picture(value: np.ndarray | Image.Image, name: str) -> Original:
+def _take_image(value: np.ndarray | Image.Image, name: str) -> Original:
     if isinstance(value, Image.Image):
-        return _flatten(load_original(value))
-    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3 or not value.size:
-        raise UserError(
-            f"{name}: expected an array of uint8 RGB [H, W, 3], got {value.dtype} "
-            f"{list(value.shape)}."
-        )
-    return Original(value, {})
-
-
-def _flatten(original: Original) -> Original:
-    """Lay a picture that is transparent in parts on white."""
-    if original.pixels.shape[2] == 3:
-        return original
-    return original._replace(pixels=lay_on_white(original.pixels))
-
-
-def _parse_switch(value: Any, name: str) -> bool:
-    switches = {"true": True, "false": False, True: True, False: False}
-    if not isinstance(value, (str, bool, np.bool_)) or value not in switches:
-        raise UserError(f"{name}={_repeat(value)}: expected true or false.")
-    return switches[value]
+        return flatten(load_original(value))
+    try:
+        return Original(check_array(value), {})
+    except ValueError as error:
+        raise UserError(f"{name}: {error}.") from error
 
 
 def _describe(output: Output) -> str:

@@ -207,6 +207,7 @@ def test_mistakes_are_answered_before_jax_is_loaded(arguments, tmp_path):
         (["score", "--masks", "docs"], "score needs --predictions"),
         (["predict", "README.md", "-x"], "-x is not a flag of predict"),
         (["--mode=predict", "--input="], "--input is empty"),
+        (["--config.seed"], "--config.seed needs a value: --config.seed=VALUE."),
     ],
 )  # fmt: skip
 def test_flags_that_contradict_each_other_or_the_mode(flags, sentence):
@@ -237,7 +238,7 @@ def test_flags_have_their_defaults():
 def test_bare_words_after_the_mode_are_inputs(arguments):
     flags, overrides = parse_flags(arguments)
     assert (flags.mode, flags.input, flags.crop) == ("predict", ["docs", "README.md"], True)
-    assert overrides == ["--config.seed", "3"]
+    assert overrides == ["--config.seed=3"]
 
 
 def test_standard_input_and_names_that_look_like_flags_are_inputs(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from class_jax.command.modes import MODES
 from class_jax.command.parsing import parse_flags
+from class_jax.modes.table import MODES
 from tests.program import ROOT
 
 SLOW = ("jax", "numpy", "PIL", "cv2")

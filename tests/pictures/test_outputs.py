@@ -11,8 +11,13 @@ from class_jax.data.images import Original, convert_colours, encode, load_origin
 from class_jax.errors import UserError
 from class_jax.pictures.alpha import blur_background, estimate_foreground, refine_alpha
 from class_jax.pictures.drawing import lay_over
-from class_jax.pictures.outputs import Output, render
+from class_jax.pictures.outputs import Output, Scene
+from class_jax.pictures.outputs import render as render_scene
 from class_jax.pictures.settings import parse_background
+
+
+def render(output, saliency, image, name, **options):
+    return render_scene(output, Scene(saliency, image, name, **options))
 
 
 def soft_disc(size=160, radius=50, softness=12):

@@ -1,0 +1,263 @@
+"""The table of modes: what each is for, its flags, where it runs and how it is configured.
+
+It is read before anything slow is imported; what a mode does is in the file of its name.
+"""
+
+# ruff: noqa: PLC0415 - modes need what is imported here only once their flags are right
+
+import argparse
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from class_jax.errors import UserError, end_by_ctrl_c
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml_collections import ConfigDict
+
+    from class_jax.runs.workdir import Workdir
+
+RUNS = "runs/"  # the workdir where none is named
+FIXED_IN_ONNX = ("--config.model.", "--config.eval.image_size", "--config.eval.dtype")
+ALL, FIRST, ONE = "all", "first", "one"  # of several processes: all, process 0, or only one allowed
+
+
+class Flag(NamedTuple):
+    """A flag, its help, and further options for argparse."""
+
+    name: str
+    help: str
+    default: Any = None
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    reads: bool = False  # its values are paths, of which at least one must be there
+
+
+class Mode(NamedTuple):
+    """A mode: what it is for, its flags, how it is configured, and where it runs.
+
+    What it does is `run(flags, config, workdir)` of the file of its name in class_jax.modes.
+    """
+
+    name: str
+    purpose: str  # a sentence
+    example: str  # the arguments after its name
+    configure: "Callable[[argparse.Namespace, list[str], Workdir], ConfigDict]"
+    flags: tuple[Flag, ...] = ()
+    needs: tuple[str, ...] = ()  # names of flags
+    words: str = ""  # name of the flag whose values bare words are
+    processes: str = ALL
+
+
+COMMON = (
+    Flag("config", "a recipe; --config.a.b=value overrides any of its leaves"),
+    Flag("workdir", f"the folder of all that a run writes (default: {RUNS})"),
+)
+SEVERAL = (
+    Flag(
+        "distributed", "let JAX find them: TPU pods, Slurm, Kubernetes", False,
+        {"action": "store_true"},
+    ),
+    Flag("coordinator", "by hand: HOST:PORT of process 0"),
+    Flag("num_processes", "by hand: how many processes there are", None, {"type": int}),
+    Flag("process_id", "by hand: which of them this is, from 0", None, {"type": int}),
+)  # fmt: skip
+
+
+def configure_run(
+    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
+) -> "ConfigDict":
+    """Return the recipe's configuration, or that of the workdir."""
+    from class_jax.config import load_config
+
+    return load_config(flags.config, workdir, overrides)
+
+
+def configure_training(
+    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
+) -> "ConfigDict":
+    """Return the configuration of a run, which may start from a trained network.
+
+    Raises:
+      UserError: there is nothing to train on: said before JAX is imported, which takes seconds.
+    """
+    from class_jax.config import load_config
+    from class_jax.networks.places import read_settings
+
+    config = load_config(flags.config, workdir, overrides, settings_of=read_settings)
+    with end_by_ctrl_c():
+        from datasets.inputs import check_places
+    check_places(config)
+    return config
+
+
+def configure_evaluation(
+    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
+) -> "ConfigDict":
+    """Return the configuration as `configure_network`; the sets of a run are that run's alone."""
+    if flags.model is None and flags.workdir is None and not flags.input:
+        flags.workdir = RUNS
+    return configure_network(flags, overrides, workdir)
+
+
+def configure_network(
+    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
+) -> "ConfigDict":
+    """Return the configuration of the model, or of the workdir.
+
+    A model that is not on this machine is downloaded. `flags.model` then names where it lies, or
+    the network in the package where none was named and there is no run.
+
+    Raises:
+      UserError: there is no network; or a leaf is given that an exported network has fixed.
+    """
+    from class_jax import parallel
+    from class_jax.config import load_config
+    from class_jax.networks.places import PHOTO, choose, is_onnx, is_there, read_settings, resolve
+    from class_jax.runs.workdir import Workdir
+
+    if flags.model is None and choose(None, flags.workdir, otherwise=RUNS) == PHOTO:
+        parallel.log(f"{RUNS} holds no run: by the network that comes with class_jax, photo")
+        flags.model = PHOTO
+    if flags.model is None:
+        # What was typed is checked before what lies on the disk.
+        config = load_config(flags.config, workdir, overrides) if flags.config else None
+        if not is_there(workdir.path):
+            read_settings(workdir.path)  # says how to get one
+        return config or load_config(None, workdir, overrides)
+    flags.model = resolve(flags.model)
+    if not is_onnx(flags.model):
+        read_settings(flags.model)  # is there a model at all
+        return load_config(flags.config, Workdir(flags.model), overrides)
+    for name in overrides:
+        if name.startswith(FIXED_IN_ONNX):
+            raise UserError(f"{name} cannot change what {flags.model} computes: leave it out.")
+    return load_config(flags.config, workdir, overrides, has_network=False)
+
+
+SWITCH = {"action": "store_true"}
+REPEATED = {"action": "append"}
+
+INPUT = Flag("input", "images or folders", None, {"nargs": "+"}, reads=True)
+OUTPUT = Flag("output", "where to write")
+MODEL = Flag(
+    "model", "a network instead of the workdir's: photo, a workdir, an export or hf://owner/name"
+)
+CHECKPOINT = Flag("checkpoint", "which one of a run: best (default), latest or a step", "best")
+PROTOCOL = Flag(
+    "protocol",
+    "the way of scoring (default: pysod)",
+    "pysod",
+    {"choices": ("pysod", "matlab", "both")},
+)
+METRICS = Flag(
+    "metrics", "published (default) or all: IoU, Dice, BER, ... as well", "published",
+    {"choices": ("published", "all")},
+)  # fmt: skip
+SKIP_BROKEN = Flag("skip_broken", "leave out broken or unpaired files", False, SWITCH)
+
+TRAIN = Mode(
+    "train",
+    "Train a network, or go on with a run exactly where it stopped.",
+    "--config configs/quickstart.py --workdir runs/",
+    configure_training,
+    (SKIP_BROKEN,),
+)
+EVAL = Mode(
+    "eval",
+    "Make maps of images with masks, and score them.",
+    "--workdir runs/ --protocol both",
+    configure_evaluation,
+    (
+        INPUT._replace(help="folders of images with masks, instead of the recipe's sets"),
+        OUTPUT, MODEL, CHECKPOINT, PROTOCOL, METRICS,
+    ),
+    words="input",
+)  # fmt: skip
+PREDICT = Mode(
+    "predict",
+    "Make saliency maps, cut-outs and more of images.",
+    "photo.jpg --format cutout --output cutout.png",
+    configure_network,
+    (
+        INPUT._replace(help="images or folders; - is standard input"),
+        OUTPUT._replace(help="a file or a folder; - is standard output"),
+        Flag("format", "map (default), cutout, overlay or attention"),
+        Flag("background", "behind a cut-out: a colour, an image file, or blur"),
+        Flag("threshold", "make a hard mask at this level, 0 to 1", None, {"type": float}),
+        Flag("crop", "crop to the object, with a margin of 5 %%", False, SWITCH),
+        Flag("point", "X,Y: show the attention of this pixel (default: the most salient)"),
+        MODEL, CHECKPOINT,
+    ),
+    needs=("input",),
+    words="input",
+)  # fmt: skip
+SCORE = Mode(
+    "score",
+    "Score the maps of any method, and compare methods.",
+    "--predictions maps/A --predictions maps/B --masks ECSSD/masks --output scores/",
+    configure_run,
+    (
+        Flag("predictions", "a folder of maps; once a method", None, REPEATED, reads=True),
+        Flag("masks", "masks: a folder or a file of COCO; once a set", None, REPEATED, reads=True),
+        OUTPUT, PROTOCOL, METRICS,
+        Flag("map_max", "the level in maps that means 1", None, {"type": int}),
+        Flag("allow_missing", "go on where masks have no map", False, SWITCH),
+        Flag(
+            "gallery", "draw a comparison sheet, of the images named or of chosen ones", None,
+            {"nargs": "*"},
+        ),
+    ),
+    needs=("predictions", "masks"),
+    processes=FIRST,
+)  # fmt: skip
+CONVERT = Mode(
+    "convert",
+    "Turn the checkpoint that the paper's authors released into a workdir.",
+    "FILE --config configs/r50_released.py --workdir runs/released",
+    configure_run,
+    (Flag("source", "the authors' checkpoint, .safetensors or .pth"),),
+    needs=("source",),
+    words="source",
+    processes=ONE,
+)
+PREPARE = Mode(
+    "prepare",
+    "Download, unpack and check the images and masks of a recipe.",
+    "--config configs/folder.py --config.data.root=PATH",
+    configure_run,
+    (SKIP_BROKEN,),
+    processes=FIRST,
+)
+EXPORT = Mode(
+    "export",
+    "Write a network for other programs, and check that it computes the same.",
+    "--workdir runs/ --format onnx --output model.onnx",
+    configure_network,
+    (
+        INPUT._replace(help="photographs to compare on"),
+        OUTPUT,
+        Flag("format", "safetensors (default), onnx, stablehlo or torch"),
+        MODEL, CHECKPOINT,
+    ),
+    words="input",
+    processes=ONE,
+)  # fmt: skip
+SERVE = Mode(
+    "serve",
+    "Open a page in the browser, and an HTTP API, for a network.",
+    "--workdir runs/ --port 7860",
+    configure_network,
+    (
+        Flag(
+            "host", "where to listen (default: 127.0.0.1), and further names of this host", None,
+            {"nargs": "+", "action": "extend"},
+        ),
+        Flag("port", "the port (default: 7860)", 7860, {"type": int}),
+        Flag("allow_origin", "another page that may use it; once for each", None, REPEATED),
+        Flag("root_path", "the path behind a proxy, as in /saliency"),
+        MODEL, CHECKPOINT,
+    ),
+    processes=ONE,
+)  # fmt: skip
+
+MODES = {mode.name: mode for mode in (TRAIN, EVAL, PREDICT, SCORE, CONVERT, PREPARE, EXPORT, SERVE)}

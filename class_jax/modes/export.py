@@ -117,7 +117,7 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     found, variables = keep_trying(attempt)
     print(f"checkpoint: {found.description}", file=sys.stderr)
     folder = Workdir(found.folder)
-    unused = folder.unused_weights if folder.unused_weights.exists() else None
+    unused = folder.find_unused_weights()
     public = export_leaves(config)
     checkpoint = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
     scores = "\n\n".join([checkpoint, *filter(None, [folder.read_scores()])])

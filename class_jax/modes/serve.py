@@ -6,17 +6,13 @@ import os
 import re
 import signal
 import sys
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from class_jax import serving
 from class_jax.errors import UserError
 from class_jax.jobs.run import open_predictor
 from class_jax.pictures.predictor import Predictor
 from class_jax.runs.workdir import Workdir
-
-FOLDER = Path(serving.__file__).parent
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -27,7 +23,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     """
     try:
         from class_jax.serving.access import OWN, Access, is_address  # noqa: PLC0415 - optional
-        from class_jax.serving.api import Api  # noqa: PLC0415
+        from class_jax.serving.api import Api, load_examples  # noqa: PLC0415
         from class_jax.serving.server import Server, listen  # noqa: PLC0415
         from class_jax.serving.service import Service  # noqa: PLC0415
     except ImportError as error:
@@ -41,14 +37,13 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     hosts = flags.host or ["127.0.0.1"]
     root_path = _check_root_path(flags.root_path)
     address = next((host for host in hosts if is_address(host) or host in OWN), hosts[0])
-    examples = load_examples()
     with listen(address, flags.port) as listener:
         bound, port = listener.getsockname()[:2]
         access = Access.make(bound, hosts, flags.allow_origin or [])
+        example = next(iter(load_examples().values()))
         model = str(flags.model or workdir.path)
-        service = Service(lambda: _load(model, config, flags.checkpoint, examples))
-        page = (FOLDER / "page.html").read_text(encoding="utf-8")
-        api = Api(service, access=access, page=page, examples=examples, root_path=root_path)
+        service = Service(lambda: _load(model, config, flags.checkpoint, example))
+        api = Api(service, access=access, root_path=root_path)
 
         def announce() -> None:
             name = f"[{address}]" if ":" in address else address
@@ -78,13 +73,8 @@ def _check_root_path(text: str | None) -> str:
     return text.rstrip("/")
 
 
-def _load(model: str, config: ConfigDict, checkpoint: str, examples: dict[str, bytes]) -> Predictor:
+def _load(model: str, config: ConfigDict, checkpoint: str, example: bytes) -> Predictor:
     """Load the network, and predict a picture, so that nobody waits for a compiler."""
     predictor = open_predictor(model, config, checkpoint)
-    predictor.predict(next(iter(examples.values())))
+    predictor.predict(example)
     return predictor
-
-
-def load_examples() -> dict[str, bytes]:
-    """Return the photographs of the package to pick from, by name."""
-    return {file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))}

@@ -121,9 +121,10 @@ def parse_background(
 def _parse_colour(text: str) -> tuple[int, ...] | None:
     """Return the red, green and blue, perhaps alpha, of a colour's name or #RRGGBB; else None."""
     try:
-        return ImageColor.getrgb(text)
+        colour = ImageColor.getrgb(text)
     except ValueError:
         return None
+    return colour if max(colour) <= 255 else None  # Pillow takes rgb(999,0,0)
 
 
 def _is_level(value: Any) -> bool:

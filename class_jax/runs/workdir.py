@@ -87,6 +87,16 @@ class Workdir:
         """Return the model card that lies in the folder; "" where there is none, or a link."""
         return self._read_own("README.md")
 
+    def find_unused_weights(self) -> Path | None:
+        """Return the file of what a converted checkpoint held beyond the network, if it is there.
+
+        Raises:
+          UserError: it is a link: exports are shared, and a link may lead to anything.
+        """
+        if self.unused_weights.is_symlink():
+            raise UserError(f"{self.unused_weights} is a link: expected a file of this folder.")
+        return self.unused_weights if self.unused_weights.exists() else None
+
     def _read_own(self, name: str) -> str:
         """Return the text of a file that lies in this folder itself; "" if there is none."""
         file = self.local / name

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,8 +18,9 @@ from class_jax.serving import service as limits
 from class_jax.serving.access import Access
 from class_jax.serving.bodies import unpack
 from class_jax.serving.connection import MOST_BYTES, Answer, BusyError, RefusedError, Request
-from class_jax.serving.service import FORMATS, Made, Service
+from class_jax.serving.service import FORMATS, Service
 
+FOLDER = Path(__file__).parent  # of the page and the examples
 MOST_SETTINGS = 20
 READ = ("GET", "HEAD", "OPTIONS")
 MAKE = ("OPTIONS", "POST")
@@ -48,29 +50,19 @@ SHARED = {  # headers of answers to pages of others that are let in
 class Api:
     """Answers requests; what takes a body is answered in two parts."""
 
-    def __init__(
-        self,
-        service: Service,
-        *,
-        access: Access,
-        page: str,
-        examples: Mapping[str, bytes],
-        root_path: str = "",
-    ) -> None:
+    def __init__(self, service: Service, *, access: Access, root_path: str = "") -> None:
         """Set up the answers.
 
         Args:
           service: makes the pictures.
           access: who may ask.
-          page: HTML with one script and one style.
-          examples: JPEG files of pictures to pick from, by their names.
           root_path: begins all paths, behind a proxy that passes it on: "/saliency".
         """
         self._service, self._access, self._root = service, access, root_path
-        self._files: dict[str, Answer] = {"/": _page_answer(page)}
-        for name, content in examples.items():
+        self._examples = load_examples()
+        self._files = {"/": _page_answer((FOLDER / "page.html").read_text(encoding="utf-8"))}
+        for name, content in self._examples.items():
             self._files[f"/examples/{name}"] = Answer(200, content, {"content-type": "image/jpeg"})
-        self._examples = sorted(examples)
 
     def begin(self, request: Request) -> Answer | None:
         """Answer a request by its first lines; None if its body is wanted.
@@ -103,7 +95,7 @@ class Api:
             return self._files[path]
         return self._describe() if path == "/api" else self._tell_health()
 
-    def submit(self, request: Request, body: bytes) -> "Future[Made]":
+    def submit(self, request: Request, body: bytes) -> "Future[Answer]":
         """Put the picture in a body in line.
 
         Raises:
@@ -114,14 +106,6 @@ class Api:
         kind = self._strip(request.path).removeprefix("/api/")
         output, suffix = parse_output(kind, [*_parse_query(request.query), *fields])
         return self._service.submit(content, output, suffix)
-
-    def finish(self, made: Made) -> Answer:
-        """Return the answer that holds a picture."""
-        headers = {
-            "content-type": f"image/{made.kind.lower()}",
-            "x-salient": "some" if made.is_salient else "none",
-        }
-        return Answer(200, made.content, headers)
 
     def explain(self, error: Exception) -> Answer:
         """Return the answer to a request that failed; print what is no mistake of the client's."""
@@ -169,7 +153,7 @@ class Api:
         about = {
             "kinds": kinds,
             "formats": sorted(set(FORMATS) - {"jpg"}),
-            "examples": self._examples,
+            "examples": list(self._examples),
             "limits": {
                 "bytes": MOST_BYTES,
                 "pixels": limits.MOST_PIXELS,
@@ -178,6 +162,11 @@ class Api:
             },
         }
         return _json_answer(200, about)
+
+
+def load_examples() -> dict[str, bytes]:
+    """Return the photographs of the package to pick from, by name."""
+    return {file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))}
 
 
 def parse_output(kind: str, settings: Iterable[tuple[str, str]]) -> tuple[Output, str]:

@@ -41,15 +41,16 @@ def unpack(content_type: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]
         return body, []
     if not (boundary := BOUNDARY.search(content_type)):
         raise RefusedError(422, f"the form has no boundary: {ADVICE}.")
+    damaged = RefusedError(422, f"the form is cut off or damaged: {ADVICE}.")
     mark = b"\r\n--" + boundary[1].strip().encode("latin-1")
     _, *parts = (b"\r\n" + body).split(mark, MOST_PARTS)
     if not parts or not parts.pop().startswith(b"--"):
-        raise RefusedError(422, f"the form is cut off or damaged: {ADVICE}.")
+        raise damaged
     files, fields = [], []
     for part in parts:
         middle = part.find(b"\r\n\r\n", 0, MOST_PART_HEAD)
         if middle < 0:
-            raise RefusedError(422, f"the form is cut off or damaged: {ADVICE}.")
+            raise damaged
         told = DISPOSITION.search(part, 0, middle)
         disposition, content = told[1] if told else b"", part[middle + 4 :]
         if FILE_NAME.search(disposition):

@@ -101,6 +101,8 @@ class Connection:
         path, _, query = event.target.decode("ascii").partition("?")
         headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
         request = Request(event.method.decode("ascii"), path, query, headers)
+        if {"content-length", "transfer-encoding"} <= headers.keys():  # proxies may differ
+            raise RefusedError(400, "the request states the length of its body in two ways.")
         self._is_read = request.length == 0
         return request
 

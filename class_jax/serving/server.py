@@ -145,7 +145,7 @@ class Server:
             await asyncio.wait([made, left], return_when=asyncio.FIRST_COMPLETED)
             if not made.done():
                 raise LeftError
-            return self._api.finish(made.result())
+            return made.result()
         finally:
             made.cancel()
             left.cancel()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 from class_jax.data.decode import name_of, read_header
 from class_jax.data.images import encode
@@ -11,7 +11,7 @@ from class_jax.pictures.outputs import Output
 from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
 from class_jax.serving.bodies import describe
-from class_jax.serving.connection import BusyError
+from class_jax.serving.connection import Answer, BusyError
 
 MOST_PIXELS = 50_000_000  # of one picture: a cut-out of it takes some 2 GB while it is made
 MOST_SIDE, MOST_RATIO = 20_000, 50
@@ -23,14 +23,6 @@ FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
 TAKEN = {
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA"),
 }  # fmt: skip
-
-
-class Made(NamedTuple):
-    """A picture that was made."""
-
-    content: bytes  # of its file
-    kind: str  # its format, as Pillow names it
-    is_salient: bool  # something was found
 
 
 class Service:
@@ -54,7 +46,7 @@ class Service:
             raise BusyError("the network is being loaded: try again in a few seconds.")
         return self.loaded.result()
 
-    def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Made]":
+    def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Answer]":
         """Put a picture in line; a future that is cancelled in time costs nothing.
 
         Args:
@@ -72,7 +64,7 @@ class Service:
         future = self._thread.submit(lambda: make_picture(predictor, held.pop(), output, suffix))
         self._waiting.add(future)
 
-        def forget(future: "Future[Made]") -> None:
+        def forget(future: "Future[Answer]") -> None:
             self._waiting.discard(future)
             held.clear()  # the thread keeps what was cancelled until its turn
 
@@ -80,8 +72,8 @@ class Service:
         return future
 
 
-def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: str) -> Made:
-    """Make an output of a picture.
+def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: str) -> Answer:
+    """Make an output of a picture, and return the answer that holds its file.
 
     Raises:
       UserError: the picture cannot be read or is too large, or the output cannot be made of it.
@@ -93,7 +85,11 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
             "JPEG files have no transparency: give a background, or format=png or webp."
         )
     made = make(predictor, content, [output], "the picture")
-    return Made(encode(made.pictures[0], kind, like=made.like), kind, made.is_salient)
+    headers = {
+        "content-type": f"image/{kind.lower()}",
+        "x-salient": "some" if made.is_salient else "none",
+    }
+    return Answer(200, encode(made.pictures[0], kind, like=made.like), headers)
 
 
 def _check_picture(content: bytes) -> None:

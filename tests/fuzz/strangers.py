@@ -31,7 +31,6 @@ from tests.jobs.video.test_video import film
 from tests.networks.test_foreign import graph
 
 FOLDER = Path(tempfile.mkdtemp(prefix="class_jax-fuzz-strangers-"))
-PAGE = "<script></script><style></style>"
 MOST_NAMES = 8
 
 
@@ -63,7 +62,7 @@ def api() -> Api:
     service = Service(Stand)
     service.loaded.result()
     access = Access.make("127.0.0.1", [], ["https://friend.example"])
-    return Api(service, access=access, page=PAGE, examples={"a.png": b""}, root_path="/below")
+    return Api(service, access=access, root_path="/below")
 
 
 async def _read(data: bytes) -> None:
@@ -76,7 +75,7 @@ async def _read(data: bytes) -> None:
         request = await connection.read_head()
         if (answer := api().begin(request)) is None:
             body = await connection.read_body(request.length)
-            answer = api().finish(api().submit(request, body).result())
+            answer = api().submit(request, body).result()
     except LeftError:
         return
     except (RefusedError, UserError) as error:

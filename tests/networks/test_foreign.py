@@ -173,3 +173,14 @@ def test_scores_that_are_a_link_are_not_read(tmp_path):
     table.unlink()
     os.mkfifo(table)
     assert run.read_scores() == ""
+
+
+def test_weights_beside_a_run_that_are_a_link_are_not_exported(tmp_path):
+    run = Workdir(tmp_path)
+    assert run.find_unused_weights() is None
+    run.unused_weights.symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="is a link"):
+        run.find_unused_weights()
+    run.unused_weights.unlink()
+    run.unused_weights.write_bytes(b"here")
+    assert run.find_unused_weights() == run.unused_weights

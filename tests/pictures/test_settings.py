@@ -32,7 +32,8 @@ def test_levels_are_numbers_or_text(level):
 
 @pytest.mark.parametrize("colour", [
     "#ff000080", "#f008", (255, 0, 0, 128), (255, 0), (256, 0, 0), (-1, 0, 0), (0.5, 0, 0),
-    "rgba(255, 0, 0, 0.5)", "redd", 7, b"red", np.zeros((4, 4), np.uint8), {"r": 1},
+    "rgba(255, 0, 0, 0.5)", "rgb(9999999999, 0, 0)", "redd", 7, b"red",
+    np.zeros((4, 4), np.uint8), {"r": 1},
 ])  # fmt: skip
 def test_what_is_no_opaque_colour_or_picture_is_refused_everywhere(colour):
     with pytest.raises(UserError, match="background"):
@@ -53,9 +54,7 @@ def test_colours_arrays_pictures_and_paths_are_backgrounds(tmp_path):
         made = nothing.cutout(IMAGE, background=background)
         assert (made == (10, 20, 30)).all()
     with pytest.raises(UserError, match="is no background"):
-        parse_address(
-            "cutout", {"background": str(tmp_path / "behind.png")}.items()
-        )  # a stranger's
+        parse_address("cutout", [("background", str(tmp_path / "behind.png"))])  # a stranger's
 
 
 def test_settings_of_other_kinds_are_refused():

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import cv2
 import requests
 
-from class_jax.modes.serve import FOLDER, load_examples
 from class_jax.serving.access import Access
 from class_jax.serving.api import Api
 from class_jax.serving.server import Server, listen
@@ -58,8 +57,7 @@ def main(load, picture):
     with listen("127.0.0.1", 0) as listener:
         service = Service(make)
         access = Access.make("127.0.0.1", [NAME], [ORIGIN])
-        page = (FOLDER / "page.html").read_text(encoding="utf-8")
-        api = Api(service, access=access, page=page, examples=load_examples(), root_path=ROOT_PATH)
+        api = Api(service, access=access, root_path=ROOT_PATH)
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr)
         sys.addaudithook(watch)
         number = asyncio.run(

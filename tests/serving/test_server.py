@@ -86,6 +86,26 @@ def test_a_form_gives_what_the_body_itself_gives(served):
     assert set(np.unique(pixels_of(plain))) == {0, 255}
 
 
+@pytest.mark.parametrize(("parts", "sentence"), [
+    ([("crop", (None, "true")), ("crop", (None, "false")), ("f", ("a", b"x"))], "given twice"),
+    ([("crop", (None, "true"))], "holds no files"),
+    ([("f", ("a", b"x")), ("g", ("b", b"x"))], "holds 2 files"),
+    ([(f"a{n}", (None, "")) for n in range(30)], "cut off or damaged"),
+    ([("path", (None, "/etc/secret.png")), ("f", ("a", b"x"))], "path: /api/map takes"),
+])  # fmt: skip
+def test_forms_that_say_too_much_or_too_little_are_refused(served, parts, sentence):
+    answer = requests.post(f"{served.address}/api/map", files=parts, timeout=30)
+    assert answer.status_code == 422
+    assert sentence in answer.json()["error"]
+
+
+def test_a_form_without_its_last_line_is_refused(served):
+    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\n' + picture()
+    answer = served.post("map", form, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 422
+    assert "cut off" in answer.json()["error"]
+
+
 @pytest.mark.parametrize(("suffix", "kind"), [
     ("png", "PNG"), ("webp", "WEBP"), ("jpeg", "JPEG"), ("jpg", "JPEG"),
 ])  # fmt: skip
@@ -137,6 +157,7 @@ def ico():
     ("map?format=tiff", b"x", 422, "format=tiff: expected png"),
     ("cutout?format=jpeg", picture(), 422, "no transparency"),
     ("overlay?threshold=nan", b"x", 422, "threshold=nan"),
+    ("cutout?background=rgb(9999999999,0,0)", b"x", 422, "expected a colour"),
     ("cutout?background=/etc/secret.png", b"x", 422, "expected a colour"),
     ("cutout?background=http://127.0.0.1/secret.png", b"x", 422, "expected a colour"),
     ("attention?point=1,1", picture(), 422, "an .onnx file holds the map alone"),
@@ -177,6 +198,7 @@ def test_mistakes_are_one_sentence(served, what, content, status, sentence):
     (head("POST", "/api/map", Content_Length=70_000_000), 413),
     (head("POST", "/api/map", Content_Length="x"), 400),
     (head("POST", "/api/map", Content_Length="5", Transfer_Encoding="chunked") + "zz\r\n", 400),
+    (head("POST", "/api/map", Content_Length="5", Transfer_Encoding="chunked") + "0\r\n\r\n", 400),
     (head("GET", "/" + "a" * 200_000), 431),
     ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
 ])  # fmt: skip

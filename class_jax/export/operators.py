@@ -8,7 +8,6 @@ import numpy as np
 from onnx import helper
 
 from class_jax.export.graph import GraphWriter, Stack, Tensor, Value
-from class_jax.models.depthwise import same_padding
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
 
@@ -16,8 +15,6 @@ CHANNELS_FIRST = (0, 3, 1, 2)  # the order in memory of [B, H, W, C]
 BINARY = {"add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
 NEUTRAL = {"add": 0, "add_any": 0, "sub": 0, "mul": 1, "div": 1, "max": -math.inf}
 COMMUTATIVE = ("add", "add_any", "mul", "max")
-UNARY = {"exp": "Exp", "logistic": "Sigmoid", "stop_gradient": "", "copy": ""}  # "": nothing to do
-REDUCTIONS = {"reduce_max": "ReduceMax", "reduce_sum": "ReduceSum"}
 
 
 def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Value) -> Value:
@@ -55,17 +52,20 @@ def _pad_rank(value: Value, rank: int) -> Value:
     return value
 
 
-def _apply_unary(kind: str) -> Callable[..., Value]:
+def _apply(operator: str, *constants: float) -> Callable[..., Value]:
+    """Return the translation to an operator of a tensor and constants; "": nothing to do."""
+
     def apply(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
-        return Tensor(graph.add(UNARY[kind], [x.name]), shape, x.order) if UNARY[kind] else x
+        held = [graph.hold(np.array(value, np.float32)) for value in constants]
+        return Tensor(graph.add(operator, [x.name, *held]), shape, x.order) if operator else x
 
     return apply
 
 
-def _reduce(kind: str) -> Callable[..., Value]:
+def _reduce(operator: str) -> Callable[..., Value]:
     def apply(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
         axes = [x.order.index(axis) for axis in params["axes"]]
-        name = graph.add(REDUCTIONS[kind], [x.name, graph.hold(np.array(axes))], keepdims=0)
+        name = graph.add(operator, [x.name, graph.hold(np.array(axes))], keepdims=0)
         return Tensor(name, shape, _rank([a for a in x.order if a not in params["axes"]]))
 
     return apply
@@ -74,16 +74,6 @@ def _reduce(kind: str) -> Callable[..., Value]:
 def _rank(axes: Sequence[int]) -> tuple[int, ...]:
     """Return axes counted anew from 0, after some were removed."""
     return tuple(sorted(axes).index(axis) for axis in axes)
-
-
-def _relu(graph: GraphWriter, _: Any, shape: Shape, x: Value) -> Value:
-    assert isinstance(x, Tensor)
-    return Tensor(graph.add("Relu", [x.name]), shape, x.order)
-
-
-def _relu6(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
-    limits = [graph.hold(np.array(limit, np.float32)) for limit in (0, 6)]
-    return Tensor(graph.add("Clip", [x.name, *limits]), shape, x.order)
 
 
 def _softmax(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
@@ -98,31 +88,14 @@ def _convert(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
 def _convolve(graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray) -> Value:
     assert params["dimension_numbers"].lhs_spec == CHANNELS_FIRST, "expected NHWC"
     (top, bottom), (left, right) = params["padding"]
-    return _add_convolution(
-        graph,
-        shape,
-        x,
-        kernel,
-        kernel_shape=kernel.shape[:2],
-        strides=params["window_strides"],
-        pads=[top, left, bottom, right],
-    )
+    settings = {"strides": params["window_strides"], "group": params["feature_group_count"]}
+    return _add_convolution(graph, shape, x, kernel, pads=[top, left, bottom, right], **settings)
 
 
 def _convolve_to_map(
     graph: GraphWriter, _: Any, shape: Shape, x: Tensor, kernel: np.ndarray
 ) -> Value:
     return _add_convolution(graph, shape, x, kernel, pads=[1] * 4)
-
-
-def _convolve_depthwise(
-    graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray
-) -> Value:
-    size = kernel.shape[0]
-    stride = -(-x.shape[1] // shape[1])
-    (top, bottom), (left, right) = (same_padding(n, size, stride) for n in x.shape[1:3])
-    pads, group = [top, left, bottom, right], kernel.shape[3]
-    return _add_convolution(graph, shape, x, kernel, strides=[stride] * 2, pads=pads, group=group)
 
 
 def _multiply_pixels(
@@ -227,16 +200,19 @@ LAYERS: dict[str, Callable[..., Value]] = {
     "convolve_to_map": _convolve_to_map,
     "multiply_pixels": _multiply_pixels,
     "pool_slices": _max_pool,
-    "relu": _relu,
-    "relu6": _relu6,
-    "depthwise_convolve": _convolve_depthwise,
+    "relu": _apply("Relu"),
+    "relu6": _apply("Clip", 0, 6),
     "softmax": _softmax,
     "upsample": _upsample,
 }
 # By the name of a primitive of `jax.lax`.
 PRIMITIVES: dict[str, Callable[..., Value]] = {
-    **{kind: _apply_unary(kind) for kind in UNARY},
-    **{kind: _reduce(kind) for kind in REDUCTIONS},
+    "exp": _apply("Exp"),
+    "logistic": _apply("Sigmoid"),
+    "stop_gradient": _apply(""),
+    "copy": _apply(""),
+    "reduce_max": _reduce("ReduceMax"),
+    "reduce_sum": _reduce("ReduceSum"),
     "convert_element_type": _convert,
     "conv_general_dilated": _convolve,
     "dot_general": _multiply,

@@ -30,10 +30,14 @@ class DepthwiseConv(nnx.Module):
         return depthwise_convolve(x, self.kernel[...].astype(x.dtype), stride=self.stride)
 
 
-@functools.partial(jax.jit, static_argnames="stride")  # so that exports know it by its name
 def depthwise_convolve(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
     """Apply a kernel [k, k, 1, C] to [B, H, W, C], channel by channel: [B, ⌈H/s⌉, ⌈W/s⌉, C]."""
-    return _convolve(x, kernel, stride)
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: convolve_shifted(x, kernel, stride),
+        default=functools.partial(convolve_grouped, stride=stride),
+    )
 
 
 def same_padding(length: int, size: int, stride: int) -> tuple[int, int]:
@@ -42,98 +46,74 @@ def same_padding(length: int, size: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(convolve_shifted, stride=stride),
-        default=functools.partial(convolve_grouped, stride=stride),
-    )
-
-
 def convolve_grouped(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
     """Compute `depthwise_convolve` by XLA's convolution with one group a channel."""
-    pads = [same_padding(length, kernel.shape[0], stride) for length in x.shape[1:3]]
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
-        pads,
+        [same_padding(length, kernel.shape[0], stride) for length in x.shape[1:3]],
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=x.shape[3],
     )
 
 
-def convolve_shifted(x: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve_shifted(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Compute `depthwise_convolve` as the sum of a shifted product for each tap."""
-    taps = _shift(x, kernel.shape[0], stride)
-    products = [tap * weight for tap, weight in zip(taps, _list_taps(kernel), strict=True)]
-    return functools.reduce(jnp.add, products)
+    rows, columns = (-(-length // stride) for length in x.shape[1:3])
+    return _sum_products(_pad(x, kernel, stride), kernel, rows, columns, stride)
 
 
-def _list_taps(kernel: jax.Array) -> list[jax.Array]:
-    """Return the taps [C] of a kernel [k, k, 1, C], row by row."""
-    size = kernel.shape[0]
-    return [kernel[i, j, 0] for i, j in itertools.product(range(size), repeat=2)]
-
-
-def _pad(x: jax.Array, size: int, stride: int) -> jax.Array:
+def _pad(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Pad rows and columns with zeros as "SAME" does."""
-    pads = [same_padding(length, size, stride) for length in x.shape[1:3]]
+    pads = [same_padding(length, kernel.shape[0], stride) for length in x.shape[1:3]]
     return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
-def _shift(x: jax.Array, size: int, stride: int) -> list[jax.Array]:
-    """Return what each tap reads, [B, ⌈H/s⌉, ⌈W/s⌉, C], row by row."""
-    batch, height, width, channels = x.shape
-    padded = _pad(x, size, stride)
-    last_row, last_column = (stride * (-(-length // stride) - 1) for length in (height, width))
-    return [
-        jax.lax.slice(
+def _sum_products(
+    padded: jax.Array, kernel: jax.Array, rows: int, columns: int, stride: int = 1
+) -> jax.Array:
+    """Return [B, rows, columns, C]: the sum over taps of each tap times the pixels it reads."""
+    batch, *_, channels = padded.shape
+    last_row, last_column = stride * (rows - 1) + 1, stride * (columns - 1) + 1
+    size = kernel.shape[0]
+    products = [
+        kernel[i, j, 0]
+        * jax.lax.slice(
             padded,
             (0, i, j, 0),
-            (batch, i + last_row + 1, j + last_column + 1, channels),
+            (batch, i + last_row, j + last_column, channels),
             (1, stride, stride, 1),
         )
         for i, j in itertools.product(range(size), repeat=2)
     ]
+    return functools.reduce(jnp.add, products)
 
 
 def _forward(
     x: jax.Array, kernel: jax.Array, stride: int
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _convolve(x, kernel, stride), (x, kernel)
+    return convolve_shifted(x, kernel, stride), (x, kernel)
 
 
 def _backward(
     stride: int, inputs: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    return jax.lax.platform_dependent(
-        *inputs,
-        gradient,
-        cpu=functools.partial(_backward_shifted, stride=stride),
-        default=functools.partial(_backward_grouped, stride=stride),
-    )
-
-
-def _backward_grouped(
-    x: jax.Array, kernel: jax.Array, gradient: jax.Array, *, stride: int
-) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of input and kernel by XLA's own rule."""
-    _, transpose = jax.vjp(functools.partial(convolve_grouped, stride=stride), x, kernel)
-    return transpose(gradient)
-
-
-def _backward_shifted(
-    x: jax.Array, kernel: jax.Array, gradient: jax.Array, *, stride: int
-) -> tuple[jax.Array, jax.Array]:
     """Return the gradients of input and kernel as sums of shifted products.
 
-    The taps' sums are a loop: written out, 25 of them compile for seconds a layer.
+    The input's is the dilated gradient under the reversed kernel. The kernel's sums are a loop over
+    its taps: written out, 25 of them compile for seconds a layer.
     """
+    x, kernel = inputs
     size, (rows, columns) = kernel.shape[0], gradient.shape[1:3]
-    padded = _pad(x, size, stride)
+    widths = [(0, 0, 0)] * 4
+    for axis in (1, 2):
+        before, _ = same_padding(x.shape[axis], size, stride)
+        after = x.shape[axis] + before - 1 - stride * (gradient.shape[axis] - 1)
+        widths[axis] = (size - 1 - before, after, stride - 1)
+    spread = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), widths)
+    padded = _pad(x, kernel, stride)
     length = (x.shape[0], stride * (rows - 1) + 1, stride * (columns - 1) + 1, x.shape[3])
 
     def sum_tap(tap: jax.Array) -> jax.Array:
@@ -141,27 +121,7 @@ def _backward_shifted(
         return _sum_pixels(read[:, ::stride, ::stride], gradient)
 
     taps = jax.lax.map(sum_tap, jnp.arange(size * size))
-    return _gather(x, kernel, gradient, stride), taps.reshape(kernel.shape)
-
-
-def _gather(x: jax.Array, kernel: jax.Array, gradient: jax.Array, stride: int) -> jax.Array:
-    """Return the gradient of the input: the dilated gradient under the reversed kernel."""
-    size, (height, width) = kernel.shape[0], x.shape[1:3]
-    widths = [(0, 0, 0)] * 4
-    for axis in (1, 2):
-        before, _ = same_padding(x.shape[axis], size, stride)
-        after = x.shape[axis] + before - 1 - stride * (gradient.shape[axis] - 1)
-        widths[axis] = (size - 1 - before, after, stride - 1)
-    spread = jax.lax.pad(gradient, jnp.zeros((), gradient.dtype), widths)
-    places = itertools.product(range(size), repeat=2)
-    weights = _list_taps(kernel[::-1, ::-1])
-    return functools.reduce(
-        jnp.add,
-        [
-            spread[:, i : i + height, j : j + width] * weight
-            for (i, j), weight in zip(places, weights, strict=True)
-        ],
-    )
+    return _sum_products(spread, kernel[::-1, ::-1], *x.shape[1:3]), taps.reshape(kernel.shape)
 
 
 def _sum_pixels(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -179,4 +139,4 @@ def _sum_pixels(a: jax.Array, b: jax.Array) -> jax.Array:
     return (jnp.ones((1, pixels.shape[0])) @ pixels)[0].astype(a.dtype)
 
 
-_convolve.defvjp(_forward, _backward)
+convolve_shifted.defvjp(_forward, _backward)

@@ -21,8 +21,6 @@ STRIDES = (1, 2, 2, 2, 1, 2, 1)
 WIDTHS = (16, 24, 40, 80, 112, 192, 320)  # for a stem of 32 channels
 TAPPED = (1, 2, 4, 6)  # stages whose last outputs are levels 2–5
 
-normalize_batch = functools.partial(BatchNorm, epsilon=EPSILON)
-
 
 class Stem(Conv):
     """The first convolution: 3×3 with stride 2, padded as TensorFlow's "SAME"."""
@@ -37,40 +35,32 @@ class Stem(Conv):
         return convolve(x, self.kernel[...].astype(x.dtype), stride=self.stride, pad=pads)
 
 
-class Separable(nnx.Module):
-    """The first stage's block: depthwise convolution, then 1×1 without activation."""
+class Block(nnx.Module):
+    """Inverted residual: 1×1 to more channels (not in the first stage), depthwise, 1×1 back."""
 
-    def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, size: int, *, stride: int, expansion: int
+    ) -> None:
         """Create a block from `in_features` to `out_features` channels."""
-        self.conv1 = DepthwiseConv(in_features, size, stride=stride)
-        self.bn1 = normalize_batch(in_features)
-        self.conv2, self.bn2 = Conv(in_features, out_features, 1), normalize_batch(out_features)
+        inner = expansion * in_features
+        layers: list[tuple[nnx.Module, int]] = [
+            (DepthwiseConv(inner, size, stride=stride), inner),
+            (Conv(inner, out_features, 1), out_features),
+        ]
+        if expansion > 1:
+            layers.insert(0, (Conv(in_features, inner, 1), inner))
+        self.depth = len(layers)
+        for number, (layer, features) in enumerate(layers, 1):
+            setattr(self, f"conv{number}", layer)
+            setattr(self, f"bn{number}", BatchNorm(features, epsilon=EPSILON))
         self.has_shortcut = stride == 1 and in_features == out_features
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
-        y = relu6(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return y + x if self.has_shortcut else y
-
-
-class Inverted(nnx.Module):
-    """Inverted residual: 1×1 to six times as many channels, depthwise, 1×1 back."""
-
-    def __init__(self, in_features: int, out_features: int, size: int, *, stride: int) -> None:
-        """Create a block from `in_features` to `out_features` channels."""
-        inner = EXPANSION * in_features
-        self.conv1, self.bn1 = Conv(in_features, inner, 1), normalize_batch(inner)
-        self.conv2 = DepthwiseConv(inner, size, stride=stride)
-        self.bn2 = normalize_batch(inner)
-        self.conv3, self.bn3 = Conv(inner, out_features, 1), normalize_batch(out_features)
-        self.has_shortcut = stride == 1 and in_features == out_features
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply the block: [B, H, W, in] → [B, ⌈H/stride⌉, ⌈W/stride⌉, out]."""
-        y = relu6(self.bn1(self.conv1(x)))
-        y = relu6(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
+        y = x
+        for number in range(1, self.depth + 1):
+            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
+            y = relu6(y) if number < self.depth else y
         return y + x if self.has_shortcut else y
 
 
@@ -100,16 +90,16 @@ class EfficientNet(nnx.Module):
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the seven stages, on a stem of `width` channels."""
         widths = [max(1, width * count // 32) for count in WIDTHS]
-        self.conv1, self.bn1 = Stem(width), normalize_batch(width)
-        self.blocks: nnx.List[nnx.List[Separable | Inverted]] = nnx.List([])
+        self.conv1, self.bn1 = Stem(width), BatchNorm(width, epsilon=EPSILON)
+        self.blocks: nnx.List[nnx.List[Block]] = nnx.List([])
         features = width
         for stage, (count, out) in enumerate(zip(stage_sizes, widths, strict=True)):
-            make = Separable if stage == 0 else Inverted
-            size, inputs = KERNELS[stage], (features, *([out] * (count - 1)))
-            strides = (STRIDES[stage], *([1] * (count - 1)))
-            pairs = zip(inputs, strides, strict=True)
-            blocks = [make(before, out, size, stride=stride) for before, stride in pairs]
-            self.blocks.append(nnx.List(blocks))
+            make = functools.partial(
+                Block, size=KERNELS[stage], expansion=EXPANSION if stage else 1
+            )
+            first = make(features, out, stride=STRIDES[stage])
+            rest = [make(out, out, stride=1) for _ in range(count - 1)]
+            self.blocks.append(nnx.List([first, *rest]))
             features = out
         self.level_features = tuple(widths[stage] for stage in TAPPED)
 

@@ -6,8 +6,8 @@ import sys
 from class_jax.command.process import tune_allocator
 
 NAMES = (
-    *("training", "inference", "engines", "feed", "loss", "profile", "attention", "growth"),
-    *("checkpoints", "startup", "start", "answers", "scoring", "endurance", "roofline"),
+    *("training", "inference", "engines", "feed", "loss", "depthwise", "profile", "attention"),
+    *("growth", "checkpoints", "startup", "start", "answers", "scoring", "endurance", "roofline"),
 )
 
 

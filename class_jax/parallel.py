@@ -53,11 +53,8 @@ def start(coordinator: str | None, num_processes: int | None, process_id: int | 
     if coordinator and process_id == 0:
         _check_port(coordinator)
     if coordinator and num_processes != 1:
-        print(
-            f"process {process_id} of {num_processes} waits for the others at {coordinator}, for "
-            f"{JOIN_SECONDS // 60} minutes at most",
-            file=sys.stderr,
-        )
+        waits = f"process {process_id} of {num_processes} waits for the others at {coordinator}"
+        print(f"{waits}, for {JOIN_SECONDS // 60} minutes at most", file=sys.stderr)
     # Signals are answered at the end of a step, by all processes at the same one.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -145,21 +142,16 @@ def all_gather(value: T) -> list[T]:
     """
     if process_count() == 1:
         return [value]
-    data = np.frombuffer(pickle.dumps(value), np.uint8)
-    sizes = [int(size) for size in _gather_arrays(np.int32(len(data)))]
-    # In powers of two: JAX compiles a program for each shape.
-    padded = np.zeros(2 ** max(max(sizes) - 1, 1).bit_length(), np.uint8)
-    padded[: len(data)] = data
-    rows = _gather_arrays(padded)
-    return [pickle.loads(row[:size].tobytes()) for row, size in zip(rows, sizes, strict=True)]
-
-
-def _gather_arrays(array: np.ndarray | np.generic) -> np.ndarray:
-    """Return the arrays of all processes, stacked."""
     from jax.experimental import multihost_utils  # noqa: PLC0415 - imported by then
 
+    data = np.frombuffer(pickle.dumps(value), np.uint8)
     with explain_failures(), _let_ctrl_c_end():
-        return multihost_utils.process_allgather(array)
+        longest = int(multihost_utils.process_allgather(np.int32(len(data))).max())
+        # In powers of two: JAX compiles a program for each shape. A pickle says where it ends.
+        padded = np.zeros(2 ** max(longest - 1, 1).bit_length(), np.uint8)
+        padded[: len(data)] = data
+        rows = multihost_utils.process_allgather(padded)
+    return [pickle.loads(row.tobytes()) for row in rows]
 
 
 @contextlib.contextmanager

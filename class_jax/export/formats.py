@@ -53,12 +53,13 @@ def _apply(network: Network, variables: Variables, images: jax.Array) -> jax.Arr
     return jax.nn.sigmoid(network.apply(variables, images)[0])
 
 
-def write_folder(export: Export, path: Path) -> None:
-    """Write a folder with configuration, weights and model card."""
-    path.mkdir()
+def write_folder(export: Export, path: Path, *, kernels: type[np.floating] = np.float32) -> None:
+    """Write a folder with configuration, weights of this type, and model card if there is one."""
+    path.mkdir(exist_ok=True)
     (path / CONFIG).write_text(json.dumps(export.config.to_dict(), indent=2) + "\n")
-    save_exported(path / WEIGHTS, export.variables)
-    (path / "README.md").write_text(export.card)
+    save_exported(path / WEIGHTS, export.variables, kernels=kernels)
+    if export.card:
+        (path / "README.md").write_text(export.card)
 
 
 def read_folder(export: Export, path: Path) -> Maps:

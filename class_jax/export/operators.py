@@ -44,14 +44,6 @@ def broadcast(graph: GraphWriter, value: Value, axes: Sequence[int], shape: Shap
     return Tensor(name, tuple(lengths), tuple(range(len(shape))))
 
 
-def _pad_rank(value: Value, rank: int) -> Value:
-    """Return a scalar constant with `rank` axes, and all else as it is."""
-    if isinstance(value, np.ndarray) and value.ndim < rank:
-        assert value.ndim == 0
-        return value.reshape([1] * rank)
-    return value
-
-
 def _apply(operator: str, *constants: float) -> Callable[..., Value]:
     """Return the translation to an operator of a tensor and constants; "": nothing to do."""
 

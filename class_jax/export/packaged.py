@@ -22,13 +22,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
-from class_jax.export.formats import Export, compute_maps, read_folder, write_onnx
+from class_jax.export.formats import (
+    Export,
+    compute_maps,
+    read_folder,
+    write_folder,
+    write_onnx,
+)
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.leaves import export_leaves
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.onnx_engine import OnnxEngine
-from class_jax.networks.places import CONFIG, GRAPH, WEIGHTS, find
-from class_jax.weights.exported import load_exported, save_exported
+from class_jax.networks.places import GRAPH, WEIGHTS, find
+from class_jax.weights.exported import load_exported
 from class_jax.weights.load import named_leaves
 
 TO_OIHW = (3, 2, 0, 1)
@@ -94,9 +100,7 @@ def write_packaged(export: Export, folder: Path) -> None:
     Raises:
       UserError: a value is beyond float16, or a file is larger than the package may hold.
     """
-    (folder / CONFIG).write_text(json.dumps(export.config.to_dict(), indent=2) + "\n")
-    save_exported(folder / WEIGHTS, export.variables, kernels=np.float16)
-    _check_size(folder / WEIGHTS)
+    write_folder(export, folder, kernels=np.float16)
     rounded = load_exported(folder / WEIGHTS, export.network)
     write_onnx(export._replace(variables=rounded), folder / GRAPH)
     model = onnx.load(folder / GRAPH)
@@ -104,12 +108,9 @@ def write_packaged(export: Export, folder: Path) -> None:
     _share_weights(model.graph, list(_list_kernels(rounded, folder / WEIGHTS, epsilon)))
     (folder / GRAPH).write_bytes(model.SerializeToString())
     onnx.checker.check_model(os.fspath(folder / GRAPH))
-    _check_size(folder / GRAPH)
-
-
-def _check_size(path: Path) -> None:
-    if (size := path.stat().st_size) > (most := MOST_BYTES[path.name]):
-        raise UserError(f"{path.name} has {size:,} bytes, and {most:,} at most are shipped.")
+    for name, most in MOST_BYTES.items():
+        if (size := (folder / name).stat().st_size) > most:
+            raise UserError(f"{name} has {size:,} bytes, and {most:,} at most are shipped.")
 
 
 def _list_kernels(variables: Variables, path: Path, epsilon: float) -> Iterator[Kernel]:

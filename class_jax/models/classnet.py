@@ -1,6 +1,7 @@
 """The CLASS network (paper §3.1, Fig. 2): backbone, bridges, cross-level attention, decoder."""
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -72,7 +73,11 @@ class Stage(nnx.Module):
         features, is_released = settings.features, settings.is_released
         self.transfer_high = ConvPair(features) if is_released else None
         self.transfer_low = ConvPair(features) if is_released else None
-        self.position = make_position_attention(settings) if settings.position_attention else None
+        queries = max(features // QUERY_REDUCTION, 1) if is_released else features
+        make_position = functools.partial(
+            PositionAttention, features, query_features=queries, misread_output=is_released
+        )
+        self.position = make_position() if settings.position_attention else None
         has_channel = settings.channel_attention
         self.channel = ChannelAttention(prefer_unlike=is_released) if has_channel else None
         self.fusion = make_fusion(settings)
@@ -102,22 +107,11 @@ class Stage(nnx.Module):
         )
 
 
-def make_position_attention(settings: DecoderSettings) -> PositionAttention:
-    """Create the position attention that the settings describe."""
-    features, is_released = settings.features, settings.is_released
-    return PositionAttention(
-        features,
-        query_features=max(features // QUERY_REDUCTION, 1) if is_released else features,
-        misread_output=is_released,
-    )
-
-
 def make_fusion(settings: DecoderSettings) -> FeatureFusion | ReleasedFusion | SumFusion:
     """Create the fusion that the settings describe."""
     if not settings.fusion_module:
         return SumFusion(settings.features, with_high=settings.position_attention)
-    fusion = ReleasedFusion if settings.is_released else FeatureFusion
-    return fusion(settings.features)
+    return (ReleasedFusion if settings.is_released else FeatureFusion)(settings.features)
 
 
 class ClassNet(nnx.Module):

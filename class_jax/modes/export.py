@@ -120,9 +120,9 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     unused = folder.find_unused_weights()
     public = export_leaves(config)
     checkpoint = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
-    scores = "\n\n".join([checkpoint, *filter(None, [folder.read_scores()])])
+    scores = "\n\n".join([checkpoint, *filter(None, [folder.read_own("eval/results.md")])])
     # An exported network keeps its card: it credits whom the weights are from.
-    card = (folder.read_card() if is_exported(found.folder) else "") or write_card(
+    card = (folder.read_own("README.md") if is_exported(found.folder) else "") or write_card(
         public,
         parameters=network.count_parameters(),
         scores=scores,

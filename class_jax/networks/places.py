@@ -16,7 +16,7 @@ from class_jax.beside import make_importable
 from class_jax.data.folders import file_fingerprint
 from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
 from class_jax.files import absolute
-from class_jax.networks.trained import Trained
+from class_jax.networks.trained import Trained, only_predicts
 from class_jax.runs.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -129,10 +129,7 @@ def read_settings(text: str | os.PathLike[str]) -> ConfigDict:
     """
     place = resolve(text)
     if is_onnx(place):
-        raise UserError(
-            f"{text}: an .onnx file only predicts, as its batch norms are merged into its "
-            "convolutions: name the run or the folder that it was exported from."
-        )
+        raise only_predicts(text)
     if is_released(place):
         return _released_settings(place)
     workdir = Workdir(place)

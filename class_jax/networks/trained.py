@@ -76,10 +76,7 @@ class Trained:
         from class_jax.sharding import local_mesh, replicated_sharding  # noqa: PLC0415
 
         if self.load is None:
-            raise UserError(
-                f"{self.folder}: an .onnx file only predicts, as its batch norms are merged into "
-                "its convolutions: name the run or the folder that it was exported from."
-            )
+            raise only_predicts(self.folder)
         # Each of several processes reads all values for itself.
         values = self.load(network, replicated_sharding(local_mesh()))
         return jax.tree.map(np.asarray, values)
@@ -117,6 +114,14 @@ class Trained:
             )
         _check_settings(self.settings, self.folder)
         return self.settings
+
+
+def only_predicts(place: object) -> UserError:
+    """Return the error for an `.onnx` file whose values are asked for."""
+    return UserError(
+        f"{place}: an .onnx file only predicts, as its batch norms are merged into its "
+        "convolutions: name the run or the folder that it was exported from."
+    )
 
 
 def _check_settings(settings: ConfigDict, folder: object) -> None:

@@ -191,17 +191,14 @@ class Checkpoints:
         return step, remark
 
     def _find(self, which: str) -> tuple[int, str]:
-        steps = self.steps()
+        steps, scores = self.steps(), self.scores()
         if not steps:
             raise UserError(f"{self._folder} holds no checkpoint: {HOW_TO_GET_ONE}")
-        if which == "latest":
-            return steps[-1], "latest"
-        if which == "best":
-            scores = self.scores()
-            if not scores:
-                return steps[-1], "latest, as nothing was validated"
+        if which == "best" and scores:
             best = max(scores, key=lambda step: (scores[step][BEST_BY], step))
             return best, f"best, {BEST_BY} {scores[best][BEST_BY]:.4f}"
+        if which in ("best", "latest"):
+            return steps[-1], "latest" if which == "latest" else "latest, as nothing was validated"
         if which in map(str, steps):
             return int(which), "as asked"
         raise UserError(

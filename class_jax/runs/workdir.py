@@ -76,17 +76,6 @@ class Workdir:
             for file in (self.metrics_file, *self.local.glob("events.out.tfevents.*")):
                 epath.Path(file).copy(self.path / file.name, overwrite=True)
 
-    def read_scores(self) -> str:
-        """Return the tables of the evaluation; "" where there are none, or a link to others.
-
-        They are copied into cards that are shared, and a link may lead to anything.
-        """
-        return self._read_own("eval/results.md")
-
-    def read_card(self) -> str:
-        """Return the model card that lies in the folder; "" where there is none, or a link."""
-        return self._read_own("README.md")
-
     def find_unused_weights(self) -> Path | None:
         """Return the file of what a converted checkpoint held beyond the network, if it is there.
 
@@ -97,8 +86,8 @@ class Workdir:
             raise UserError(f"{self.unused_weights} is a link: expected a file of this folder.")
         return self.unused_weights if self.unused_weights.exists() else None
 
-    def _read_own(self, name: str) -> str:
-        """Return the text of a file that lies in this folder itself; "" if there is none."""
+    def read_own(self, name: str) -> str:
+        """Return the text of a file of this folder, tables or a card; "" if none, or a link."""
         file = self.local / name
         is_own = file.resolve() == self.local.resolve() / name
         if not is_own or not file.is_file() or file.stat().st_size > MOST_CONFIG:
@@ -153,28 +142,24 @@ class Workdir:
 
     def count_examples(self) -> int | None:
         """Return how many examples the run learns from; None if that is not known."""
-        try:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged
             return int(json.loads(self.examples_file.read_text())["count"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        return None
 
     def check_examples(self, names: Sequence[str]) -> None:
         """Raise UserError if the run learnt from other examples."""
         if not self.examples_file.exists():
             return
-        found = _fingerprint(names)
-        try:
-            saved = json.loads(self.examples_file.read_text())
-            saved["count"]  # a damaged file may hold anything
-        except (ValueError, KeyError, TypeError) as error:
+        found, count = _fingerprint(names), self.count_examples()
+        if count is None:
             raise UserError(
                 f"{self.examples_file} is damaged, so that nobody knows whether the run learnt "
                 "from these examples: delete it if it did."
-            ) from error
-        if saved != found:
+            )
+        if json.loads(self.examples_file.read_text()) != found:
             raise UserError(
-                f"{self.path} holds a run on {saved['count']} other examples ({found['count']} "
-                "were found now): restore them, or choose another workdir."
+                f"{self.path} holds a run on {count} other examples ({found['count']} were found "
+                "now): restore them, or choose another workdir."
             )
 
     def check_unused(self) -> None:

@@ -157,9 +157,7 @@ def _save(
     summaries.publish()
 
 
-def _run_validation(
-    validate: Validate, state: TrainState, step: int, summaries: Summaries
-) -> Scores:
+def _run_validation(validate: Validate, state: TrainState, step: int, log: Summaries) -> Scores:
     """Validate, log the scores and the montage, and return the scores."""
     scores, montage = validate(state.eval_variables)
     if not all(math.isfinite(score) for score in scores.values()):
@@ -167,8 +165,8 @@ def _run_validation(
             f"the network diverged: its maps at step {step} are not finite; training stopped, "
             "earlier checkpoints are kept; lower config.train.lr."
         )
-    summaries.write_scalars(step, scores)
-    summaries.write_image(step, "image, mask, map", montage)
+    log.write_scalars(step, scores)
+    log.write_image(step, "image, mask, map", montage)
     if parallel.is_first():
         tqdm.write(
             f"step {step}: val_mae {scores['val_mae']:.4f}, {BEST_BY} {scores[BEST_BY]:.4f}",

@@ -9,12 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from class_jax.models.network import NOT_FROZEN, Frozen, Network, Tree, Variables
-from class_jax.sharding import (
-    BATCH_AXIS,
-    batch_sharding,
-    compiler_options,
-    replicated_sharding,
-)
+from class_jax.sharding import BATCH_AXIS, batch_sharding, compiler_options, replicated_sharding
 from class_jax.training.optimizer import Schedule
 from class_jax.training.state import TrainState
 

@@ -15,14 +15,9 @@ def save_unused(source: str, path: Path) -> None:
     Raises:
       UserError: the source cannot be read.
     """
-    write_safetensors(
-        path,
-        {
-            name: value
-            for name, value in _read_with_counters(source).items()
-            if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED
-        },
-    )
+    weights = _read_with_counters(source)
+    unused = [name for name in weights if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED]
+    write_safetensors(path, {name: weights[name] for name in unused})
 
 
 def save_released(path: Path, network: Network, variables: Variables, unused: Path | None) -> None:

@@ -271,6 +271,17 @@ def test_convert_followed_by_export_gives_the_tensors_that_went_in(run, tmp_path
         np.testing.assert_array_equal(found[name], value, strict=True, err_msg=name)
 
 
+def test_what_the_network_does_not_use_is_not_taken_from_another_folder(run, trained, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    safetensors.numpy.save_file({"squeeze1.0.bias": np.ones(64, np.float32)}, mine)
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / "unused.safetensors").symlink_to(mine)
+    status, _, err = run("--mode", "export", "--workdir", copy, "--output", tmp_path / "out")
+    assert status == 2, err
+    assert "unused.safetensors is a link: expected a file of this folder." in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--format", "jpeg"], "--format=jpeg: expected one of safetensors, onnx"),
     (["--format", "torch"], "config.model.backbone"),

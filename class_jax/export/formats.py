@@ -15,9 +15,8 @@ from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
 from class_jax.models.network import Network, Variables
 from class_jax.networks.places import CONFIG, WEIGHTS
-from class_jax.weights.exported import load_exported, save_exported
 from class_jax.weights.load import load_released
-from class_jax.weights.released import save_released
+from class_jax.weights.saved import load_exported, save_exported, save_released
 
 Maps = Callable[[np.ndarray], np.ndarray]  # uint8 [B, S, S, 3] → float32 [B, S, S] in 0–1
 PLATFORMS = ("cpu", "cuda", "tpu")  # that a StableHLO program runs on

@@ -26,7 +26,11 @@ def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Val
     if kind == "div" and isinstance(right, np.ndarray):
         kind, right = "mul", np.asarray(1 / right.astype(np.float64), right.dtype)
     order = max((v.order for v in (left, right) if isinstance(v, Tensor)), key=len)
-    names = [graph.arrange(_pad_rank(value, len(order)), order) for value in (left, right)]
+    names = []
+    for value in (left, right):
+        if isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.reshape([1] * len(order))  # noqa: PLW2901
+        names.append(graph.arrange(value, order))
     return Tensor(graph.add(BINARY[kind], names), shape, order)
 
 

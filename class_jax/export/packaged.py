@@ -34,8 +34,8 @@ from class_jax.leaves import export_leaves
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import GRAPH, WEIGHTS, find
-from class_jax.weights.exported import load_exported
 from class_jax.weights.load import named_leaves
+from class_jax.weights.saved import load_exported
 
 TO_OIHW = (3, 2, 0, 1)
 PARTS = ("stored", "cast", "slope", "scaled")

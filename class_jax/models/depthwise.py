@@ -1,8 +1,8 @@
 """Depthwise convolution with TensorFlow's padding, fast on CPUs too.
 
-XLA's CPU backend computes `lax.conv_general_dilated` with one group a channel 36 times slower than
-a sum of k² shifted products, and reduces k² products to the kernel's gradient slowly unless most of
-the sum is elementwise. Elsewhere XLA's own convolution is the fast one.
+XLA's CPU backend computes `lax.conv_general_dilated` with one group a channel ten times slower than
+a sum of k² shifted products (benchmarks.depthwise), and reduces k² products to the kernel's
+gradient slowly unless most of the sum is elementwise. Elsewhere its own convolution is fast.
 """
 
 import functools
@@ -128,7 +128,7 @@ def _sum_pixels(a: jax.Array, b: jax.Array) -> jax.Array:
     """Return Σ a·b over all but the channels, float32 [C].
 
     Up to 16 rows are added elementwise, the rest by a product with ones: XLA's CPU backend takes
-    eight times as long for the plain sum.
+    longer for the plain sum.
     """
     height = a.shape[1]
     rows = max(count for count in range(1, MAX_UNROLLED + 1) if height % count == 0)

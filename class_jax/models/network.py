@@ -31,27 +31,25 @@ class Variables(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """Prefixes of the encoder's parameters and of its batch statistics that training holds."""
+    """Prefixes of the parameters and of the batch statistics that training holds."""
 
-    params: tuple[str, ...]
+    params: tuple[str, ...]  # "encoder/layer1/"
     batch_stats: tuple[str, ...]
 
     def holds(self, path: tuple[Any, ...]) -> bool:
-        """Return whether the parameter at a path of the whole network keeps its value."""
-        module, _, name = jax.tree_util.keystr(path, simple=True, separator="/").partition("/")
-        return module == "encoder" and _is_within(name, self.params)
+        """Return whether the parameter at a path of the network keeps its value."""
+        return (_name(path) + "/").startswith(self.params)
 
     def holds_statistics(self, path: Sequence[Any]) -> bool:
         """Return whether the batch norm at a path of the network uses its running statistics."""
-        part, *rest = map(str, path)
-        return part == "encoder" and _is_within("/".join(rest), self.batch_stats)
+        return "/".join([*map(str, path), ""]).startswith(self.batch_stats)
 
 
 NOT_FROZEN = Frozen((), ())
 
 
-def _is_within(name: str, prefixes: Sequence[str]) -> bool:
-    return any(not prefix or f"{name}/".startswith(f"{prefix}/") for prefix in prefixes)
+def _name(path: tuple[Any, ...]) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 class Network:
@@ -97,7 +95,7 @@ class Network:
         """
 
         def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            name = _name(path)
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             return self._initializers[name](rng, leaf.shape)
 
@@ -118,8 +116,8 @@ class Network:
         `statistics`: all batch norms of the encoder use their running statistics.
         """
         parts = self.backbone.PARTS[: FREEZABLE.index(last)]
-        prefixes = tuple(prefix for part in parts for prefix in part)
-        return Frozen(prefixes, ("",) if statistics else prefixes)
+        prefixes = tuple(f"encoder/{prefix}/" for part in parts for prefix in part)
+        return Frozen(prefixes, ("encoder/",) if statistics else prefixes)
 
     def apply_train(
         self, variables: Variables, images: jax.Array, *, frozen: Frozen = NOT_FROZEN
@@ -220,7 +218,4 @@ def describe_difference(wanted: Tree, stored: Tree) -> str:
 def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array in a tree by its name."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-        for path, leaf in leaves
-    }
+    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -13,7 +13,7 @@ from class_jax.runs.workdir import Workdir
 from class_jax.training.optimizer import make_optimizer
 from class_jax.training.state import TrainState, init_state, save_state
 from class_jax.weights.load import load_released
-from class_jax.weights.released import save_unused
+from class_jax.weights.saved import save_unused
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:

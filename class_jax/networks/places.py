@@ -185,7 +185,7 @@ def _find_exported(folder: Path) -> Trained:
     file, graph = folder / WEIGHTS, folder / GRAPH
 
     def load(network: "Network", _: "Sharding") -> "Variables":
-        from class_jax.weights.exported import load_exported  # noqa: PLC0415
+        from class_jax.weights.saved import load_exported  # noqa: PLC0415
 
         return load_exported(file, network)
 

@@ -19,7 +19,7 @@ from class_jax.networks import places
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import find
-from class_jax.weights.exported import save_exported
+from class_jax.weights.saved import save_exported
 from configs import photo
 from tests.export.test_exporting import perturbed, run_script
 from tests.program import ROOT, use_one_device

@@ -15,7 +15,7 @@ from class_jax.networks.places import find, read_settings
 from class_jax.runs.checkpoints import read_checkpoints
 from class_jax.runs.workdir import Workdir
 from class_jax.sharding import replicated_sharding
-from class_jax.weights.exported import save_exported
+from class_jax.weights.saved import save_exported
 from tests.program import ROOT, pairs
 from tests.small_run import mesh_of
 from tests.weights.test_load import parity

@@ -14,7 +14,7 @@ from class_jax.models.network import build_network
 from class_jax.networks import places
 from class_jax.networks.places import find
 from class_jax.runs.workdir import Workdir
-from class_jax.weights.exported import save_exported
+from class_jax.weights.saved import save_exported
 from tests.program import pairs, use_one_device
 
 

@@ -73,7 +73,12 @@ def test_a_frozen_stem_holds_its_weights_alone(backbone, stem):
     params["encoder"]["groups"] = {0: {0: {"kernel": jnp.ones(2)}}, 1: {0: {"kernel": jnp.ones(2)}}}
     rate = triangle(0.1, total_steps=2, warmup=0.0)
     settings = {"momentum": 0.9, "nesterov": False, "weight_decay": 5e-4}
-    optimizer = sgd(rate, rate, **settings, frozen=Frozen(backbone.PARTS[0], ()))
+    optimizer = sgd(
+        rate,
+        rate,
+        **settings,
+        frozen=Frozen(tuple(f"encoder/{part}/" for part in backbone.PARTS[0]), ()),
+    )
     grads = jax.tree.map(jnp.ones_like, params)
     updates, _ = optimizer.update(grads, optimizer.init(params), params)
     still = [

@@ -55,7 +55,10 @@ BOUNDARIES = {
     "py_sod_metrics": {"class_jax/evaluation/protocols.py"},
     "onnx": {
         "class_jax/networks/foreign.py",
-        *(f"class_jax/export/{name}.py" for name in ("graph", "lowering", "operators", "packaged")),
+        *(
+            f"class_jax/export/{name}.py"
+            for name in ("graph", "lowering", "operators", "packaged", "precision")
+        ),
     },
     "skimage": {"class_jax/evaluation/properties.py"},
     "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},

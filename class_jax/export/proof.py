@@ -11,6 +11,7 @@ from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.formats import Maps
 
 LIMIT = 1e-4  # of the range of maps, 0–1
+LIMITS = {"float32": LIMIT, "float16": 0.02, "int8": 0.15}  # by the precision of the weights
 BATCHES = (1, 3)
 SCENES = 2
 

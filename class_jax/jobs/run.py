@@ -136,7 +136,8 @@ def make_outputs(
     sources = ((job, job.source) for job in pictures)
     bar = tqdm(total=len(pictures), desc=printable(title), unit="image", disable=len(pictures) <= 1)
     with bar:
-        for job, made in make_each(predictor, sources, output, lambda job: job.target):
+        still = output._replace(smooth=None)  # that is for videos
+        for job, made in make_each(predictor, sources, still, lambda job: job.target):
             try:
                 if isinstance(made, UserError):
                     raise made
@@ -150,8 +151,10 @@ def make_outputs(
             bar.update()
     for film in (job for job in jobs if isinstance(job, FilmJob)):
         try:
-            guesses.update(make_film(film, predictor, output, network))
+            notes, is_salient = make_film(film, predictor, output, network)
             written += 1
+            guesses.update(notes)
+            empty += [] if is_salient else [film.target]
         except UserError as error:
             failed[film.target] = str(error)
     return Results(written, failed, guesses, empty)

@@ -13,7 +13,7 @@ from class_jax.data.folders import find_images
 from class_jax.errors import UserError
 from class_jax.export.card import write_card
 from class_jax.export.formats import FORMATS, Export, Format, compute_maps
-from class_jax.export.proof import LIMIT, gather_images, measure_difference
+from class_jax.export.proof import LIMITS, gather_images, measure_difference
 from class_jax.files import absolute
 from class_jax.jobs.targets import check_output
 from class_jax.leaves import export_leaves
@@ -36,6 +36,9 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         raise UserError(f"--format={kind}: expected one of {', '.join(FORMATS)} for export.")
     form = FORMATS[kind]
     target = _target(flags.output, workdir, form)
+    precision = flags.precision
+    if precision != "float32" and kind != "onnx":
+        raise UserError(f"--precision={precision} is for --format=onnx, not for {kind}.")
     model = flags.model or str(workdir.path)
     if is_onnx(model):
         raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
@@ -51,14 +54,21 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         _remove(partial)
         partial.parent.mkdir(parents=True, exist_ok=True)
         form.write(trained, partial)
+        if precision != "float32":
+            from class_jax.export.precision import note_difference, shrink  # noqa: PLC0415
+
+            shrink(partial, precision)
+        limit = LIMITS[precision]
         difference = measure_difference(ours, form.read(trained, partial), images)
-        if difference > LIMIT:
+        if difference > limit:
             print(
                 f"error: nothing was kept: maps of the exported network differ by up to "
-                f"{difference:.1e}, and {LIMIT:.0e} at most is allowed.",
+                f"{difference:.1e}, and {limit:.0e} at most is allowed.",
                 file=sys.stderr,
             )
             return 1
+        if precision != "float32":
+            print(note_difference(partial, precision, difference, len(images)), file=sys.stderr)
         _remove(target)
         partial.rename(target)
     finally:

@@ -13,9 +13,11 @@ from class_jax.data.decode import UPRIGHT
 from class_jax.data.images import encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.jobs.plan import Plan, Sorted, plan_image_maps, sort_jobs
+from class_jax.jobs.plan import Job, Plan, Sorted, plan_image_maps, sort_jobs
 from class_jax.jobs.run import Results, make_shared, open_network, open_predictor
 from class_jax.jobs.targets import check_target, is_image_name
+from class_jax.jobs.video.films import FilmJob
+from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import is_onnx
 from class_jax.pictures.outputs import ATTENTION, MAP, Output
 from class_jax.pictures.pipeline import make
@@ -42,18 +44,21 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: nothing to read, nowhere to write, no checkpoint, or no image could be done.
     """
-    settings = {name: getattr(flags, name) for name in ("background", "threshold", "crop", "point")}
+    names = ("background", "threshold", "crop", "point", "smooth")
+    settings = {name: getattr(flags, name) for name in names}
     output = parse_output(flags.format or MAP, settings, prefix="--")
     model = flags.model or workdir.path
     if output.kind == ATTENTION and is_onnx(model):
         raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
     if STANDARD in (*flags.input, flags.output):
+        _check_smooth(output, [])
         return _pipe(flags, output, config, workdir)
     paths = [absolute(path) for path in flags.input]
     folder = absolute(flags.output) if flags.output else workdir.predictions
     plan = parallel.run_on_first(
         lambda: plan_image_maps(paths, folder, made=output, animate=flags.format is not None)
     )
+    _check_smooth(output, plan.jobs)
     is_named_file = [job.target for job in plan.jobs] == [folder]
     if is_named_file:
         check_target(folder, has_alpha=output.has_alpha)
@@ -73,6 +78,12 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         _advise_export(network.predictor, Path(model), workdir)
     results = make_shared(sorted_jobs.todo, network, title=output.row.noun, output=output)
     return _report(results, plan, sorted_jobs, output, folder)
+
+
+def _check_smooth(output: Output, jobs: Sequence[Job]) -> None:
+    """Raise UserError if maps are to be smoothed along time, and none is of a video."""
+    if output.smooth is not None and not any(isinstance(job, FilmJob) for job in jobs):
+        raise UserError("--smooth is for videos and animations, and none is among the inputs.")
 
 
 def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, folder: Path) -> int:
@@ -100,7 +111,8 @@ def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, f
 def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
     """Say that an export would be faster, on a CPU and where there is none yet."""
     export = workdir.local / "export" / "model.onnx"
-    if predictor.engine.is_on_cpu and not is_onnx(model) and not export.exists():
+    is_exported = isinstance(predictor.engine, OnnxEngine)
+    if predictor.engine.is_on_cpu and not is_exported and not export.exists():
         parallel.log(
             "note: on a CPU an exported network is faster: "
             f"export --model {model} --format onnx --output {export}, then predict --model {export}"

@@ -1,6 +1,7 @@
 """Maps, cut-outs and overlays, drawn of an image and its map."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 
 from class_jax.data.images import Original, convert_colours, to_levels
 from class_jax.data.resize import resize
+from class_jax.errors import UserError
 from class_jax.pictures.alpha import (
     blur_background,
     cut_out,
@@ -25,14 +27,14 @@ EDGE = 0.5  # from this level on a pixel belongs to the object of a crop
 
 def draw_map(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw a map as 8-bit grey."""
-    mask = _harden(output, scene.saliency)
+    mask = _harden(output, _find_edges(output, scene))
     return _crop(output, mask, to_levels(mask, scene.name))
 
 
 def draw_overlay(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw the image, dimmed where it is not salient."""
     assert scene.image is not None
-    mask = _harden(output, scene.saliency)
+    mask = _harden(output, _find_edges(output, scene))
     factor = (DIMMED + (1 - DIMMED) * mask)[..., None]
     return _crop(output, mask, np.rint(scene.image[..., :3] * factor).astype(np.uint8))
 
@@ -57,6 +59,13 @@ def lay_over(foreground: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> n
     return cv2.blendLinear(foreground, behind, alpha, 1 - alpha)
 
 
+def _find_edges(output: "Output", scene: "Scene") -> np.ndarray:
+    """Return the map; of one that is smoothed along time, edges are moved to the image's."""
+    if output.smooth is None or scene.image is None:
+        return scene.saliency
+    return refine_alpha(np.ascontiguousarray(scene.image[..., :3]), scene.saliency)
+
+
 def _harden(output: "Output", mask: np.ndarray) -> np.ndarray:
     return mask if output.threshold is None else (mask >= output.threshold).astype(np.float32)
 
@@ -68,6 +77,8 @@ def _fill_background(
     height, width = alpha.shape
     if isinstance(background, str):
         return blur_background(image, alpha)
+    if isinstance(background, Path):
+        raise UserError(f"{background} is a video, and lies behind videos, not behind images.")
     if not isinstance(background, Original):
         colour = convert_colours(np.array([[background]], np.uint8), None, profile)
         return np.full((height, width, 3), colour[0, 0], np.uint8)

@@ -1,6 +1,7 @@
 """Kinds of outputs: a table; what each takes, and how it is drawn of an image and its map."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
 OBJECT_LEVEL = 0.5  # from here on a pixel belongs to the object, unless a threshold is given
 
-Background = str | Original | tuple[int, int, int]  # "blur", a picture or a colour of sRGB
+# "blur", a picture, a colour of sRGB, or the path of a video, which lies behind videos.
+Background = str | Original | tuple[int, int, int] | Path
 Attend = Callable[[np.ndarray], "list[Attention]"]  # of an image, uint8 RGB [H, W, 3]
 
 
@@ -38,7 +40,11 @@ class Kind(NamedTuple):
     has_alpha: bool = False  # transparent in parts, unless there is a background
     needs_image: bool = True  # beside the map
     keeps_metadata: bool = True  # of the image: profile, resolution, EXIF
-    moves: bool = True  # it can be made of the frames of a video
+    moves: bool = True  # it can be made of the frames of a video, and smoothed along time
+
+    def takes(self, setting: str) -> bool:
+        """Return whether it has a setting."""
+        return setting in self.settings or (setting == "smooth" and self.moves)
 
 
 OUTPUTS = {
@@ -63,12 +69,18 @@ class Output(NamedTuple):
     threshold: float | None = None  # a hard mask at this level
     crop: bool = False  # to the object
     point: tuple[int, int] | None = None  # x, y: whose attention is shown
+    smooth: float | None = None  # the share of frames before in a video's maps
     text: str = ""  # differs if any of these does; "" for plain maps
 
     @property
     def row(self) -> Kind:
         """Return the entry of its kind."""
         return OUTPUTS[self.kind]
+
+    @property
+    def needs_image(self) -> bool:
+        """Return whether the image is needed beside its map."""
+        return self.row.needs_image or self.smooth is not None
 
     @property
     def has_alpha(self) -> bool:
@@ -99,7 +111,7 @@ def render(output: Output, scene: Scene) -> np.ndarray:
       UserError: the map is not finite or not in 0–1, or a point lies outside of the image.
     """
     to_levels(scene.saliency, scene.name)  # NaN would pass for an alpha
-    if scene.image is None and output.row.needs_image:
+    if scene.image is None and output.needs_image:
         raise UserError(f"{output.row.noun} need the image beside its map.")
     return output.row.render(output, scene)
 

@@ -62,11 +62,17 @@ def make_each(
     sources: Iterable[tuple[T, AnySource]],
     output: Output,
     name: Callable[[T], object] = str,
+    adjust: Callable[[T, np.ndarray], tuple[np.ndarray, Output]] | None = None,
 ) -> Iterator[tuple[T, Made | UserError]]:
     """Make an output of each picture, in batches; yield what stands beside it, and the result.
 
     A picture that cannot be read, or an output that cannot be made of it, gives its error.
+    `adjust` is called with each map, in order, and returns it, or another, and the output to make.
     """
+
+    def keep(_: T, saliency: np.ndarray) -> tuple[np.ndarray, Output]:
+        return saliency, output
+
     batch: list[tuple[T, Held, Picture]] = []
     for key, source in sources:
         try:
@@ -75,22 +81,23 @@ def make_each(
         except UserError as error:
             yield key, error
         if len(batch) == predictor.batch_size:
-            yield from _make_batch(predictor, batch, output, name)
+            yield from _make_batch(predictor, batch, adjust or keep, name)
             batch = []
     if batch:
-        yield from _make_batch(predictor, batch, output, name)
+        yield from _make_batch(predictor, batch, adjust or keep, name)
 
 
 def _make_batch(
     predictor: "Predictor",
     batch: Sequence[tuple[T, Held, Picture]],
-    output: Output,
+    adjust: Callable[[T, np.ndarray], tuple[np.ndarray, Output]],
     name: Callable[[T], object],
 ) -> Iterator[tuple[T, Made | UserError]]:
     maps = predictor.maps([prepared for _, _, prepared in batch])
     for (key, source, prepared), saliency in zip(batch, maps, strict=True):
         try:
-            yield key, _finish(predictor, source, prepared, saliency, [output], name(key))
+            adjusted, output = adjust(key, saliency)
+            yield key, _finish(predictor, source, prepared, adjusted, [output], name(key))
         except UserError as error:
             yield key, error
 
@@ -146,7 +153,7 @@ def _finish(
     def attend(image: np.ndarray) -> "list[Attention]":
         return predictor.engine.attend(prepare(image, predictor.image_size).pixels[None])
 
-    original = _load_whole(source) if any(output.row.needs_image for output in outputs) else None
+    original = _load_whole(source) if any(output.needs_image for output in outputs) else None
     scene = Scene(saliency, None, str(_name_of(source) if name is None else name), attend=attend)
     if original:
         profile = original.metadata.get("icc_profile")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
+from class_jax.data.folders import FILMS, file_fingerprint
 from class_jax.data.images import Original, load_original
 from class_jax.errors import UserError
 from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output, check_array, flatten
@@ -28,7 +29,7 @@ def parse_output(
 
     Args:
       kind: a key of OUTPUTS.
-      settings: of `threshold`, `crop`, `background` and `point`, as text or as values of Python.
+      settings: those that `Kind.takes`, as text or as values of Python.
       prefix: stands before their names in messages.
       reads_files: a background may be the path of a picture; a stranger's must not.
 
@@ -39,8 +40,8 @@ def parse_output(
         raise UserError(f"{prefix}format={kind}: expected one of {', '.join(OUTPUTS)}.")
     given = {name: value for name, value in settings.items() if value is not None}
     for name, value in given.items():
-        if name not in OUTPUTS[kind].settings and value is not False:
-            kinds = [other for other, row in OUTPUTS.items() if name in row.settings]
+        if not OUTPUTS[kind].takes(name) and value is not False:
+            kinds = [other for other, row in OUTPUTS.items() if row.takes(name)]
             where = f"{prefix}format " if prefix else ""
             raise UserError(f"{prefix}{name} is for {where}{' or '.join(kinds)}, not for {kind}.")
     parsers: dict[str, Callable[[Any, str], Any]] = {
@@ -48,20 +49,22 @@ def parse_output(
         "threshold": _parse_threshold,
         "crop": _parse_switch,
         "point": _parse_point,
+        "smooth": functools.partial(_parse_threshold, takes_one=False),
     }
     values = {name: parsers[name](value, f"{prefix}{name}") for name, value in given.items()}
     output = Output(kind, **values)
     return output._replace(text=_describe(output))
 
 
-def _parse_threshold(value: Any, name: str) -> float:
-    """Return a level above 0, up to 1; UserError, which says `name`, for anything else."""
+def _parse_threshold(value: Any, name: str, *, takes_one: bool = True) -> float:
+    """Return a level above 0, up to or below 1; UserError, which says `name`, for anything else."""
     level = math.nan
     if isinstance(value, (str, numbers.Real)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
             level = float(value)
-    if not 0 < level <= 1:
-        raise UserError(f"{name}={_repeat(value)}: expected a level above 0, up to 1.")
+    if not 0 < level <= 1 or (level == 1 and not takes_one):
+        most = "up to 1" if takes_one else "below 1"
+        raise UserError(f"{name}={_repeat(value)}: expected a level above 0, {most}.")
     return level
 
 
@@ -86,7 +89,7 @@ def _parse_switch(value: Any, name: str) -> bool:
 def parse_background(
     value: Any, name: str = "background", *, reads_files: bool = True
 ) -> Background:
-    """Return "blur", a colour or an image; UserError, which says `name`, for anything else.
+    """Return "blur", a colour, an image or the path of a video; UserError for anything else.
 
     Args:
       value: "blur"; a CSS name, #RRGGBB or three numbers to 255; an array, a PIL image or a path.
@@ -110,7 +113,8 @@ def parse_background(
     elif isinstance(value, (str, os.PathLike)) and reads_files:
         path = Path(value).expanduser()
         if path.is_file():
-            return flatten(load_original(path))
+            is_video = path.suffix.lower() in FILMS
+            return path.absolute() if is_video else flatten(load_original(path))
     or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
         f"{name}={_repeat(value)} is no background: expected a colour such as "
@@ -150,7 +154,9 @@ def _describe(output: Output) -> str:
         profile = background.metadata.get("icc_profile") or b""
         content = np.ascontiguousarray(background.pixels).tobytes() + profile
         background = f"{background.pixels.shape} {hashlib.sha256(content).hexdigest()}"
-    return repr((output.kind, background, output.threshold, output.crop, output.point))
+    elif isinstance(background, Path):
+        background = file_fingerprint(background)
+    return repr((output.kind, background, *output[2:-1]))
 
 
 def _repeat(value: Any) -> str:

@@ -9,6 +9,7 @@ import sys
 
 import jax
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 from ml_collections import ConfigDict
@@ -19,6 +20,7 @@ from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.folding import fold_batch_norms
 from class_jax.export.formats import FORMATS, Export, Format
 from class_jax.export.operators import LAYERS, PRIMITIVES
+from class_jax.export.precision import shrink
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.networks.onnx_engine import OnnxEngine
@@ -232,6 +234,56 @@ def test_a_folded_batch_norm_equals_the_formula_in_float64(small_network):
     assert values.batch_stats["bridges"][0]["compress"]["bn"]["mean"].any()  # left as it was
 
 
+@pytest.mark.parametrize(("precision", "kinds", "share"), [
+    ("float16", {onnx.TensorProto.FLOAT16}, 0.6),
+    ("int8", {onnx.TensorProto.INT8, onnx.TensorProto.FLOAT16}, 0.5),
+])  # fmt: skip
+def test_smaller_weights_differ_by_no_more_than_the_file_says(
+    export, tmp_path, picture, expected, precision, kinds, share
+):
+    whole = export("onnx")[0].rename(tmp_path / "whole.onnx").stat().st_size
+    path, status, _, err = export("onnx", "--precision", precision)
+    assert status == 0, err
+    model = onnx.load(path)
+    assert model.doc_string in err
+    (difference,) = re.findall(r"by up to (\S+) of 0 to 1", model.doc_string)
+    kernels = [tensor for tensor in model.graph.initializer if np.prod(tensor.dims) >= 256]
+    assert {tensor.data_type for tensor in kernels} == kinds
+    assert path.stat().st_size < share * whole
+    run_script(reader("read_onnx.py"), path, picture, "map.png", folder=tmp_path)
+    levels = np.asarray(Image.open(tmp_path / "map.png")) / 255
+    assert np.abs(levels - expected).max() <= 2 * float(difference) + 1 / 255
+
+
+def test_kernels_of_other_precision_are_what_they_were(tmp_path):
+    """A product of a Conv by hand: int8 levels of each output channel, and float16 alone."""
+    rng = np.random.default_rng(0)
+    large, small = (rng.normal(size=(n, 128, 1, 1)).astype(np.float32) for n in (64, 4))
+    large[3] = 0  # a channel of zeros has no scale
+    nodes = [onnx.helper.make_node("Conv", ["x", "a"], ["y"]),
+             onnx.helper.make_node("Conv", ["x", "b"], ["z"])]  # fmt: skip
+    value = onnx.helper.make_tensor_value_info
+    kernels = [onnx.numpy_helper.from_array(large, "a"), onnx.numpy_helper.from_array(small, "b")]
+    graph = onnx.helper.make_graph(
+        nodes, "g", [value("x", 1, [1, 128, 5, 5])],
+        [value("y", 1, [1, 64, 5, 5]), value("z", 1, [1, 4, 5, 5])], kernels,
+    )  # fmt: skip
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)],
+                                   ir_version=9)  # fmt: skip
+    onnx.save(model, tmp_path / "m.onnx")
+    shrink(tmp_path / "m.onnx", "int8")
+    import onnxruntime  # noqa: PLC0415 - after the engine, which switches its telemetry off
+
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    x = rng.normal(size=(1, 128, 5, 5)).astype(np.float32)
+    y, z = session.run(None, {"x": x})
+    step = np.abs(large).max((1, 2, 3), keepdims=True) / 127
+    levels = np.rint(large / np.where(step > 0, step, 1))
+    for found, kernel in ((y, levels * step), (z, small.astype(np.float16))):
+        wanted = np.einsum("oi,bihw->bohw", kernel[..., 0, 0].astype(np.float64), x)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
 def test_an_export_that_computes_something_else_is_not_kept(export, monkeypatch):
     onnx = FORMATS["onnx"]
 
@@ -285,6 +337,7 @@ def test_what_the_network_does_not_use_is_not_taken_from_another_folder(run, tra
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--format", "jpeg"], "--format=jpeg: expected one of safetensors, onnx"),
     (["--format", "torch"], "config.model.backbone"),
+    (["--precision", "int8"], "--precision=int8 is for --format=onnx, not for safetensors"),
     (["--checkpoint", "7"], "7 is no checkpoint"),
     (["--output", "{here}/notes"], "holds other files"),
     (["--input", "{here}/nothing"], "nothing: there is no such file or folder"),

@@ -57,6 +57,21 @@ def test_films_photographs_and_animations_of_a_folder(predict, tmp_path):
     assert (tmp_path / "out" / "b.gif").is_file()
 
 
+def test_smoothing_and_a_video_behind_are_for_videos(predict, tmp_path):
+    film(tmp_path / "a.mp4", frames=4)
+    film(tmp_path / "behind.mp4", frames=3)
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "c.png")
+    status, _, err = predict("--input", "c.png", "--smooth", "--output", "out")
+    assert (status, "none is among the inputs" in err) == (2, True), err
+    flags = ("--format", "cutout", "--background", "behind.mp4", "--output")
+    status, _, err = predict("--input", "c.png", *flags, "d.png")
+    assert (status, "not behind images" in err) == (2, True), err
+    status, _, err = predict("--input", "a.mp4", "--smooth", *flags, "b.gif")
+    assert status == 0, err
+    assert "1 made, 0 kept" in err
+    assert len(read_animation(tmp_path / "b.gif")[1]) == 4
+
+
 @pytest.mark.parametrize(("flags", "sentence"), [
     (["--output", "x.avi"], "name a .mp4, .webm or .mov"),
     (["--output", "x.mp4", "--format", "cutout"], "name a .webm or .mov, or give a background"),
@@ -85,6 +100,15 @@ def test_ctrl_c_leaves_no_film(predict, monkeypatch, tmp_path):
     assert (status, batches) == (130, [8, 8])
     assert "Traceback" not in err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_network_in_the_package_runs_as_an_export_already(run, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index in range(20):
+        Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "in" / f"{index}.png")
+    status, _, err = run("--mode", "predict", "--input", "in", "--model", "photo")
+    assert (status, "by ONNX Runtime" in err) == (0, True), err
+    assert "exported network is faster" not in err
 
 
 def test_photographs_need_no_pyav(tmp_path):

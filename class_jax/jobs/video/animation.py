@@ -1,30 +1,33 @@
-"""Animated GIF, WebP and PNG, read and written by Pillow; numbered pictures."""
+"""Animated GIF, WebP and PNG, read and written by Pillow."""
 
-import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageSequence
 
+from class_jax.data.decode import MOST_PIXELS
 from class_jax.errors import UserError
-from class_jax.jobs.marks import options_of, read_mark, write_marked
-from class_jax.jobs.video.frames import NUMBERED, Film, Frame
-from class_jax.text import list_lines
+from class_jax.jobs.marks import options_of
+from class_jax.jobs.video.frames import Film, FilmWriter, Frame
 
-SUFFIXES = frozenset((".gif", ".webp", ".png", ".apng"))
-NAMED = (".gif", ".webp", ".apng")  # name an animation; a .png is one picture
-FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+NAMED = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}  # name an animation
+FORMATS = {**NAMED, ".png": "PNG"}  # in folders, where a .png may be animated
+# How each is written; what is shown once has no loop in a GIF, and one in the others.
+OPTIONS = {"GIF": {"disposal": 1}, "WEBP": {"quality": 95, "loop": 1}, "PNG": {"loop": 1}}
 GIF_TICK = 10  # milliseconds, of which the durations of a GIF are multiples
+GIF_SHORTEST = 2  # ticks: browsers show shorter frames for 100 ms
+TOO_SHORT = "frames of less than 20 ms were left out, as browsers slow a GIF of those down"
 DEFAULT_DURATION = 100  # milliseconds, as browsers show frames without one
 UNREADABLE = Exception  # Pillow raises whatever a damaged file leads to: IndexError, struct.error
 
 
 def is_animated(path: Path) -> bool:
     """Return whether a picture has several frames; False if it cannot be read."""
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in FORMATS:
         return False
     try:
         with Image.open(path) as image:
@@ -41,26 +44,24 @@ def choose_suffix(source: Path, *, has_alpha: bool) -> str:
     return ".png" if suffix == ".apng" else suffix
 
 
-class Animation:
-    """An animated picture that is read; see `frames.Film`."""
+class Animation(Film):
+    """An animated picture that is read."""
 
     time_base = Fraction(1, 1000)
-    stream = None
-    aspect: Fraction | None = None
-    sounds = ()
 
     def __init__(self, path: Path) -> None:
         """Open an animated picture; UserError if it cannot be read."""
         self._path = path
-        self.notes: list[str] = []
+        self.notes = []
         try:
             self._image = Image.open(path)
             # In a PNG file, a picture for programs that know no animations.
             self._hidden = int(bool(self._image.info.get("default_image")))
-            self.length: int | None = getattr(self._image, "n_frames", 1) - self._hidden
+            self.length = getattr(self._image, "n_frames", 1) - self._hidden
         except UNREADABLE as error:
             raise UserError(f"{path} cannot be read as an animated picture ({error}).") from error
-        self.loop: int | None = self._image.info.get("loop")
+        self.is_gif = self._image.format == "GIF"
+        self.loop = self._image.info.get("loop")
         duration = self._image.info.get("duration") or DEFAULT_DURATION
         self.rate = Fraction(1000) / Fraction(duration).limit_denominator(1000)
 
@@ -86,7 +87,7 @@ class Animation:
         self._image.close()
 
 
-class AnimationWriter:
+class AnimationWriter(FilmWriter):
     """An animated picture that is written at once, when all frames are there."""
 
     def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
@@ -94,97 +95,55 @@ class AnimationWriter:
 
         Args:
           path: the file.
-          name: of the file, with one of SUFFIXES.
+          name: of the file, with one of FORMATS.
           film: whose times and loop count it keeps.
           text: the fingerprint to keep in it.
         """
-        self.notes: list[str] = []
-        self._path, self._format, self._film, self._text = (
-            path,
-            FORMATS[name.suffix.lower()],
-            film,
-            text,
-        )
+        super().__init__()
+        self._path, self._name, self._film, self._text = path, name, film, text
+        self._format = FORMATS[name.suffix.lower()]
+        self._tick = GIF_TICK if self._format == "GIF" else 1  # milliseconds
+        self._shortest = GIF_SHORTEST if self._format == "GIF" and not film.is_gif else 0
         self._images: list[Image.Image] = []
-        self._durations: list[int] = []
+        self._times: list[int] = [0]  # of the frames, in ticks, and of the end
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Add the picture that was made of a frame."""
-        tick = GIF_TICK if self._format == "GIF" else 1
-        scale = self._film.time_base * 1000 / tick
+        """Add the picture that was made of a frame; UserError if all frames are too many."""
+        scale = self._film.time_base * 1000 / self._tick
         start, end = (round(at * scale) for at in (frame.start, frame.start + frame.duration))
+        if self._images and start - self._times[-2] < self._shortest:
+            self._times[-1] = max(end, self._times[-1])
+            self.note(TOO_SHORT)
+            return
+        aspect = self._film.aspect or 1
+        if aspect != 1:  # these formats know square pixels alone
+            size = max(1, round(pixels.shape[1] * aspect)), pixels.shape[0]
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+        self._check_size(pixels)
         self._images.append(Image.fromarray(pixels))
-        self._durations.append((end - start) * tick)
+        self._times[-1:] = [start, max(end, start + self._shortest)]
 
-    def add_sound(self, packet: Any) -> None:
-        """Drop sound: there is none."""
+    def _check_size(self, pixels: np.ndarray) -> None:
+        """Raise UserError if the frames, which are held until the end, take too much memory."""
+        frames = max(self._film.length or 0, len(self._images) + 1)
+        if frames * pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+            raise UserError(
+                f"{self._name} would hold {frames} frames of {pixels.shape[1]}×{pixels.shape[0]}, "
+                f"and {MOST_PIXELS // 10**6} megapixels are the most that an animated image may "
+                "have here: name a .mp4, a .webm or numbered images."
+            )
 
     def finish(self) -> None:
         """Write the frames."""
-        options = options_of(self._format, self._text)
-        if self._format == "GIF":
-            options["disposal"] = 1
-        elif self._format == "WEBP":
-            options["quality"] = 95
+        options = {**options_of(self._format, self._text), **OPTIONS[self._format]}
         if self._film.loop is not None:
             options["loop"] = self._film.loop
-        elif self._format != "GIF":
-            options["loop"] = 1
         first, *others = self._images
         first.save(
             self._path, format=self._format, save_all=True, append_images=others,
-            duration=self._durations, **options,
+            duration=[ticks * self._tick for ticks in np.diff(self._times).tolist()], **options,
         )  # fmt: skip
 
     def close(self) -> None:
         """Forget the frames."""
         self._images.clear()
-
-
-class NumberedPictures:
-    """The frames of a film as pictures with numbers in their names, from 1."""
-
-    def __init__(self, pattern: Path, text: str) -> None:
-        """Take the pattern of names, and the mark to keep in each.
-
-        Raises:
-          UserError: files of such names are there that were not made here.
-        """
-        self.notes: list[str] = []
-        foreign = [path for path in _find_numbered(pattern).values() if read_mark(path) is None]
-        if foreign:
-            raise UserError(
-                f"{pattern} would replace files that were not made here: choose another "
-                f"folder.{list_lines(foreign)}"
-            )
-        self._pattern, self._text, self._count = pattern, text, 0
-
-    def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Write a picture."""
-        del frame
-        self._count += 1
-        name = self._pattern.name % self._count
-        write_marked(self._pattern.with_name(name), pixels, self._text)
-
-    def add_sound(self, packet: Any) -> None:
-        """Drop sound: pictures have none."""
-
-    def finish(self) -> None:
-        """Remove the pictures of a longer film that were made here before."""
-        for number, path in _find_numbered(self._pattern).items():
-            if number > self._count:
-                path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Leave all as it is: the files are closed."""
-
-
-def _find_numbered(pattern: Path) -> dict[int, Path]:
-    """Return the files whose names are of a pattern, by their numbers, from 1."""
-    before, after = (re.escape(part) for part in NUMBERED.split(pattern.name, maxsplit=1))
-    found = {}
-    for path in sorted(pattern.parent.glob("*")):
-        match = re.fullmatch(f"{before}([0-9]+){after}", path.name)
-        if match and path.is_file() and pattern.name % int(match[1]) == path.name:
-            found[int(match[1])] = path
-    return {number: path for number, path in found.items() if number > 0}

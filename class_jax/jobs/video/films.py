@@ -1,12 +1,13 @@
 """Films and animated pictures: which files they give, and how those are made."""
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from class_jax.data.folders import FILMS
@@ -15,14 +16,19 @@ from class_jax.errors import UserError
 from class_jax.files import atomic_write
 from class_jax.jobs.marks import make_mark
 from class_jax.jobs.video import animation
-from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter
+from class_jax.jobs.video.along_time import Backdrop, Smoother
+from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter, Frame
+from class_jax.jobs.video.numbered import NumberedPictures
 from class_jax.pictures.outputs import Output
 from class_jax.pictures.pipeline import make_each
 from class_jax.pictures.predictor import Predictor
 from class_jax.text import printable
 
 WRITTEN = (".mp4", ".webm", ".mov")  # films; all but .mp4 may be transparent
-NAMES = "name a .mp4, .webm or .mov file, numbered pictures such as frames/%05d.png, or a folder"
+NAMES = (
+    "name a .mp4, .webm or .mov file, a .gif, .webp or .apng, numbered images such as "
+    "frames/%05d.png, or a folder"
+)
 HOW_TO_READ = "pip install av"
 
 
@@ -43,7 +49,10 @@ def explain_refusal(output: Output) -> str | None:
     """Return why an output is not made of films here; None if it is."""
     if not output.moves:
         return "films are not cropped, and have no attention sheets"
-    return None if _find_video() else HOW_TO_READ
+    with contextlib.suppress(UserError):
+        _import_video(Path())
+        return None
+    return HOW_TO_READ
 
 
 def is_moving_name(path: Path) -> bool:
@@ -59,9 +68,9 @@ def is_numbered(path: Path) -> bool:
 
 def check_name(path: Path, film: Path) -> bool:
     """Return whether a path names an output of a film; UserError if it names another file."""
-    if path.suffix.lower() in WRITTEN or is_numbered(path):
+    if is_moving_name(path):
         return True
-    if path.suffix.lower() in FILMS | animation.SUFFIXES:
+    if path.suffix.lower() in {*FILMS, *animation.FORMATS}:
         raise UserError(f"{path}: no output of the film {film} is written as that; {NAMES}.")
     return False
 
@@ -73,23 +82,21 @@ def choose_suffix(source: Path, output: Output) -> str:
     return animation.choose_suffix(source, has_alpha=output.has_alpha)
 
 
-def make_film(job: FilmJob, predictor: Predictor, output: Output, network: str) -> Counter[str]:
+def make_film(
+    job: FilmJob, predictor: Predictor, output: Output, network: str
+) -> tuple[Counter[str], bool]:
     """Make an output of a film or an animated picture, a batch of frames at a time.
 
     If anything fails or interrupts it, no file is left, but for numbered pictures made so far.
-
-    Args:
-      job: the source and the file to write.
-      predictor: the network.
-      output: what to make.
-      network: its fingerprint.
+    `network` is the fingerprint of the predictor's.
 
     Returns:
-      What could not be kept of the source.
+      Notes, such as what could not be kept, and whether anything salient was found.
 
     Raises:
       UserError: the source cannot be read to its end, or the output cannot be written.
     """
+    salient: list[bool] = []
     with contextlib.closing(_open_film(job.source)) as film, _write(job, film, network) as writer:
         frames = tqdm(
             film.frames(writer.add_sound),
@@ -98,19 +105,33 @@ def make_film(job: FilmJob, predictor: Predictor, output: Output, network: str) 
             unit="frame",
         )
         sources = ((frame, Original(frame.pixels, {})) for frame in frames)
-        for frame, made in make_each(predictor, sources, output, lambda _: job.target):
+        adjust = _see_frames_before(film, output)
+        for frame, made in make_each(predictor, sources, output, lambda _: job.target, adjust):
             if isinstance(made, UserError):
                 raise made
+            salient.append(made.is_salient)
             writer.add(made.pictures[0], frame)
-    return Counter([*film.notes, *writer.notes])
+    notes = Counter([*film.notes, *writer.notes])
+    if any(salient) and not all(salient):
+        notes[f"nothing salient was found in {salient.count(False)} of {len(salient)} frames"] = 1
+    return notes, any(salient)
 
 
-def _open_film(path: Path) -> Film:
-    if not is_film(path):
-        return animation.Animation(path)
-    from class_jax.jobs.video.video import VideoReader  # noqa: PLC0415 - optional
+def _see_frames_before(
+    film: Film, output: Output
+) -> Callable[[Frame, np.ndarray], tuple[np.ndarray, Output]]:
+    """Return what smooths the map of a frame, and puts the frame of another film behind it."""
+    smoother = Smoother(output.smooth) if output.smooth else None
+    behind = None
+    if isinstance(output.background, Path):
+        behind = Backdrop(functools.partial(_open_film, output.background), film)
 
-    return VideoReader(path)
+    def adjust(frame: Frame, saliency: np.ndarray) -> tuple[np.ndarray, Output]:
+        background = behind.at(frame.start * film.time_base) if behind else output.background
+        smooth = smoother.add(saliency, frame.pixels) if smoother else saliency
+        return smooth, output._replace(background=background)
+
+    return adjust
 
 
 @contextlib.contextmanager
@@ -118,7 +139,7 @@ def _write(job: FilmJob, film: Film, network: str) -> Iterator[FilmWriter]:
     """Yield a writer, and finish its file once the block has succeeded."""
     text = make_mark(network, job.fingerprint)
     if is_numbered(job.target):
-        pictures = animation.NumberedPictures(job.target, text)
+        pictures = NumberedPictures(job.target, film, text)
         yield pictures
         pictures.finish()
         return
@@ -133,17 +154,19 @@ def _write(job: FilmJob, film: Film, network: str) -> Iterator[FilmWriter]:
 def _open_writer(partial: Path, target: Path, film: Film, text: str) -> FilmWriter:
     if target.suffix.lower() not in WRITTEN:
         return animation.AnimationWriter(partial, target, film, text)
-    if not _find_video():
-        raise UserError(f"{target}: films need PyAV: {HOW_TO_READ}.")
-    from class_jax.jobs.video.writer import VideoWriter  # noqa: PLC0415 - optional
-
-    return VideoWriter(partial, target, film, text)
+    _, write = _import_video(target)
+    return write(partial, target, film, text)
 
 
-def _find_video() -> ModuleType | None:
-    """Return the module that reads films, which needs PyAV; None without it."""
+def _open_film(path: Path) -> Film:
+    read, _ = _import_video(path) if is_film(path) else (animation.Animation, None)
+    return read(path)
+
+
+def _import_video(path: Path) -> tuple[Any, Any]:
+    """Return what reads and what writes films, for a path; UserError without PyAV."""
     try:
-        from class_jax.jobs.video import video  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    return video
+        from class_jax.jobs.video import video, writer  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise UserError(f"{path}: videos need PyAV: {HOW_TO_READ}.") from error
+    return video.VideoReader, writer.VideoWriter

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered pictures: frames/%05d.png
+SILENT = "audio was left out"
 
 
 class Frame(NamedTuple):
@@ -18,35 +19,47 @@ class Frame(NamedTuple):
     duration: int
 
 
-class Film(Protocol):
+class Film:
     """A film or an animated picture that is read."""
 
     notes: list[str]  # what is lost in reading
     length: int | None  # number of frames, where it is known
     time_base: Fraction  # seconds of a tick
     rate: Fraction  # frames a second, on average
-    stream: Any  # the stream of pictures; None for an animated picture
-    aspect: Fraction | None  # width of a pixel by its height, once a frame was read; None: square
-    sounds: tuple[Any, ...]  # the streams of sound
-    loop: int | None  # of an animated picture: how often it is shown, 0 for ever; None: once
+    stream: Any = None  # the stream of pictures; None for an animated picture
+    aspect: Fraction | None = None  # width of a pixel by its height, once a frame was read
+    sounds: tuple[Any, ...] = ()  # the streams of sound
+    loop: int | None = 0  # how often an animated picture is shown, 0 for ever; None: once
+    is_gif = False
 
     def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
         """Yield the frames; packets of sound, as they come between them, go to `add_sound`."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file."""
 
 
-class FilmWriter(Protocol):
-    """A film, an animated picture or numbered pictures that are written."""
+class FilmWriter:
+    """A film, an animated picture or numbered pictures that are written; here without sound."""
 
-    notes: list[str]  # what could not be kept of the source
+    def __init__(self) -> None:
+        """Begin without notes."""
+        self.notes: list[str] = []  # what could not be kept of the source
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
         """Add the picture, uint8 [H, W] or [H, W, C], that was made of a frame."""
+        raise NotImplementedError
 
     def add_sound(self, packet: Any) -> None:
         """Add a packet of sound."""
+        del packet
+        self.note(SILENT)
+
+    def note(self, text: str) -> None:
+        """Note something once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def finish(self) -> None:
         """Write what is left once all frames were added."""

@@ -16,6 +16,12 @@ def is_hdr(stream: Any) -> bool:
     return stream.codec_context.color_trc in (PQ, HLG)
 
 
+def is_deep(stream: Any) -> bool:
+    """Return whether a stream of pictures has more than 8 bits a colour."""
+    kind = stream.codec_context.format
+    return kind is not None and any(part.bits > 8 for part in kind.components)
+
+
 def open_decoder(stream: Any) -> Any:
     """Return what decodes a stream of pictures, alpha included."""
     notes = {name.lower(): text for name, text in stream.metadata.items()}

@@ -1,6 +1,6 @@
 """The sound of films: copied where the container takes it, else encoded anew."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import av
 import av.audio
@@ -18,88 +18,62 @@ NAMES = {"language", "title", "handler_name"}  # notes of a stream that are copi
 RATE = 48_000  # samples a second, where the encoder does not take the source's own
 BIT_RATE = 96_000  # of a channel
 
-
 DAMAGED = "damaged parts of the sound were left out"
 
 
-class Sound(Protocol):
-    """A stream of sound that goes from one film to another."""
+class Sound:
+    """A stream of sound that goes from one film to another, copied or encoded anew."""
 
-    notes: list[str]  # what could not be kept
+    def __init__(
+        self, container: av.container.OutputContainer, suffix: str, source: av.AudioStream
+    ) -> None:
+        """Add the stream; where it is encoded mono stays so, and all else becomes stereo."""
+        self.notes: list[str] = []  # what could not be kept
+        self._container = container
+        context = source.codec_context
+        self._is_copied = context.codec.canonical_name in COPIED[suffix]
+        self._stream: Any = (
+            container.add_stream_from_template(source)
+            if self._is_copied
+            else _add_encoder(container, ENCODERS[suffix], context)
+        )
+        for name, text in source.metadata.items():
+            if name.lower() in NAMES:
+                self._stream.metadata[name] = text
+        self._stream.disposition = source.disposition
 
     def add(self, packet: Any) -> None:
         """Add a packet of the source; the last one is empty."""
-
-    def finish(self) -> None:
-        """Write what is left."""
-
-
-def carry_sound(
-    container: av.container.OutputContainer, suffix: str, source: av.AudioStream
-) -> Sound | None:
-    """Add a stream of sound to a film; None if its kind is unknown."""
-    context = source.codec_context
-    if context is None or not context.sample_rate:
-        return None
-    if context.codec.canonical_name in COPIED[suffix]:
-        sound: CopiedSound | EncodedSound = CopiedSound(container, source)
-    else:
-        sound = EncodedSound(container, source, ENCODERS[suffix])
-    for name, text in source.metadata.items():
-        if name.lower() in NAMES:
-            sound.stream.metadata[name] = text
-    sound.stream.disposition = source.disposition
-    return sound
-
-
-class CopiedSound:
-    """Sound whose packets are copied as they are."""
-
-    def __init__(self, container: av.container.OutputContainer, source: av.AudioStream) -> None:
-        """Add the stream."""
-        self.notes: list[str] = []
-        self._container = container
-        self.stream = container.add_stream_from_template(source)
-
-    def add(self, packet: Any) -> None:
-        """Copy a packet."""
-        if packet.dts is not None:
-            packet.stream = self.stream
-            self._container.mux(packet)
-
-    def finish(self) -> None:
-        """Leave all as it is: the packets are written."""
-
-
-class EncodedSound:
-    """Sound that is decoded and encoded."""
-
-    def __init__(
-        self, container: av.container.OutputContainer, source: av.AudioStream, encoder: str
-    ) -> None:
-        """Add the stream: mono stays so, all else becomes stereo."""
-        self.notes: list[str] = []
-        self._container = container
-        rates = av.Codec(encoder, "w").audio_rates
-        rate = source.codec_context.sample_rate
-        channels = min(2, source.codec_context.layout.nb_channels)
-        self.stream: Any = container.add_stream(
-            encoder,
-            rate=rate if not rates or rate in rates else RATE,
-            layout=("mono", "stereo")[channels - 1],
-            bit_rate=BIT_RATE * channels,
-        )
-
-    def add(self, packet: Any) -> None:
-        """Decode a packet and encode what is in it."""
+        if self._is_copied:
+            if packet.dts is not None:
+                packet.stream = self._stream
+                self._container.mux(packet)
+            return
         try:
             frames = packet.decode()
         except FFmpegError:
             self.notes = [DAMAGED]
             return
         for frame in frames:
-            self._container.mux(self.stream.encode(frame))
+            self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
         """Write what the encoder holds."""
-        self._container.mux(self.stream.encode(None))
+        if not self._is_copied:
+            self._container.mux(self._stream.encode(None))
+
+
+def is_known(source: av.AudioStream) -> bool:
+    """Return whether the kind of a stream of sound is known."""
+    return source.codec_context is not None and bool(source.codec_context.sample_rate)
+
+
+def _add_encoder(container: av.container.OutputContainer, encoder: str, source: Any) -> Any:
+    rates = av.Codec(encoder, "w").audio_rates
+    channels = min(2, source.layout.nb_channels)
+    return container.add_stream(
+        encoder,
+        rate=source.sample_rate if not rates or source.sample_rate in rates else RATE,
+        layout=("mono", "stereo")[channels - 1],
+        bit_rate=BIT_RATE * channels,
+    )

@@ -14,8 +14,8 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from class_jax.errors import UserError
-from class_jax.jobs.video.frames import Frame
-from class_jax.jobs.video.pixels import is_hdr, open_decoder, read_turn, to_pixels, turn
+from class_jax.jobs.video.frames import Film, Frame
+from class_jax.jobs.video.pixels import is_deep, is_hdr, open_decoder, read_turn, to_pixels, turn
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
@@ -26,6 +26,8 @@ FORMATS = (
 )
 CUT_SHORT = 0.02  # of a film: less is a matter of rounding
 TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
+DEEP = "more than 8 bits a colour: written with 8"
+INTERLACED = "interlaced: both fields of a frame were kept as one"
 SUBTITLES = "subtitles were left out"
 SEVERAL = "several streams of pictures: the first was made"
 
@@ -52,10 +54,8 @@ def _is_text(path: Path) -> bool:
     return bool(begin) and set(begin) <= set(string.printable.encode())
 
 
-class VideoReader:
-    """A film that is read; see `frames.Film`."""
-
-    loop: int | None = None
+class VideoReader(Film):
+    """A film that is read."""
 
     def __init__(self, path: Path) -> None:
         """Open a film; UserError if it cannot be read or holds no moving pictures."""
@@ -82,6 +82,7 @@ class VideoReader:
             note
             for note, applies in (
                 (TONE_MAPPED, is_hdr(self.stream)),
+                (DEEP, is_deep(self.stream) and not is_hdr(self.stream)),
                 (SUBTITLES, self._container.streams.subtitles),
                 (SEVERAL, len(videos) > 1),
             )
@@ -177,6 +178,8 @@ class VideoReader:
     def _to_pixels(self, picture: av.VideoFrame) -> np.ndarray:
         """Return a frame as upright RGB or RGBA, of the size of the film."""
         pixels = to_pixels(picture, self._reformatter, self.stream.width, self.stream.height)
+        if picture.interlaced_frame and INTERLACED not in self.notes:
+            self.notes.append(INTERLACED)
         swap, flip_x, flip_y = read_turn(picture)
         aspect = self.stream.sample_aspect_ratio
         self.aspect = 1 / aspect if swap and aspect else aspect

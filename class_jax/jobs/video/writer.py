@@ -13,9 +13,9 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from class_jax.errors import UserError
 from class_jax.jobs.marks import write_comment
-from class_jax.jobs.video.frames import Film, Frame
+from class_jax.jobs.video.frames import Film, FilmWriter, Frame
 from class_jax.jobs.video.pixels import is_hdr
-from class_jax.jobs.video.sound import Sound, carry_sound
+from class_jax.jobs.video.sound import Sound, is_known
 from class_jax.jobs.video.video import MICROSECOND, reason_of
 
 # H.264 without B-frames: with them the times of containers are not exact.
@@ -35,8 +35,8 @@ NOT_COPIED = {
 }  # fmt: skip
 
 
-class VideoWriter:
-    """A film that is written: H.264, VP9 or ProRes by its suffix; see `frames.FilmWriter`."""
+class VideoWriter(FilmWriter):
+    """A film that is written: H.264, VP9 or ProRes by its suffix."""
 
     def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
         """Open a film to write, of the format of its name.
@@ -47,7 +47,7 @@ class VideoWriter:
           film: whose times, sound, colours and proportions it keeps.
           text: the fingerprint to keep in it.
         """
-        self.notes: list[str] = []
+        super().__init__()
         self._name, self._suffix, self._film = name, name.suffix.lower(), film
         options = FAST_START if self._suffix == ".mp4" else {}
         self._container = av.open(path, "w", format=self._suffix[1:], options=options)
@@ -66,7 +66,8 @@ class VideoWriter:
         if self._suffix == ".mp4" and (height % 2 or width % 2):
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._stream is None:
-            self.notes += [EVEN] if pixels.shape[:2] != (height, width) else []
+            if pixels.shape[:2] != (height, width):
+                self.note(EVEN)
             with self._explain_errors():
                 self._begin(pixels)
         picture = av.VideoFrame.from_ndarray(pixels, "rgba" if pixels.shape[2] == 4 else "rgb24")
@@ -127,10 +128,10 @@ class VideoWriter:
                 stream.width = round(stream.width * (stream.codec_context.sample_aspect_ratio or 1))
         self._stream = stream
         for sound in self._film.sounds:
-            if carried := carry_sound(self._container, self._suffix, sound):
-                self._sounds[sound.index] = carried
+            if is_known(sound):
+                self._sounds[sound.index] = Sound(self._container, self._suffix, sound)
             else:
-                self.notes.append(NO_SOUND)
+                self.note(NO_SOUND)
         early, self._early = self._early or [], None
         for packet in early:
             self.add_sound(packet)

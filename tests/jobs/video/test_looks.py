@@ -23,11 +23,11 @@ def draw():
     return pixels
 
 
-def film(path, frames, *, codec="libx264", pix_fmt="yuv420p", options=None, prepare=None,
+def film(path, frames, *, codec="libx264", pix_fmt="yuv420p", options=None, rate=25, prepare=None,
          **looks):  # fmt: skip
     """Write a film; `prepare` gets the container and the stream before the first frame."""
     with av.open(path, "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pix_fmt
         for name, value in looks.items():
@@ -48,7 +48,8 @@ def film(path, frames, *, codec="libx264", pix_fmt="yuv420p", options=None, prep
 
 
 def make(source, target, output=MAPS, predictor=None):
-    return make_film(FilmJob(target, source, "here"), predictor or RedPredictor(), output, "net")
+    job = FilmJob(target, source, "here")
+    return make_film(job, predictor or RedPredictor(), output, "net")[0]
 
 
 def first_frame(path, kind="rgb24"):
@@ -115,7 +116,9 @@ def test_what_a_film_leaves_transparent_stays_so_and_is_white_for_the_network(
     source = film(tmp_path / name, [np.dstack([draw(), alpha])] * 3,
                   codec=codec, pix_fmt=pix_fmt, options=options)  # fmt: skip
     network = Looking()
-    assert make(source, tmp_path / "out" / "%d.png", CUTOUT, network) == {}
+    notes = make(source, tmp_path / "out" / "%d.png", CUTOUT, network)
+    assert [note for note in notes if "written with 8" in note] == list(notes)
+    assert bool(notes) == ("10le" in pix_fmt)
     assert len(network.seen) == 3
     assert network.seen[0][:, 50:].min() > 250
     np.testing.assert_allclose(network.seen[0][:, 36:44].mean((0, 1)), (230, 40, 30), atol=12)

@@ -1,0 +1,75 @@
+"""Frames of a film together: maps smoothed along time, and another film behind them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from class_jax.data.images import Original, lay_on_white
+from class_jax.jobs.video.frames import Film
+
+CHANGE = 24  # levels by which a picture changes, from which on older maps hardly count
+WINDOW = (9, 9)  # pixels around each, over which changes are averaged: noise is none
+
+
+class Smoother:
+    """An exponential mean of maps along time: m ← w m + (1 − w) x, w = s exp(−(d / CHANGE)²).
+
+    d is the change of the picture around a pixel, so that what moves leaves no trail.
+    """
+
+    def __init__(self, share: float) -> None:
+        """Take s, in 0–1, the weight of what was before where nothing changes."""
+        self._share = share
+        self._mean: np.ndarray | None = None
+        self._last = np.zeros(0)
+
+    def add(self, saliency: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Return the mean of maps, float32 [H, W], up to that of a frame, uint8 [H, W, C]."""
+        if self._mean is None or self._mean.shape != saliency.shape:
+            self._mean = saliency
+        else:
+            change = cv2.absdiff(pixels[..., :3], self._last).max(-1).astype(np.float32)
+            ratio = cv2.blur(change, WINDOW).reshape(change.shape) / CHANGE
+            weight = self._share * np.exp(-(ratio**2))
+            self._mean = saliency + weight * (self._mean - saliency)
+        self._last = np.ascontiguousarray(pixels[..., :3])
+        return self._mean
+
+
+class Backdrop:
+    """A film behind another one: shown from its beginning again where it is shorter."""
+
+    def __init__(self, open_film: Callable[[], Film], front: Film) -> None:
+        """Take what opens the film, and the one before it, whose shape of pixels it gets."""
+        self._open, self._front = open_film, front
+        self._frames = self._play()
+        self._pixels, self._end = np.zeros(0), Fraction(0)
+
+    def _play(self) -> Iterator[tuple[np.ndarray, Fraction]]:
+        """Yield the RGB pixels of frames, over and over, and when each ends."""
+        begin = Fraction(0)
+        while True:
+            with closing(self._open()) as film:
+                for frame in film.frames(lambda _: None):
+                    ends = begin + (frame.start + frame.duration) * film.time_base
+                    pixels = frame.pixels
+                    if pixels.shape[2] == 4:
+                        pixels = lay_on_white(pixels)
+                    if (aspect := (film.aspect or 1) / Fraction(self._front.aspect or 1)) != 1:
+                        size = max(1, round(pixels.shape[1] * aspect)), pixels.shape[0]
+                        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+                    yield pixels, ends
+            begin = ends
+
+    def at(self, seconds: Fraction) -> Original:
+        """Return the frame that is shown at a time, which is no earlier than the one before.
+
+        Raises:
+          UserError: the film cannot be read.
+        """
+        while self._end <= seconds:
+            self._pixels, self._end = next(self._frames)
+        return Original(self._pixels, {})

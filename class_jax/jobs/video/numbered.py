@@ -1,0 +1,56 @@
+"""The frames of a film as pictures with numbers in their names."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from class_jax.errors import UserError
+from class_jax.jobs.marks import read_mark, write_marked
+from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter, Frame
+from class_jax.text import list_lines
+
+
+class NumberedPictures(FilmWriter):
+    """The frames of a film as pictures with numbers in their names, from 1."""
+
+    def __init__(self, pattern: Path, film: Film, text: str) -> None:
+        """Take the pattern of names, the film, and the mark to keep in each.
+
+        Raises:
+          UserError: files of such names are there that were not made here.
+        """
+        super().__init__()
+        foreign = [path for path in _find_numbered(pattern).values() if read_mark(path) is None]
+        if foreign:
+            raise UserError(
+                f"{pattern} would replace files that were not made here: choose another "
+                f"folder.{list_lines(foreign)}"
+            )
+        self._pattern, self._film, self._text, self._count = pattern, film, text, 0
+
+    def add(self, pixels: np.ndarray, frame: Frame) -> None:
+        """Write a picture."""
+        del frame
+        if (self._film.aspect or 1) != 1:
+            self.note(f"pixels are {self._film.aspect} as wide as high, which images do not say")
+        self._count += 1
+        name = self._pattern.name % self._count
+        write_marked(self._pattern.with_name(name), pixels, self._text)
+
+    def finish(self) -> None:
+        """Remove the pictures of a longer film that were made here before."""
+        for number, path in _find_numbered(self._pattern).items():
+            if number > self._count:
+                path.unlink(missing_ok=True)
+
+
+def _find_numbered(pattern: Path) -> dict[int, Path]:
+    """Return the files whose names are of a pattern, by their numbers, from 1."""
+    before, after = (re.escape(part) for part in NUMBERED.split(pattern.name, maxsplit=1))
+    found = {}
+    for path in sorted(pattern.parent.glob("*")):
+        match = re.fullmatch(f"{before}([0-9]+){after}", path.name)
+        if match and path.is_file() and pattern.name % int(match[1]) == path.name:
+            found[int(match[1])] = path
+    return {number: path for number, path in found.items() if number > 0}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -53,12 +54,13 @@ def test_eval_needs_no_flag_but_the_workdir(run, trained):
     assert "checkpoint: step" in err
 
 
-def test_a_finished_run_says_so_and_a_longer_one_goes_on(run, trained):
-    status, _, err = run("--workdir", trained, "--config.eval.after_training=false")
+def test_a_finished_run_says_so_and_a_longer_one_goes_on(run, trained, tmp_path):
+    workdir = shutil.copytree(trained, tmp_path / "run")  # other tests expect four steps
+    status, _, err = run("--workdir", workdir, "--config.eval.after_training=false")
     assert status == 0
     assert "the run is complete: step 4 of 4" in err
     status, _, err = run(
-        "--workdir", trained, "--config.train.total_steps=6", "--config.eval.after_training=false"
+        "--workdir", workdir, "--config.train.total_steps=6", "--config.eval.after_training=false"
     )
     assert status == 0
     assert "starting at step 4 of 6" in err

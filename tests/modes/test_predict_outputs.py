@@ -104,7 +104,7 @@ def test_no_picture_in_a_pipe_is_one_sentence(trained):
 
 
 @pytest.mark.parametrize(("data", "sentence"), [
-    (b"", "standard input was empty: expected a picture"),
+    (b"", "standard input was empty: expected an image"),
     ("endless", "standard input holds more than 512 MB"),
     ("closed", "standard input is closed"),
 ])  # fmt: skip
@@ -132,7 +132,7 @@ def test_the_first_of_several_pictures_in_a_stream_is_used_and_that_is_said(trai
     for data in (one + one, one + b"\xff\xd8\xff"):
         done = pipe(trained, "--input", "-", data=data)
         assert done.returncode == 0, done.stderr
-        assert b"note: standard input holds several pictures: the first is used" in done.stderr
+        assert b"note: standard input holds several images: the first is used" in done.stderr
         assert Image.open(io.BytesIO(done.stdout)).size == (120, 90)
 
 
@@ -162,7 +162,7 @@ def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
     (["--format", "attention", "--point", "500,4"], "the point 500,4 lies outside"),
     (["--format", "attention", "--crop"], "--crop is for"),
     (["--format", "cutout", "--output", "a.jpg"], "cannot be transparent; name a .png or .webp"),
-    (["--output", "-", "--input", "in", "in"], "takes one picture"),
+    (["--output", "-", "--input", "in", "in"], "takes one image"),
     (["--output", "-", "--input", "nothing.png"], "nothing.png: there is no such file or folder"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(predict, scene, arguments, sentence):

@@ -9,8 +9,9 @@ pictures without an object, which serves as a source of empty masks and of backg
 holds whole classes and sources out, since what counts is what the network does on things that it
 never saw.
 
-`configs/photo.py:self` goes on from that run (`--config.train.start_from=runs/photo`) with what it
+`configs/photo.py:self` goes on from a run (`--config.train.start_from=runs/photo`) with what that
 labelled itself, by `datasets.photo.relabel` into the folders self-caltech and self-coco of ROOT.
+`configs/photo.py:last` ends with a short run at low rates. docs/photo.md has the commands in order.
 
 The encoder's stem and level 2 stay as ImageNet left them, and all its batch norms keep their
 statistics: the sets are small, and gradients of the largest activations cost a third of a step.
@@ -22,7 +23,7 @@ from configs import folder
 
 
 def get_config(part: str = "") -> ConfigDict:
-    """Return the recipe of the network in the package; "self": of its round of self-training."""
+    """Return the recipe of the network in the package; "self": of self-training; "last": its end."""
     config = folder.get_config()
     config.model.backbone = "efficientnet"
     config.model.stage_sizes = (1, 2, 2, 3, 3, 4, 1)  # Lite0
@@ -36,19 +37,20 @@ def get_config(part: str = "") -> ConfigDict:
         "caltech101-outlines",
         "sysu-shape-caltech*0.5",  # planes, motorbikes and ships alone
         "wild-animals-openimages*2",
-        "coco-open*8",
-        "people-coco-grabcut*6",
+        "coco-open*6",
+        "people-coco-grabcut*4",
+        "people-coco*5",
         "kuih-food",
         "no-object*0.7",
     )
     config.data.backgrounds = "no-object"
-    config.data.image_sizes = (192, 224, 256)
+    config.data.image_sizes = (224, 256, 288)
     config.data.scale = 0.5
     config.data.colour = 0.7
     config.data.grey = 0.05
     config.data.blur = 0.1
     config.data.jpeg = 0.1
-    config.data.composite = 0.1
+    config.data.composite = 0.15
 
     config.train.batch_size = 16
     config.train.total_steps = 1500
@@ -61,12 +63,14 @@ def get_config(part: str = "") -> ConfigDict:
     config.train.freeze_statistics = True
     config.train.validate_every = 300
     config.train.checkpoint_every = 300
-    config.eval.image_size = 256
-    if part == "self":
+    config.eval.image_size = 288
+    if part in ("self", "last"):
         config.model.pretrained = ""
         config.data.mix = (*config.data.mix, "self-caltech", "self-coco*5")
-        config.train.total_steps = 1300
-        config.train.lr = 0.02
-        config.train.lr_backbone = 0.004
+        config.train.total_steps = 1400
         config.train.warmup = 0.05
+    if part == "last":
+        config.train.total_steps = 400
+        config.train.lr = 0.015
+        config.train.lr_backbone = 0.003
     return config

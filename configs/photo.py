@@ -23,7 +23,7 @@ from configs import folder
 
 
 def get_config(part: str = "") -> ConfigDict:
-    """Return the recipe of the network in the package; "self": of self-training; "last": its end."""
+    """Return the recipe of the package's network, or of its part "self" or "last"."""
     config = folder.get_config()
     config.model.backbone = "efficientnet"
     config.model.stage_sizes = (1, 2, 2, 3, 3, 4, 1)  # Lite0

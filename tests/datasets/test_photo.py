@@ -339,7 +339,7 @@ def test_what_is_published_is_split_by_class_and_source_and_has_no_picture_twice
         "kuih-food": [80, 20],
         "no-object": [135, 0],
         "caltech101-unlabelled": [3317, 0],
-        "coco-val-open-unlabelled": [624, 0],
+        "coco-val-open-unlabelled": [550, 0],
     }
     for name in ("caltech101-outlines", "wild-animals-openimages", "sysu-shape-caltech"):
         kinds = [

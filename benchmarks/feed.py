@@ -30,7 +30,7 @@ from class_jax.data.feed import THREADS, Batch, train_batches
 from class_jax.data.images import load_mask, read_image
 from class_jax.data.resize import resize_bilinear
 from class_jax.data.sources import Pair, PairSource
-from class_jax.data.synthetic import SyntheticSource
+from datasets.synthetic import SyntheticSource
 
 FILES, BATCH, SIDE = 256, 16, 352
 WARM_UP, MEASURED, ROUNDS = 8, 192, 5  # batches, batches, times

@@ -12,10 +12,10 @@ import datasets
 from class_jax.data.layouts import Layout, find_layout, split_parts
 from class_jax.data.pairs import Findings, check_pairs, check_usable, match_pairs
 from class_jax.data.sources import Pair, PairSource, Part, Source, hold_out
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.text import list_names
+from datasets.synthetic import SyntheticSource
 
 HELD_OUT = "held_out"  # in config.eval.sets: the images that training validates on
 

@@ -61,7 +61,7 @@ BOUNDARIES = {
         ),
     },
     "skimage": {"class_jax/evaluation/properties.py"},
-    "matplotlib": {"class_jax/evaluation/figures.py", "class_jax/export/proof.py"},
+    "matplotlib": {"class_jax/evaluation/figures.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
     "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound", "pixels")},

@@ -1,5 +1,6 @@
 """Compare an exported network with the one that was trained."""
 
+import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,30 +8,25 @@ import numpy as np
 
 from class_jax.data.images import read_image
 from class_jax.data.resize import resize
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.formats import Maps
 
 LIMIT = 1e-4  # of the range of maps, 0–1
 LIMITS = {"float32": LIMIT, "float16": 0.02, "int8": 0.15}  # by the precision of the weights
 BATCHES = (1, 3)
-SCENES = 2
+EXAMPLES = Path(str(importlib.resources.files("class_jax.serving") / "examples"))
 
 
 def gather_images(side: int, paths: Sequence[Path]) -> np.ndarray:
-    """Return images to compare on, uint8 [N, S, S, 3]: photographs, scenes and random pictures.
+    """Return images to compare on, uint8 [N, S, S, 3]: photographs and noise.
 
     Args:
       side: S, pixels.
-      paths: photographs of the user's, beside the one that comes with Matplotlib.
+      paths: photographs of the user's, beside those that come with the package.
     """
-    from matplotlib.cbook import get_sample_data  # noqa: PLC0415 - slow to import
-
-    photograph = read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
-    scenes = SyntheticSource(SCENES, seed=0, image_size=(side, side))
+    own = sorted(EXAMPLES.glob("*.jpg"))
+    photographs = [resize(read_image(path), side, side) for path in (*own, *paths)]
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
-    images = [photograph, photograph[:, ::-1], *(read_image(path) for path in paths)]
-    images += [scenes.load(index)["image"] for index in range(SCENES)]
-    return np.stack([*(resize(image, side, side) for image in images), *noise])
+    return np.stack([*photographs, *noise])
 
 
 def measure_difference(ours: Maps, exported: Maps, images: np.ndarray) -> float:

@@ -114,7 +114,7 @@ WORKERS = """
 import functools, itertools
 from class_jax.data.augment import Augmentation, augment
 from class_jax.data.feed import train_batches
-from class_jax.data.synthetic import SyntheticSource
+from datasets.synthetic import SyntheticSource
 if __name__ == "__main__":
     results = []
     for workers in (0, 2):

@@ -6,7 +6,6 @@ import pytest
 
 import datasets
 from class_jax.config import load_recipe
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from datasets.inputs import (
     OPENERS,
@@ -17,6 +16,7 @@ from datasets.inputs import (
     folder_source,
     training_sources,
 )
+from datasets.synthetic import SyntheticSource
 from tests.program import ROOT, pairs
 
 

@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from class_jax import Predictor
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.export.folding import fold_batch_norms
 from class_jax.export.formats import FORMATS, Export, Format
 from class_jax.export.operators import LAYERS, PRIMITIVES
@@ -24,6 +23,7 @@ from class_jax.export.precision import shrink
 from class_jax.models.network import Variables, build_network
 from class_jax.networks.jax_engine import JaxEngine
 from class_jax.networks.onnx_engine import OnnxEngine
+from datasets.synthetic import SyntheticSource
 from tests.program import ROOT
 from tests.small_run import SMALL_MODEL, mesh_of
 from tests.weights.test_load import parity

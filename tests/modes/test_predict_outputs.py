@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
-from class_jax.data.synthetic import SyntheticSource
+from datasets.synthetic import SyntheticSource
 from tests.program import ROOT
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from class_jax import Predictor
 from class_jax.data.images import to_levels
-from class_jax.data.synthetic import SyntheticSource
+from datasets.synthetic import SyntheticSource
 from tests.program import ROOT
 from tests.serving.stand import serving, wait_for
 

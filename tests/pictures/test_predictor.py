@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.errors import UserError
 from class_jax.networks.jax_engine import JaxEngine
+from datasets.synthetic import SyntheticSource
 from tests.program import ROOT
 from tests.small_run import mesh_of
 

@@ -15,10 +15,10 @@ import pytest
 from class_jax.data.layouts import find_layout
 from class_jax.data.pairs import match_pairs
 from class_jax.data.sources import PairSource
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.models.network import build_network
 from class_jax.sharding import put_batch
 from class_jax.training.validation import compute_scores, make_validation_step
+from datasets.synthetic import SyntheticSource
 from tests.small_run import SMALL_MODEL, mesh_of, small_run
 
 STEPS = 160

@@ -7,7 +7,6 @@ import py_sod_metrics
 import pytest
 from ml_collections import ConfigDict
 
-from class_jax.data.synthetic import SyntheticSource
 from class_jax.training.validation import (
     compute_scores,
     draw_examples,
@@ -17,6 +16,7 @@ from class_jax.training.validation import (
     mean_absolute_errors,
     stretch,
 )
+from datasets.synthetic import SyntheticSource
 from tests.small_run import mesh_of
 
 

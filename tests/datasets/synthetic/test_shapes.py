@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from class_jax.data.synthetic.shapes import (
+from datasets.synthetic.shapes import (
     BROAD,
     SUPERSAMPLING,
     THIN,

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from class_jax.data.sources import Example
-from class_jax.data.synthetic.render import render_scene
-from class_jax.data.synthetic.scenes import draw_scene
 from class_jax.errors import UserError
+from datasets.synthetic.render import render_scene
+from datasets.synthetic.scenes import draw_scene
 
 SMALLEST_SIDE = 32
 STREAM = zlib.crc32(b"synthetic")

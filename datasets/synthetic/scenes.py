@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from class_jax.data.synthetic.shapes import BROAD, THIN, Outline, place, rasterise, union
-from class_jax.data.synthetic.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
+from datasets.synthetic.shapes import BROAD, THIN, Outline, place, rasterise, union
+from datasets.synthetic.textures import PATTERNS, Palette, Texture, draw_palette, draw_texture
 
 # Bounds of the share that all objects cover: stricter than the documented 3 % to 45 %, because it
 # is measured on a raster smaller by SHRINK.

@@ -5,9 +5,9 @@ import math
 import cv2
 import numpy as np
 
-from class_jax.data.synthetic.scenes import Patch, Scene, SceneObject
-from class_jax.data.synthetic.shapes import rasterise, union
-from class_jax.data.synthetic.textures import render_pattern
+from datasets.synthetic.scenes import Patch, Scene, SceneObject
+from datasets.synthetic.shapes import rasterise, union
+from datasets.synthetic.textures import render_pattern
 
 
 def render_scene(scene: Scene, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

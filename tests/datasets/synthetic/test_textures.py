@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from class_jax.data.synthetic.textures import (
+from datasets.synthetic.textures import (
     PATTERNS,
     draw_palette,
     draw_texture,

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from class_jax.data.synthetic import SyntheticSource
-from class_jax.data.synthetic.scenes import Scene, draw_scene
-from class_jax.data.synthetic.textures import PATTERNS
 from class_jax.errors import UserError
+from datasets.synthetic import SyntheticSource
+from datasets.synthetic.scenes import Scene, draw_scene
+from datasets.synthetic.textures import PATTERNS
 
 BETA_SQUARED = 0.3
 
@@ -54,7 +54,7 @@ def test_equal_again_pickled_and_for_any_length():
 
 def test_equal_in_another_process_which_needs_no_jax():
     program = (
-        "import sys, zlib; from class_jax.data.synthetic import SyntheticSource\n"
+        "import sys, zlib; from datasets.synthetic import SyntheticSource\n"
         "source = SyntheticSource(20, seed=3, image_size=(64, 80))\n"
         "kinds = [(i, kind) for i in (19, 4) for kind in ('image', 'mask')]\n"
         "print(*(zlib.crc32(source.load(i)[kind].tobytes()) for i, kind in kinds))\n"

@@ -13,7 +13,7 @@ from class_jax.beside import find_beside
 from class_jax.errors import UserError
 from class_jax.leaves import Fixed, check_limits, flatten, list_differences
 from class_jax.runs.workdir import Workdir
-from class_jax.text import list_lines
+from class_jax.text import list_lines, quote
 
 DEFAULT_RECIPE = "configs/r50.py"
 RELEASED_RECIPE = "configs/r50_released.py"  # the network of the authors' checkpoint
@@ -219,5 +219,5 @@ def _parse(text: str, current: Any) -> Any:
 def _wrong_type(name: str, found: str, example: Any) -> UserError:
     kind = type(example).__name__
     return UserError(
-        f"config.{name} = {found}: expected a value of type {kind}, such as {example!r}."
+        f"config.{name} = {quote(found)}: expected a value of type {kind}, such as {example!r}."
     )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError
+from class_jax.text import quote
 
 
 class Limit(NamedTuple):
@@ -154,14 +155,15 @@ def check_limits(config: ConfigDict) -> None:
     for name, value in flatten(config).items():
         limit = LEAVES[name].limit if name in LEAVES else None
         if limit and not limit.allows(value):
-            raise UserError(f"config.{name} = {value!r}: expected {limit.words}.")
+            raise UserError(f"config.{name} = {quote(repr(value))}: expected {limit.words}.")
 
 
 def list_differences(ours: ConfigDict, theirs: ConfigDict, fixed: Fixed) -> dict[str, str]:
     """Return the leaves that are `fixed`, or more so, and differ, each with a line about it."""
     here, there = flatten(ours), flatten(theirs)
     return {
-        name: f"{name} is {there.get(name, 'absent')!r} there and {here.get(name, 'absent')!r} here"
+        name: f"{name} is {quote(repr(there.get(name, 'absent')))} there and "
+        f"{quote(repr(here.get(name, 'absent')))} here"
         for name, leaf in LEAVES.items()
         if leaf.fixed >= fixed and here.get(name) != there.get(name)
     }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 MAX_LISTED = 10
+LONGEST = 100  # characters of a value that are repeated
 
 
 def printable(text: str) -> str:
@@ -17,6 +18,12 @@ def shorten(text: str, length: int) -> str:
     """Return at most `length` characters; the end is kept, which says more than the start."""
     text = printable(text)
     return text if len(text) <= length else f"...{text[3 - length :]}"
+
+
+def quote(value: object) -> str:
+    """Return the beginning of a value that somebody gave, to be repeated in a message."""
+    text = str(value)
+    return printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 def list_names(names: Iterable[object]) -> str:

@@ -15,6 +15,7 @@ from class_jax.errors import UserError
 from class_jax.models.backbones import BACKBONES, Backbone
 from class_jax.models.classnet import Attention, ClassNet, DecoderSettings
 from class_jax.models.layers import BatchNorm
+from class_jax.text import quote
 
 MAX_PARAMETERS = 4_000_000_000
 # What config.train.freeze may name: the encoder's parts up to one of them.
@@ -202,7 +203,9 @@ def check_model(model: Mapping[str, Any]) -> None:
         )
     stages = BACKBONES[backbone].NUM_STAGES
     if len(sizes) != stages:
-        raise UserError(f"config.model.stage_sizes = {sizes!r}: a {backbone} has {stages} stages.")
+        raise UserError(
+            f"config.model.stage_sizes = {quote(sizes)}: a {backbone} has {stages} stages."
+        )
 
 
 def describe_difference(wanted: Tree, stored: Tree) -> str:

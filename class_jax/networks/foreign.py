@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SIDES = (32, 4096)  # of the square that a network works at, pixels
 MOST_BYTES = 2**31  # protocol buffers hold no more
+MOST_NODES = 20_000  # operators; an exported network has a thousand
 CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 STANDARD = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # names of sets of operators
 INSTALL = "pip install onnx onnxruntime"
@@ -41,6 +42,10 @@ def check_graph(path: Path) -> None:
         raise UserError(f"{path} is damaged, or no ONNX file: export the network again.") from error
     if model.functions or model.training_info:
         raise UserError(f"{path} holds functions of its own: expected plain operators.")
+    if (count := len(model.graph.node)) > MOST_NODES:
+        raise UserError(
+            f"{path} holds {count:,} operators: {MOST_NODES:,} are the most that are run."
+        )
     for node in model.graph.node:
         _check_node(node, path)
     tensors = [*model.graph.initializer, *_inner_tensors(model.graph)]

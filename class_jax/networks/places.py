@@ -181,20 +181,34 @@ def _find_onnx(path: Path) -> Trained:
     return Trained(str(path), file_fingerprint(path), path, graph=path)
 
 
+def _check_own(folder: Path) -> None:
+    """Raise UserError if a file of an exported folder is a link that leads out of it.
+
+    In the hub's cache all files are links, to a folder beside it.
+    """
+    real = Path(os.path.realpath(folder))
+    for file in (folder / CONFIG, folder / WEIGHTS):
+        home = Path(os.path.realpath(file)).parent
+        if home not in (real, real.parents[min(1, len(real.parents) - 1)] / "blobs"):
+            raise UserError(f"{file} is a link to another folder: name the folder with the files.")
+
+
 def _find_exported(folder: Path) -> Trained:
     file, graph = folder / WEIGHTS, folder / GRAPH
+    is_ours, settings = folder == PACKAGED, Workdir(folder).load_config()
+    if not is_ours:
+        _check_own(folder)
 
     def load(network: "Network", _: "Sharding") -> "Variables":
         from class_jax.weights.saved import load_exported  # noqa: PLC0415
 
         return load_exported(file, network)
 
-    is_ours = folder == PACKAGED
     return Trained(
         f"{PHOTO}, the network that comes with class_jax" if is_ours else str(folder),
         file_fingerprint(file),
         folder,
-        Workdir(folder).load_config(),
+        settings,
         load,
         graph=graph if is_ours and graph.is_file() else None,
     )

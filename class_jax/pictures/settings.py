@@ -17,9 +17,9 @@ from class_jax.data.folders import FILMS, file_fingerprint
 from class_jax.data.images import Original, load_original
 from class_jax.errors import UserError
 from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output, check_array, flatten
+from class_jax.text import quote
 
 BLUR = "blur"
-LONGEST = 100  # characters of a value that are repeated
 
 
 def parse_output(
@@ -64,7 +64,7 @@ def _parse_threshold(value: Any, name: str, *, takes_one: bool = True) -> float:
             level = float(value)
     if not 0 < level <= 1 or (level == 1 and not takes_one):
         most = "up to 1" if takes_one else "below 1"
-        raise UserError(f"{name}={_repeat(value)}: expected a level above 0, {most}.")
+        raise UserError(f"{name}={quote(value)}: expected a level above 0, {most}.")
     return level
 
 
@@ -75,14 +75,14 @@ def _parse_point(value: Any, name: str) -> tuple[int, int]:
     except (TypeError, ValueError, OverflowError):
         x = y = -1
     if min(x, y) < 0:
-        raise UserError(f"{name}={_repeat(value)}: expected X,Y in pixels, as in 120,80.")
+        raise UserError(f"{name}={quote(value)}: expected X,Y in pixels, as in 120,80.")
     return x, y
 
 
 def _parse_switch(value: Any, name: str) -> bool:
     switches = {"true": True, "false": False, True: True, False: False}
     if not isinstance(value, (str, bool, np.bool_)) or value not in switches:
-        raise UserError(f"{name}={_repeat(value)}: expected true or false.")
+        raise UserError(f"{name}={quote(value)}: expected true or false.")
     return switches[value]
 
 
@@ -107,9 +107,7 @@ def parse_background(
         if len(colour) == 3:
             return colour
         opaque = value[:7] if value.startswith("#") and len(value) == 9 else "#20a0ff"
-        raise UserError(
-            f"{name}={_repeat(value)}: expected a colour without alpha, as in {opaque}."
-        )
+        raise UserError(f"{name}={quote(value)}: expected a colour without alpha, as in {opaque}.")
     elif isinstance(value, (str, os.PathLike)) and reads_files:
         path = Path(value).expanduser()
         if path.is_file():
@@ -117,7 +115,7 @@ def parse_background(
             return path.absolute() if is_video else flatten(load_original(path))
     or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
-        f"{name}={_repeat(value)} is no background: expected a colour such as "
+        f"{name}={quote(value)} is no background: expected a colour such as "
         f'"white" or "#20a0ff"{or_picture}.'
     )
 
@@ -157,8 +155,3 @@ def _describe(output: Output) -> str:
     elif isinstance(background, Path):
         background = file_fingerprint(background)
     return repr((output.kind, background, *output[2:-1]))
-
-
-def _repeat(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -95,6 +95,7 @@ def outputs(value, shape="Shape"):
     (lambda: graph(("b", SIDE, 64, 3)), r"expected \[b, S, S, 3\]"),
     (lambda: graph(kind=TensorProto.STRING), "is not an ONNX file that was exported here"),
     (lambda: graph(nodes=outputs(0)), r"saliency of one image is float32 \[1, 32, 32, 3\]"),
+    (lambda: graph(nodes=outputs(0) * 20_001), "60,003 operators: 20,000 are the most"),
     (lambda: graph(nodes=outputs(np.nan, "")), "is not finite"),
     (lambda: graph(nodes=outputs(7, "")), "saliency is not in 0–1"),
 ])  # fmt: skip
@@ -138,6 +139,26 @@ def test_a_configuration_is_a_regular_file_of_usual_size(exported):
     file.symlink_to("/dev/zero")  # would be read without end
     with pytest.raises(UserError, match="is no file"):
         Predictor.load(exported)
+
+
+def test_an_exported_folder_holds_its_own_files(exported, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "model.safetensors"
+    weights = exported / "model.safetensors"
+    weights.rename(other)
+    weights.symlink_to(other)
+    with pytest.raises(UserError, match="is a link to another folder"):
+        find(exported)
+
+
+def test_the_hubs_cache_is_made_of_links(exported, tmp_path_factory):
+    model = tmp_path_factory.mktemp("model")
+    snapshot, blobs = model / "snapshots" / "1f", model / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, name in enumerate(("config.json", "model.safetensors")):
+        shutil.copy(exported / name, blobs / str(number))
+        (snapshot / name).symlink_to(f"../../blobs/{number}")
+    assert find(snapshot).folder == snapshot
 
 
 @pytest.mark.parametrize(("leaf", "value"), [

@@ -1,7 +1,7 @@
 """Depthwise convolution with TensorFlow's padding, fast on CPUs too.
 
-XLA's CPU backend computes `lax.conv_general_dilated` with one group a channel twenty times slower than
-a sum of k² shifted products (benchmarks.depthwise), and reduces k² products to the kernel's
+XLA's CPU backend computes `lax.conv_general_dilated` with one group a channel twenty times slower
+than a sum of k² shifted products (benchmarks.depthwise), and reduces k² products to the kernel's
 gradient slowly unless most of the sum is elementwise. Elsewhere its own convolution is fast.
 """
 

@@ -147,15 +147,20 @@ class Scorer(contextlib.AbstractContextManager):
 
     def _show_progress(self, maps: MapSet, title: str) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks, beside a progress bar."""
-        yield from tqdm(
-            self._measure(maps),
-            total=len(maps.tasks),
-            desc=printable(title),
-            unit="image",
-            mininterval=0.5 if sys.stderr.isatty() else 10.0,  # seconds
-        )
+        processes = self._processes or (1 if len(maps.tasks) <= FEW else _count_cores())
+        waits = f"starting {processes} processes" if processes > 1 and not self._pool else None
+        interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds
+        bar = tqdm(
+            total=len(maps.tasks), desc=printable(title), unit="image", mininterval=interval,
+            postfix=waits,
+        )  # fmt: skip
+        with bar:
+            for outcome in self._measure(maps, processes):
+                bar.set_postfix_str("", refresh=False)
+                bar.update()
+                yield outcome
 
-    def _measure(self, maps: MapSet) -> Iterator[Outcome]:
+    def _measure(self, maps: MapSet, processes: int) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks."""
         measure = functools.partial(
             measure_task, protocols=self._protocols, metrics=self._metrics, highest=maps.highest
@@ -165,7 +170,6 @@ class Scorer(contextlib.AbstractContextManager):
             task._replace(describe=(maps.set_name, task.name) not in self._properties)
             for task in maps.tasks
         )
-        processes = self._processes or (1 if len(maps.tasks) <= FEW else _count_cores())
         if processes == 1:
             yield from map(measure, tasks)
             return

@@ -97,7 +97,8 @@ def make_shared(
     predictor = network.predictor
     assert predictor is not None
     own = [jobs[index] for index in parallel.local_indices(len(jobs))]
-    parallel.log(f"{title}: {len(jobs)} to make, on {predictor.device}")
+    if len(jobs) > 1:
+        parallel.log(f"{title}: {len(jobs)} to make, on {predictor.device}")
     results = parallel.run_on_all(
         lambda: make_outputs(
             own, predictor, network=network.fingerprint, title=title, output=output

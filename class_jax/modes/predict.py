@@ -90,7 +90,8 @@ def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, f
     """Print what was made, what is doubtful, and what failed; return the exit status."""
     problems = [*results.failed.values(), *plan.problems]
     if len(results.failed) == len(plan.jobs):
-        raise UserError(f"nothing could be made:{list_lines(problems)}")
+        several = f"nothing could be made:{list_lines(problems)}"
+        raise UserError(several if len(problems) > 1 else problems[0])
     parallel.log(f"{count(results.written, output.row.noun)} written to {folder}")
     for guess, images in results.guesses.items():
         parallel.log(f"note: {images} of {results.written}: {guess}")

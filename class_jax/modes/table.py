@@ -110,13 +110,11 @@ def configure_network(
     Raises:
       UserError: there is no network; or a leaf is given that an exported network has fixed.
     """
-    from class_jax import parallel
     from class_jax.config import load_config
     from class_jax.networks.places import PHOTO, choose, is_onnx, is_there, read_settings, resolve
     from class_jax.runs.workdir import Workdir
 
     if flags.model is None and choose(None, flags.workdir, otherwise=RUNS) == PHOTO:
-        parallel.log(f"{RUNS} holds no run: by the network that comes with class_jax, photo")
         flags.model = PHOTO
     if flags.model is None:
         # What was typed is checked before what lies on the disk.

@@ -96,7 +96,7 @@ def read_and_note(mask, log, name):
     return load_mask(mask)
 
 
-def test_processes_compute_what_one_does_and_run_ahead_only_a_little(tasks, tmp_path):
+def test_processes_compute_what_one_does_and_run_ahead_only_a_little(tasks, tmp_path, capsys):
     (tmp_path / "log").mkdir()
     noted = [
         task._replace(
@@ -104,7 +104,10 @@ def test_processes_compute_what_one_does_and_run_ahead_only_a_little(tasks, tmp_
         )
         for task in tasks
     ]
-    assert_same(score(noted, processes=PROCESSES), score(tasks))
+    scores = score(noted, processes=PROCESSES)
+    assert f", starting {PROCESSES} processes]" in capsys.readouterr().err  # what the bar waits for
+    assert_same(scores, score(tasks))
+    assert "processes" not in capsys.readouterr().err
     assert len(list((tmp_path / "log").iterdir())) == COUNT - 1
     ahead = int((tmp_path / "read before the first").read_text())
     assert 1 < ahead <= AHEAD * PROCESSES < COUNT - 1

@@ -78,7 +78,8 @@ def test_without_a_run_the_network_in_the_package_is_used_and_said(
     pairs(tmp_path / "pairs", count=2)
     status, _, err = run(*arguments)
     assert status == 0, err
-    assert err.count("runs/ holds no run: by the network that comes with class_jax, photo\n") == 1
+    assert err.count("checkpoint: photo, the network that comes with class_jax\n") == 1
+    assert err.count("photo") == 1
     assert (tmp_path / "out").exists()
 
 

@@ -1,6 +1,9 @@
 """Write a network as the package ships it: one file of weights, which both engines read.
 
-    python -m class_jax.export.packaged MODEL class_jax/networks/photo
+    python -m class_jax.export.packaged MODEL class_jax/networks/photo FACTOR
+
+The finest logits are multiplied by the factor, which makes maps sharper; docs/photo.md says how it
+was chosen.
 
 Kernels are float16. The ONNX graph beside them holds none of the large ones: it names their bytes
 in the safetensors file, and multiplies them by the slopes of the batch norms, which ONNX Runtime
@@ -13,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -41,6 +44,7 @@ TO_OIHW = (3, 2, 0, 1)
 PARTS = ("stored", "cast", "slope", "scaled")
 BYTES = 2  # of a float16
 LARGE = 1024  # numbers, from which on a kernel is not stored twice
+FINEST_HEAD = "params/heads/0/"
 MOST_BYTES = {WEIGHTS: 8_000_000, GRAPH: 300_000}
 
 
@@ -52,8 +56,10 @@ class Kernel(NamedTuple):
     offset: int  # of its bytes in the file
 
 
-def package(model: str, folder: Path) -> str:
+def package(model: str, folder: Path, *, factor: float = 1.0) -> str:
     """Write the package's network from a trained one; return a sentence about it.
+
+    `factor`: multiplies the finest logits.
 
     Raises:
       UserError: there is no such network, it does not fit the package, or the maps of the two
@@ -65,7 +71,8 @@ def package(model: str, folder: Path) -> str:
         raise UserError(f"{model} cannot be packaged: name a run or an exported folder.")
     network = build_network(settings.model, dtype="float32")
     side = settings.eval.image_size
-    export = Export(network, found.values(network), side, export_leaves(settings), "")
+    values = sharpen(found.values(network), factor)
+    export = Export(network, values, side, export_leaves(settings), "")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         partial = Path(name)
@@ -75,6 +82,16 @@ def package(model: str, folder: Path) -> str:
             path.replace(folder / path.name)
     sizes = " and ".join(f"{(folder / name).stat().st_size:,} bytes" for name in MOST_BYTES)
     return f"{folder}: {', '.join(MOST_BYTES)} of {sizes}; {differences}"
+
+
+def sharpen(variables: Variables, factor: float) -> Variables:
+    """Return the values of a network whose finest logits are `factor` times as large."""
+
+    def scale(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return leaf * np.float32(factor) if name.startswith(FINEST_HEAD) else leaf
+
+    return jax.tree_util.tree_map_with_path(scale, variables)
 
 
 def _prove(export: Export, folder: Path) -> str:
@@ -187,4 +204,4 @@ def _name_bytes(name: str, kernel: Kernel) -> onnx.TensorProto:
 
 
 if __name__ == "__main__":
-    print(package(sys.argv[1], Path(sys.argv[2])))
+    print(package(sys.argv[1], Path(sys.argv[2]), factor=float(sys.argv[3])))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from class_jax.errors import UserError
 from class_jax.export.formats import Export
-from class_jax.export.packaged import package, write_packaged
+from class_jax.export.packaged import package, sharpen, write_packaged
 from class_jax.models.network import build_network
 from class_jax.networks import places
 from class_jax.networks.jax_engine import JaxEngine
@@ -93,6 +93,12 @@ def test_the_folder_holds_each_large_kernel_once_and_as_float16(folder, drawn):
     parts = [constant for constant in graph.initializer
              if constant.external_data and tuple(constant.dims)[:3] == (1, 1, 48)]  # fmt: skip
     assert parts  # of kernels over the inputs of a fusion, which are stored whole
+
+
+def test_a_factor_multiplies_the_logits_that_maps_are_made_of(network, drawn, images):
+    plain, twice = (np.asarray(network.apply(v, images)) for v in (drawn, sharpen(drawn, 2)))
+    np.testing.assert_allclose(twice[0], 2 * plain[0], rtol=1e-5)
+    np.testing.assert_array_equal(twice[1:], plain[1:])
 
 
 def test_both_engines_compute_the_rounded_network(folder, network, drawn, images):

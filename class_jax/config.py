@@ -45,6 +45,8 @@ def load_config(
     saved = None if recipe else workdir.load_config()
     if has_network and not recipe and saved is None:
         workdir.check_unused()
+    if saved and not settings_of:
+        saved = _complete(saved)
     config = saved or (load_recipe(recipe) if recipe else load_shipped(DEFAULT_RECIPE))
     _override_all(config, overrides, recipe or DEFAULT_RECIPE)
     start = None
@@ -57,6 +59,19 @@ def load_config(
     check_limits(config)
     if start:
         _check_start(config, start)
+    return config
+
+
+def _complete(saved: ConfigDict) -> ConfigDict:
+    """Return a saved configuration with the leaves that were not known when it was saved.
+
+    A network that predicts does not depend on them, but for those of the model and its size.
+    """
+    config = load_shipped(DEFAULT_RECIPE)
+    config.model = ConfigDict()
+    del config.eval.image_size
+    with config.ignore_type():  # checked afterwards
+        config.update(saved)
     return config
 
 

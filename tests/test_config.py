@@ -1,5 +1,6 @@
 """Which configuration is in force, overrides by type, and mistakes in one sentence."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -148,6 +149,31 @@ def test_damaged_saved_configuration(workdir):
     workdir.config_file.unlink()
     workdir.config_file.mkdir()
     with pytest.raises(UserError, match="is no file: expected a configuration in JSON"):
+        load_config(None, workdir, [])
+
+
+@pytest.mark.parametrize("lost", ["train.momentum", "data.scale", "eval.batch_size", "seed"])
+def test_a_network_saved_before_a_leaf_was_known_predicts_and_is_not_trained_on(workdir, lost):
+    workdir.create()
+    config = load_recipe("configs/vgg16.py").to_dict()
+    section, _, leaf = lost.rpartition(".")
+    del (config[section] if section else config)[leaf]
+    workdir.config_file.write_text(json.dumps(config))
+    found = flatten(load_config(None, workdir, []))
+    assert found[lost] == flatten(load_recipe(R50))[lost]
+    assert found["model.backbone"] == "vgg"
+    with pytest.raises(UserError, match=f"has no leaf config.{lost}"):
+        load_config(None, workdir, [], settings_of=lambda _: None)
+
+
+@pytest.mark.parametrize("lost", ["model.features", "model.form", "eval.image_size"])
+def test_a_network_without_what_describes_it_is_refused(workdir, lost):
+    workdir.create()
+    config = load_recipe(R50).to_dict()
+    section, _, leaf = lost.rpartition(".")
+    del config[section][leaf]
+    workdir.config_file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=f"has no leaf config.{lost}"):
         load_config(None, workdir, [])
 
 

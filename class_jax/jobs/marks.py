@@ -14,7 +14,6 @@ from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data.folders import FILMS
 from class_jax.data.images import Original, write_picture
-from class_jax.errors import UserError
 
 KEY = "class_jax"
 SOFTWARE = 0x000B  # EXIF's ProcessingSoftware, which cameras leave alone
@@ -76,9 +75,3 @@ def read_mark(path: Path) -> str | None:
 def _parse_comment(text: str) -> str | None:
     key, _, mark = text.partition(" ")
     return mark if key == KEY else None
-
-
-def check_replaceable(path: Path) -> None:
-    """Raise UserError if a file is there that was not made here."""
-    if path.is_file() and read_mark(path) is None:
-        raise UserError(f"{path} is there already, and was not made here: choose another output.")

@@ -138,7 +138,7 @@ def make_outputs(
     bar = tqdm(total=len(pictures), desc=printable(title), unit="image", disable=len(pictures) <= 1)
     with bar:
         still = output._replace(smooth=None)  # that is for videos
-        for job, made in make_each(predictor, sources, still, lambda job: job.target):
+        for job, made in make_each(predictor, sources, [still], lambda job: job.target):
             try:
                 if isinstance(made, UserError):
                     raise made

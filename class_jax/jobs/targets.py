@@ -71,12 +71,10 @@ def plan_targets(
 
     targets: dict[Path, Path] = {}
     for same in _group(names, map_name):
-        chosen = {image: names[image] for image in same}
-        name_of = map_name if len(same) == 1 else whole_name
-        if len(_group(chosen, name_of)) < len(same):
-            chosen = _tell_apart(chosen)
-            is_told = len(_group(chosen, map_name)) == len(same)
-            name_of = map_name if is_told else whole_name
+        short = {image: names[image] for image in same}
+        long = _tell_apart(short)
+        ways = [(short, map_name), (short, whole_name), (long, map_name), (long, whole_name)]
+        chosen, name_of = next((way for way in ways if len(_group(*way)) == len(same)), ways[-1])
         for image, name in chosen.items():
             target = output / name_of(image, name)
             if target in targets:

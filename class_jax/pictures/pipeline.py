@@ -22,14 +22,16 @@ T = TypeVar("T")
 Reader = Callable[[int | None], Picture]  # reads a picture for a network of this side
 AnyImage = np.ndarray | ImageSource | bytearray | memoryview
 AnySource = AnyImage | Original | Reader
-Held = np.ndarray | str | os.PathLike[str] | bytes | Image.Image | Original | Reader
+Held = str | os.PathLike[str] | bytes | Image.Image | Original | Reader
+Adjust = Callable[[T, np.ndarray], tuple[np.ndarray, Sequence[Output]]]
 FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # beside open binary files
 EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
 
 
 class Made(NamedTuple):
-    """The outputs that were made of a picture."""
+    """A picture's map, and the outputs that were made of both."""
 
+    saliency: np.ndarray  # float32 [H, W] in 0–1
     pictures: list[np.ndarray]  # one an output
     like: Original | None  # whose metadata files of them keep
     is_salient: bool  # something was found
@@ -51,29 +53,36 @@ def make(
     Raises:
       TypeError, ValueError, UserError: the picture cannot be read, or an output not be made of it.
     """
-    held = hold(source)
-    prepared = prepare(held, predictor.image_size)
-    (saliency,) = predictor.maps([prepared])
-    return _finish(predictor, held, prepared, saliency, outputs, name)
+    ((_, made),) = make_each(predictor, [(name, source)], outputs)
+    if isinstance(made, UserError):
+        raise made
+    return made
 
 
 def make_each(
     predictor: "Predictor",
     sources: Iterable[tuple[T, AnySource]],
-    output: Output,
-    name: Callable[[T], object] = str,
-    adjust: Callable[[T, np.ndarray], tuple[np.ndarray, Output]] | None = None,
+    outputs: Sequence[Output],
+    name: Callable[[T], object] = lambda key: key,
+    adjust: Adjust[T] | None = None,
 ) -> Iterator[tuple[T, Made | UserError]]:
-    """Make an output of each picture, in batches; yield what stands beside it, and the result.
+    """Make outputs of each picture, in batches; yield what stands beside it, and the result.
 
     A picture that cannot be read, or an output that cannot be made of it, gives its error.
-    `adjust` is called with each map, in order, and returns it, or another, and the output to make.
+    `adjust` is called with each map, in order, and returns it, or another, and what to make.
     """
-
-    def keep(_: T, saliency: np.ndarray) -> tuple[np.ndarray, Output]:
-        return saliency, output
-
     batch: list[tuple[T, Held, Picture]] = []
+
+    def finish() -> Iterator[tuple[T, Made | UserError]]:
+        maps = predictor.maps([prepared for _, _, prepared in batch])
+        for (key, held, prepared), saliency in zip(batch, maps, strict=True):
+            try:
+                found, wanted = adjust(key, saliency) if adjust else (saliency, outputs)
+                yield key, _finish(predictor, held, prepared, found, wanted, name(key))
+            except UserError as error:
+                yield key, error
+        batch.clear()
+
     for key, source in sources:
         try:
             held = hold(source)
@@ -81,25 +90,9 @@ def make_each(
         except UserError as error:
             yield key, error
         if len(batch) == predictor.batch_size:
-            yield from _make_batch(predictor, batch, adjust or keep, name)
-            batch = []
+            yield from finish()
     if batch:
-        yield from _make_batch(predictor, batch, adjust or keep, name)
-
-
-def _make_batch(
-    predictor: "Predictor",
-    batch: Sequence[tuple[T, Held, Picture]],
-    adjust: Callable[[T, np.ndarray], tuple[np.ndarray, Output]],
-    name: Callable[[T], object],
-) -> Iterator[tuple[T, Made | UserError]]:
-    maps = predictor.maps([prepared for _, _, prepared in batch])
-    for (key, source, prepared), saliency in zip(batch, maps, strict=True):
-        try:
-            adjusted, output = adjust(key, saliency)
-            yield key, _finish(predictor, source, prepared, adjusted, [output], name(key))
-        except UserError as error:
-            yield key, error
+        yield from finish()
 
 
 def hold(source: AnySource) -> Held:
@@ -107,6 +100,7 @@ def hold(source: AnySource) -> Held:
 
     Raises:
       TypeError: it is of another type.
+      ValueError: it is an array, and no image.
     """
     if (read := getattr(source, "read", None)) is not None:
         content = read()
@@ -115,7 +109,9 @@ def hold(source: AnySource) -> Held:
         return content
     if isinstance(source, (bytearray, memoryview)):
         return bytes(source)
-    if isinstance(source, (np.ndarray, Original, *FILES)) or callable(source):
+    if isinstance(source, np.ndarray):
+        return Original(check_array(source), {})
+    if isinstance(source, (Original, *FILES)) or callable(source):
         return cast("Held", source)
     raise TypeError(f"expected {EXPECTED}; got {type(source)}")
 
@@ -126,11 +122,9 @@ def prepare(source: Held, side: int | None) -> Picture:
     Without a side it keeps its own size.
 
     Raises:
-      TypeError, ValueError, UserError: as `make`.
+      UserError: as `make`.
     """
-    if isinstance(source, np.ndarray):
-        picture = Picture(check_array(source), *source.shape[:2])
-    elif isinstance(source, Original):
+    if isinstance(source, Original):
         pixels = flatten(source).pixels
         picture = Picture(pixels, *pixels.shape[:2])
     elif callable(source):
@@ -151,7 +145,8 @@ def _finish(
     """Make the outputs of a picture whose map is known."""
 
     def attend(image: np.ndarray) -> "list[Attention]":
-        return predictor.engine.attend(prepare(image, predictor.image_size).pixels[None])
+        side = predictor.image_size
+        return predictor.engine.attend(resize(image, side, side)[None])
 
     original = _load_whole(source) if any(output.needs_image for output in outputs) else None
     scene = Scene(saliency, None, str(_name_of(source) if name is None else name), attend=attend)
@@ -159,6 +154,7 @@ def _finish(
         profile = original.metadata.get("icc_profile")
         scene = scene._replace(image=original.pixels, profile=profile)
     return Made(
+        saliency,
         [render(output, scene) for output in outputs],
         original if all(output.row.keeps_metadata for output in outputs) else None,
         all(output.finds_object(saliency) for output in outputs),
@@ -170,14 +166,10 @@ def _load_whole(source: Held) -> Original:
     """Return a picture at its own size."""
     if isinstance(source, Original):
         return source
-    if isinstance(source, np.ndarray):
-        return Original(source, {})
     if callable(source):
         raise UserError("only maps are made of the images of a set.")
     return load_original(source)
 
 
 def _name_of(source: Held) -> object:
-    if isinstance(source, (np.ndarray, Original)) or callable(source):
-        return "the image"
-    return name_of(source)
+    return "the image" if isinstance(source, Original) or callable(source) else name_of(source)

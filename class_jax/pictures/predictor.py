@@ -1,7 +1,7 @@
 """Predict saliency maps and cut-outs for images of any size with a trained network."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, cast, overload
 
 import numpy as np
@@ -11,8 +11,8 @@ from class_jax.data.resize import resize_bilinear
 from class_jax.errors import UserError
 from class_jax.networks.engines import Engine
 from class_jax.networks.places import BEST, PHOTO, find, keep_trying
-from class_jax.pictures.outputs import CUTOUT
-from class_jax.pictures.pipeline import EXPECTED, FILES, AnyImage, hold, make, prepare
+from class_jax.pictures.outputs import CUTOUT, Output
+from class_jax.pictures.pipeline import EXPECTED, FILES, AnyImage, Made, make, make_each
 from class_jax.pictures.settings import parse_output
 
 
@@ -65,16 +65,7 @@ class Predictor:
           ValueError: an array is not uint8 [H, W, 3], or it is empty.
           UserError: a file cannot be read as an image.
         """
-        if _is_one_image(images):
-            return self.predict([cast("AnyImage", images)])[0]
-        maps: list[np.ndarray] = []
-        batch: list[Picture] = []
-        for image in _check_many(images):
-            batch.append(prepare(hold(image), self.image_size))
-            if len(batch) == self.batch_size:
-                maps += self.maps(batch)
-                batch = []
-        return [*maps, *(self.maps(batch) if batch else ())]
+        return self._make(images, [], lambda made: made.saliency)
 
     def cutout(
         self,
@@ -101,9 +92,25 @@ class Predictor:
         """
         settings = {"background": background, "threshold": threshold, "crop": crop}
         output = parse_output(CUTOUT, settings)
-        if _is_one_image(images):
-            return make(self, cast("AnyImage", images), [output]).pictures[0]
-        return [make(self, image, [output]).pictures[0] for image in _check_many(images)]
+        return self._make(images, [output], lambda made: made.pictures[0])
+
+    def _make(
+        self,
+        images: AnyImage | Iterable[AnyImage],
+        outputs: Sequence[Output],
+        pick: Callable[[Made], np.ndarray],
+    ) -> Any:
+        """Return what `pick` takes of an image's outputs; a list of that for several images."""
+        if isinstance(images, (np.ndarray, *FILES)) or hasattr(images, "read"):
+            return pick(make(self, cast("AnyImage", images), outputs))
+        if isinstance(images, Mapping) or not isinstance(images, Iterable):
+            raise TypeError(f"expected {EXPECTED}, or several of those; got {type(images)}")
+        results = []
+        for _, made in make_each(self, ((None, image) for image in images), outputs):
+            if isinstance(made, UserError):
+                raise made
+            results.append(pick(made))
+        return results
 
     def maps(self, batch: Sequence[Picture]) -> Iterator[np.ndarray]:
         """Yield the maps of up to `batch_size` prepared images at their own sizes.
@@ -119,17 +126,6 @@ class Predictor:
         logits = self.engine.logits(np.stack([image.pixels for image in batch]))
         for row, image in zip(logits, batch, strict=True):
             yield _resize_to_map(row, image.height, image.width)
-
-
-def _is_one_image(images: object) -> bool:
-    return isinstance(images, (np.ndarray, *FILES)) or hasattr(images, "read")
-
-
-def _check_many(images: object) -> Iterable[AnyImage]:
-    """Return images that can be gone through; TypeError for anything else."""
-    if isinstance(images, Mapping) or not isinstance(images, Iterable):
-        raise TypeError(f"expected {EXPECTED}, or several of those; got {type(images)}")
-    return images
 
 
 def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from class_jax.jobs.video.along_time import Backdrop, Smoother
 from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter, Frame
 from class_jax.jobs.video.numbered import NumberedPictures
 from class_jax.pictures.outputs import Output
-from class_jax.pictures.pipeline import make_each
+from class_jax.pictures.pipeline import Adjust, make_each
 from class_jax.pictures.predictor import Predictor
 from class_jax.text import printable
 
@@ -106,7 +106,7 @@ def make_film(
         )
         sources = ((frame, Original(frame.pixels, {})) for frame in frames)
         adjust = _see_frames_before(film, output)
-        for frame, made in make_each(predictor, sources, output, lambda _: job.target, adjust):
+        for frame, made in make_each(predictor, sources, [output], lambda _: job.target, adjust):
             if isinstance(made, UserError):
                 raise made
             salient.append(made.is_salient)
@@ -117,19 +117,17 @@ def make_film(
     return notes, any(salient)
 
 
-def _see_frames_before(
-    film: Film, output: Output
-) -> Callable[[Frame, np.ndarray], tuple[np.ndarray, Output]]:
+def _see_frames_before(film: Film, output: Output) -> Adjust[Frame]:
     """Return what smooths the map of a frame, and puts the frame of another film behind it."""
     smoother = Smoother(output.smooth) if output.smooth else None
     behind = None
     if isinstance(output.background, Path):
         behind = Backdrop(functools.partial(_open_film, output.background), film)
 
-    def adjust(frame: Frame, saliency: np.ndarray) -> tuple[np.ndarray, Output]:
+    def adjust(frame: Frame, saliency: np.ndarray) -> tuple[np.ndarray, list[Output]]:
         background = behind.at(frame.start * film.time_base) if behind else output.background
         smooth = smoother.add(saliency, frame.pixels) if smoother else saliency
-        return smooth, output._replace(background=background)
+        return smooth, [output._replace(background=background)]
 
     return adjust
 

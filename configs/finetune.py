@@ -1,17 +1,17 @@
-"""Fine-tuning: a trained network learns your own pictures, from 20 to some 2,000 of them.
+"""Fine-tuning: a trained network learns your own images, from 20 to some 2,000 of them.
 
     python main.py --config configs/finetune.py --config.data.root=PATH --workdir runs/tuned
 
 PATH holds images and masks as for configs/folder.py, and a tenth is held out by a hash of the name
-unless `--config.data.val_root` names other pictures. It starts from "photo", the network that comes
+unless `--config.data.val_root` names other images. It starts from "photo", the network that comes
 with class_jax; `--config.train.start_from` names another one: a run's folder, an exported folder,
 `hf://owner/name` or the authors' checkpoint. The network and its sizes are those of the one that it
 starts from.
 
 The rates are a tenth of those from the start, with a short warm-up: the weights are near a good
 place, and large steps would leave it before the momentum knows the way. Batches of 8; 10 epochs,
-and 400 steps at least, which are 160 epochs of 20 pictures. The encoder's stem and level 2 stay as
-they are, and its batch norms keep their statistics, as in the training of "photo": few pictures of
+and 400 steps at least, which are 160 epochs of 20 images. The encoder's stem and level 2 stay as
+they are, and its batch norms keep their statistics, as in the training of "photo": few images of
 one kind would shift them. A moving average of the weights over some hundred steps is evaluated, as
 the last of few steps are noisy.
 Validation every 100 steps; `best` is the checkpoint of the best validation max F, so that a run

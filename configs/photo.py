@@ -5,7 +5,7 @@
 
 docs/photo.md is the lab book: sources, splits, costs, scores, what failed. ROOT holds a folder for
 each source of openly licensed photographs with masks, `images` and `masks` in it, and one of
-pictures without an object, which serves as a source of empty masks and of backgrounds. Validation
+images without an object, which serves as a source of empty masks and of backgrounds. Validation
 holds whole classes and sources out, since what counts is what the network does on things that it
 never saw.
 

@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
     config.data.blur = 0.0
     config.data.jpeg = 0.0
     config.data.composite = 0.0  # of images whose object is placed on one of data.backgrounds
-    config.data.backgrounds = ""  # a folder of pictures without an object, below the root
+    config.data.backgrounds = ""  # a folder of images without an object, below the root
     config.data.mix = ()  # folders below the root, each with its weight: "name" or "name*0.5"
     config.data.workers = 8  # processes that decode and augment; 0: threads of this one
 

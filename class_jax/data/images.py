@@ -258,7 +258,7 @@ def write_picture(
 
 def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
     """Return the bytes of a file of a picture, as `write_picture` writes it."""
-    check_sides(kind, pixels, "the picture")
+    check_sides(kind, pixels, "the image")
     buffer = io.BytesIO()
     _save(buffer, kind, pixels, like, {})
     return buffer.getvalue()

@@ -164,7 +164,7 @@ def _is_file_name(output: Path, source: Path, made: Output) -> bool:
     if output.is_dir():
         return False
     if is_numbered(output) and _moves(source, made) and not is_image_name(output):
-        raise UserError(f"{output}: numbered pictures need a suffix, as in frames/%05d.png.")
+        raise UserError(f"{output}: numbered images need a suffix, as in frames/%05d.png.")
     if is_film(source):
         return check_name(output, source)
     return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)

@@ -1,4 +1,4 @@
-"""The HTTP API: the page and its parts by GET, a picture made of the body of a POST."""
+"""The HTTP API: the page and its parts by GET, an image made of the body of a POST."""
 
 import base64
 import hashlib
@@ -54,7 +54,7 @@ class Api:
         """Set up the answers.
 
         Args:
-          service: makes the pictures.
+          service: makes the images.
           access: who may ask.
           root_path: begins all paths, behind a proxy that passes it on: "/saliency".
         """
@@ -96,10 +96,10 @@ class Api:
         return self._describe() if path == "/api" else self._tell_health()
 
     def submit(self, request: Request, body: bytes) -> "Future[Answer]":
-        """Put the picture in a body in line.
+        """Put the image in a body in line.
 
         Raises:
-          RefusedError: the body is no picture, or too many pictures wait.
+          RefusedError: the body is no image, or too many images wait.
           UserError: a setting is wrong.
         """
         content, fields = unpack(request.headers.get("content-type", ""), body)
@@ -131,7 +131,7 @@ class Api:
     def _check_picture(self, request: Request, kind: str) -> None:
         parse_output(kind, _parse_query(request.query))
         if "content-encoding" in request.headers:
-            raise RefusedError(415, "the body is compressed: send the picture's file as it is.")
+            raise RefusedError(415, "the body is compressed: send the image's file as it is.")
         request.check_length()
         if kind == ATTENTION and not self._service.predictor.engine.can_attend:
             raise RefusedError(
@@ -181,7 +181,7 @@ def parse_output(kind: str, settings: Iterable[tuple[str, str]]) -> tuple[Output
     suffix = given.pop("format", "png")
     if suffix not in FORMATS:
         raise UserError(f"format={suffix[:100]}: expected {', '.join(FORMATS)}.")
-    # A path would let anybody read pictures of this machine.
+    # A path would let anybody read images of this machine.
     return pictures.parse_output(kind, given, reads_files=False), suffix
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests: the picture in a form, and the kind of what is no picture."""
+"""Bodies of requests: the image in a form, and the kind of what is no image."""
 
 import re
 
@@ -13,10 +13,10 @@ DISPOSITION = re.compile(rb"\r\ncontent-disposition:([^\r\n]*)", re.IGNORECASE)
 NAME = re.compile(rb';\s*name="?([^";]*)', re.IGNORECASE)
 FILE_NAME = re.compile(rb";\s*filename\*?=", re.IGNORECASE)
 ADVICE = (
-    "send the picture's file itself as the body (curl --data-binary @photo.jpg) or in a form "
+    "send the image's file itself as the body (curl --data-binary @photo.jpg) or in a form "
     "(curl -F file=@photo.jpg)"
 )
-KINDS = (  # how files begin that are often sent instead of a picture
+KINDS = (  # how files begin that are often sent instead of an image
     (rb"\s*[\[{]", "JSON"),
     (rb"\s*data:", "the text of a data address"),
     (rb"\s*<svg|\s*<\?xml", "an SVG or XML text"),
@@ -32,7 +32,7 @@ KINDS = (  # how files begin that are often sent instead of a picture
 
 
 def unpack(content_type: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-    """Return the picture in a body, and the settings beside it in a form.
+    """Return the image in a body, and the settings beside it in a form.
 
     Raises:
       RefusedError: the form is damaged, or holds no file or several.
@@ -65,10 +65,10 @@ def unpack(content_type: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]
 
 
 def describe(body: bytes) -> str | None:
-    """Return a sentence about a body that is no picture; None if its kind is not known."""
+    """Return a sentence about a body that is no image; None if its kind is not known."""
     if not body:
-        return f"the request holds no picture: {ADVICE}."
+        return f"the request holds no image: {ADVICE}."
     for pattern, kind in KINDS:
         if re.match(pattern, body[:200], re.DOTALL):
-            return f"the body is {kind}, not a picture: {ADVICE}."
+            return f"the body is {kind}, not an image: {ADVICE}."
     return None

@@ -134,7 +134,7 @@ class Server:
         visit.is_sent = True
 
     async def _make(self, visit: "_Visit", request: Request) -> Answer:
-        """Return the picture made of a request's body; drop the work if the client leaves."""
+        """Return the image made of a request's body; drop the work if the client leaves."""
         if sum(other.held for other in self._visits) + 2 * request.length > MOST_HELD:
             raise BusyError("too many large files are being sent: try again in a moment.")
         visit.held = request.length

@@ -1,4 +1,4 @@
-"""The work behind the page and the API: one network, one picture at a time, in order of arrival."""
+"""The work behind the page and the API: one network, one image at a time, in order of arrival."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +13,9 @@ from class_jax.pictures.predictor import Predictor
 from class_jax.serving.bodies import describe
 from class_jax.serving.connection import Answer, BusyError
 
-MOST_PIXELS = 50_000_000  # of one picture: a cut-out of it takes some 2 GB while it is made
+MOST_PIXELS = 50_000_000  # of one image: a cut-out of it takes some 2 GB while it is made
 MOST_SIDE, MOST_RATIO = 20_000, 50
-MOST_WAITING = 50  # pictures; more are refused
+MOST_WAITING = 50  # images; more are refused
 MOST_SCANS, MOST_SCANNED = 100, 1_000_000_000  # of a progressive JPEG file, and pixels in all
 SCAN = b"\xff\xda"  # begins one
 FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
@@ -26,7 +26,7 @@ TAKEN = {
 
 
 class Service:
-    """Makes outputs of pictures by a thread of its own, which loads the network first."""
+    """Makes outputs of images by a thread of its own, which loads the network first."""
 
     def __init__(self, load: Callable[[], Predictor]) -> None:
         """Start to load a network; `loaded` tells when that is done, or what went wrong."""
@@ -47,10 +47,10 @@ class Service:
         return self.loaded.result()
 
     def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Answer]":
-        """Put a picture in line; a future that is cancelled in time costs nothing.
+        """Put an image in line; a future that is cancelled in time costs nothing.
 
         Args:
-          content: of the picture's file.
+          content: of the image's file.
           output: what to make.
           suffix: a key of FORMATS.
 
@@ -60,7 +60,7 @@ class Service:
         """
         predictor, held = self.predictor, [content]
         if len(self._waiting) > MOST_WAITING:  # and one that is being made
-            raise BusyError(f"{MOST_WAITING} pictures wait already: try again in a minute.")
+            raise BusyError(f"{MOST_WAITING} images wait already: try again in a minute.")
         future = self._thread.submit(lambda: make_picture(predictor, held.pop(), output, suffix))
         self._waiting.add(future)
 
@@ -73,10 +73,10 @@ class Service:
 
 
 def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: str) -> Answer:
-    """Make an output of a picture, and return the answer that holds its file.
+    """Make an output of an image, and return the answer that holds its file.
 
     Raises:
-      UserError: the picture cannot be read or is too large, or the output cannot be made of it.
+      UserError: the image cannot be read or is too large, or the output cannot be made of it.
     """
     _check_picture(content)
     kind = FORMATS[suffix]
@@ -84,7 +84,7 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
         raise UserError(
             "JPEG files have no transparency: give a background, or format=png or webp."
         )
-    made = make(predictor, content, [output], "the picture")
+    made = make(predictor, content, [output], "the image")
     headers = {
         "content-type": f"image/{kind.lower()}",
         "x-salient": "some" if made.is_salient else "none",
@@ -93,7 +93,7 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
 
 
 def _check_picture(content: bytes) -> None:
-    """Raise UserError unless a file's header is a picture's that can be served."""
+    """Raise UserError unless a file's header is an image's that can be served."""
     try:
         kind, height, width, _ = read_header(content)
     except UserError as error:
@@ -101,7 +101,7 @@ def _check_picture(content: bytes) -> None:
         raise UserError(describe(content) or sentence) from error
     if kind not in TAKEN:
         raise UserError(f"{kind} files are not taken: save it as JPEG, PNG or WebP.")
-    size = f"the picture has {width}x{height} pixels"
+    size = f"the image has {width}x{height} pixels"
     if height * width > MOST_PIXELS:
         raise UserError(f"{size}: at most {MOST_PIXELS // 1_000_000} million are taken.")
     if max(height, width) > MOST_SIDE:

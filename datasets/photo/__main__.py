@@ -33,7 +33,7 @@ def run(arguments: Sequence[str], *, tables: Path = FOLDER) -> int:
             missing.append(source.name)
             print(f"{source.name}: {error}")
         else:
-            print(f"{source.name}: {len(source.entries)} pictures are ready; {source.licence}")
+            print(f"{source.name}: {len(source.entries)} images are ready; {source.licence}")
     if missing:
         print(f"Not whole: {list_names(missing)}. The same command goes on.", file=sys.stderr)
     return 1 if missing else 0

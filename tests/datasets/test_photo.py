@@ -264,7 +264,7 @@ def test_every_source_is_prepared_and_split_as_the_tables_say(tables, tmp_path, 
         np.testing.assert_array_equal(read(root / f"{name.format('masks')}.png"), 255 * mask, name)
     written = {path.relative_to(root).as_posix() for path in root.glob("*/images/*")}
     assert written == {f"{name.format('images')}.jpg" for name in EXPECTED}
-    assert "kuih-food: 1 pictures are ready; CC BY 4.0" in capsys.readouterr().out
+    assert "kuih-food: 1 images are ready; CC BY 4.0" in capsys.readouterr().out
 
 
 def test_what_is_there_is_not_fetched_again(tables, tmp_path):
@@ -283,7 +283,7 @@ def test_a_source_that_cannot_be_fetched_is_named_and_the_others_are_ready(
     assert re.search(
         r"kuih-food: http.* answers 404 .*Kuih\S+\.zip .*put it into \S*root/downl", out
     )
-    assert "no-object: 3 pictures are ready" in out
+    assert "no-object: 3 images are ready" in out
     assert "Not whole: kuih-food." in err
 
 

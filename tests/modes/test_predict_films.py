@@ -75,7 +75,7 @@ def test_smoothing_and_a_video_behind_are_for_videos(predict, tmp_path):
 @pytest.mark.parametrize(("flags", "sentence"), [
     (["--output", "x.avi"], "name a .mp4, .webm or .mov"),
     (["--output", "x.mp4", "--format", "cutout"], "name a .webm or .mov, or give a background"),
-    (["--output", "x.mp4", "--crop"], "not cropped"),
+    (["--output", "x.mp4", "--crop"], "cannot be cropped"),
     (["--format", "attention"], "no attention"),
 ])  # fmt: skip
 def test_what_films_cannot_give_is_a_sentence(predict, tmp_path, flags, sentence):

@@ -149,7 +149,7 @@ def test_a_pasted_picture_and_one_in_which_nothing_stands_out(page):
     page.give("paste", ("image.png", picture(0)))
     page.wait_for_status("Nothing that stands out was found")
     page.give("paste")
-    page.wait_for_status("The clipboard holds no picture")
+    page.wait_for_status("The clipboard holds no image")
 
 
 def test_an_example_by_keys_alone(page):
@@ -164,7 +164,7 @@ def test_an_example_by_keys_alone(page):
 
 def test_a_bad_file_is_named_and_its_name_is_no_html(page):
     page.give("drop", ("<img src=x onerror=alert(1)>.png", b"no picture"))
-    page.wait_for_status("<img src=x onerror=alert(1)>.png: ", "not a picture")
+    page.wait_for_status("<img src=x onerror=alert(1)>.png: ", "not an image")
     assert page.find("#status").get_attribute("class") == "error"
     assert page.run("document.querySelectorAll('#status img').length") == 0
 
@@ -173,7 +173,7 @@ def test_many_pictures_make_a_zip_and_the_bad_one_is_named(page, downloads):
     names = ["a.png", "a.webp", "ü/b.png", "bad.png"]
     contents = [picture(30), picture(60), picture(90), b"no picture"]
     page.give("drop", *zip(names, contents, strict=True))
-    page.wait_for_status("4 pictures")
+    page.wait_for_status("4 images")
     page.find("[value=map] + span").click()
     page.find("#start").click()
     page.wait_for_status("3 of 4 made; 1 could not be made, see the list.")

@@ -136,8 +136,8 @@ def ico():
 
 
 @pytest.mark.parametrize(("what", "content", "status", "sentence"), [
-    ("map", b"", 422, "holds no picture"),
-    ("map", b'{"image": "aGVsbG8="}', 422, "JSON, not a picture: send the picture's file itself"),
+    ("map", b"", 422, "holds no image"),
+    ("map", b'{"image": "aGVsbG8="}', 422, "JSON, not an image: send the image's file itself"),
     ("map", b"file=@photo.jpg", 422, "the fields of a form"),
     ("map", b"https://example.org/a.jpg", 422, "an address"),
     ("map", b"aGVsbG8g" * 20, 422, "text in base64"),

@@ -59,7 +59,7 @@ class Animation(Film):
             self._hidden = int(bool(self._image.info.get("default_image")))
             self.length = getattr(self._image, "n_frames", 1) - self._hidden
         except UNREADABLE as error:
-            raise UserError(f"{path} cannot be read as an animated picture ({error}).") from error
+            raise UserError(f"{path} cannot be read as an animated image ({error}).") from error
         self.is_gif = self._image.format == "GIF"
         self.loop = self._image.info.get("loop")
         duration = self._image.info.get("duration") or DEFAULT_DURATION

@@ -48,7 +48,7 @@ def is_film(path: Path) -> bool:
 def explain_refusal(output: Output) -> str | None:
     """Return why an output is not made of films here; None if it is."""
     if not output.moves:
-        return "films are not cropped, and have no attention sheets"
+        return "videos cannot be cropped and have no attention sheets"
     with contextlib.suppress(UserError):
         _import_video(Path())
         return None
@@ -71,7 +71,9 @@ def check_name(path: Path, film: Path) -> bool:
     if is_moving_name(path):
         return True
     if path.suffix.lower() in {*FILMS, *animation.FORMATS}:
-        raise UserError(f"{path}: no output of the film {film} is written as that; {NAMES}.")
+        raise UserError(
+            f"{path}: the output of the video {film} cannot be written in this format; {NAMES}."
+        )
     return False
 
 

@@ -33,7 +33,7 @@ class NumberedPictures(FilmWriter):
         """Write a picture."""
         del frame
         if (self._film.aspect or 1) != 1:
-            self.note(f"pixels are {self._film.aspect} as wide as high, which images do not say")
+            self.note(f"pixels are not square ({self._film.aspect}), and images cannot store that")
         self._count += 1
         name = self._pattern.name % self._count
         write_marked(self._pattern.with_name(name), pixels, self._text)

@@ -18,7 +18,7 @@ NAMES = {"language", "title", "handler_name"}  # notes of a stream that are copi
 RATE = 48_000  # samples a second, where the encoder does not take the source's own
 BIT_RATE = 96_000  # of a channel
 
-DAMAGED = "damaged parts of the sound were left out"
+DAMAGED = "damaged parts of the audio were left out"
 
 
 class Sound:

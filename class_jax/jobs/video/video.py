@@ -29,7 +29,7 @@ TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
 DEEP = "more than 8 bits a colour: written with 8"
 INTERLACED = "interlaced: both fields of a frame were kept as one"
 SUBTITLES = "subtitles were left out"
-SEVERAL = "several streams of pictures: the first was made"
+SEVERAL = "several video streams: only the first was used"
 
 
 def read_comment(path: Path) -> str:
@@ -65,15 +65,16 @@ class VideoReader(Film):
         except (FFmpegError, OSError) as error:
             if _is_text(path):
                 raise UserError(
-                    f"{path} is a text, such as a playlist that names other files: expected a film."
+                    f"{path} is text, such as a playlist that names other files: expected a video."
                 ) from error
-            raise UserError(f"{path} cannot be read as a film ({reason_of(error)}).") from error
+            raise UserError(f"{path} cannot be read as a video ({reason_of(error)}).") from error
         videos = [stream for stream in self._container.streams.video if not _is_cover(stream)]
         self.sounds = tuple(self._container.streams.audio)
         if not videos or videos[0].codec_context is None:
             self._container.close()
-            what = "sound only" if self.sounds and not videos else "no pictures of a known kind"
-            raise UserError(f"{path} holds {what}: expected a film.")
+            lacks_video = self.sounds and not videos
+            what = "audio only" if lacks_video else "no video stream that can be decoded"
+            raise UserError(f"{path} holds {what}: expected a video.")
         self.stream = videos[0]
         self._decoder = open_decoder(self.stream)
         self._decoder.thread_type = "AUTO"

@@ -26,7 +26,7 @@ ENCODERS = {".mp4": H264, ".webm": VP9, ".mov": PRORES}
 FORMATS = {".mp4": "yuv420p", ".webm": "yuv420p", ".mov": "yuv444p10le"}
 FAST_START = {"movflags": "+faststart"}  # browsers show a film before it is there as a whole
 EVEN = "of odd size: a row or column was repeated, as H.264 needs even ones"
-NO_SOUND = "sound of an unknown kind was left out"
+NO_SOUND = "audio of an unknown codec was left out"
 # Matrices from RGB, where a film says which; else players guess, and so does PyAV.
 MATRICES, BT709, UNKNOWN = {1, 5, 6, 7, 9}, 1, 2
 # Notes that describe the file that was read, and not the film.

@@ -62,7 +62,7 @@ def test_an_animated_image_has_the_proportions_of_its_video(tmp_path):
     with Image.open(tmp_path / "b.webp") as image:
         assert image.size == (96, 48)
     notes = make(tmp_path / "a.mp4", tmp_path / "out" / "%d.png")[0]
-    assert list(notes) == ["pixels are 3/2 as wide as high, which images do not say"]
+    assert list(notes) == ["pixels are not square (3/2), and images cannot store that"]
 
 
 def test_an_animated_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):

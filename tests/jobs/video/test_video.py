@@ -187,7 +187,7 @@ def test_the_cover_of_a_piece_of_music_is_no_film(tmp_path):
         container.mux([*cover.encode(None), *sound.encode(None)])
     with av.open(tmp_path / "a.mp4") as container:
         assert len(container.streams.video) == 1
-    with pytest.raises(UserError, match="sound only"):
+    with pytest.raises(UserError, match="audio only"):
         make(tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
@@ -361,7 +361,7 @@ def test_a_damaged_film_is_named_and_the_others_are_done(tmp_path, suffix, kind)
 def test_a_playlist_or_script_plays_no_film_beside_it(tmp_path, script):
     film(tmp_path / "good.mp4")
     (tmp_path / "bad.mp4").write_text(script)
-    with pytest.raises(UserError, match="is a text, such as a playlist that names other files"):
+    with pytest.raises(UserError, match="is text, such as a playlist that names other files"):
         make(tmp_path / "bad.mp4", tmp_path / "x.mp4")
     assert not (tmp_path / "x.mp4").exists()
 
@@ -373,7 +373,7 @@ def test_sound_alone_is_no_film(tmp_path):
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UserError, match="sound only"):
+    with pytest.raises(UserError, match="audio only"):
         make(tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
@@ -416,9 +416,9 @@ def test_films_of_one_name_and_outputs_in_the_input(tmp_path):
 @pytest.mark.parametrize(("target", "output", "words"), [
     ("x.mkv", Output(), "name a .mp4, .webm or .mov"),
     ("x.png", Output(), "name a .mp4, .webm or .mov"),
-    ("%03d.foo", Output(), "numbered pictures need"),
+    ("%03d.foo", Output(), "numbered images need"),
     ("%03d.mp4", Output(), "cannot be written as .mp4"),
-    ("x.mp4", Output(crop=True), "not cropped"),
+    ("x.mp4", Output(crop=True), "cannot be cropped"),
     ("folder", Output("attention"), "no attention"),
     ("a.mp4", Output(), "would replace"),
 ])  # fmt: skip

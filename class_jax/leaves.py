@@ -23,7 +23,7 @@ class Limit(NamedTuple):
 
 
 class Fixed(enum.IntEnum):
-    """Since when a leaf must keep the value that a run was saved with."""
+    """The point in a run after which a leaf may no longer change."""
 
     NEVER = 0
     TRAINED = 1  # once steps were taken: another value would not continue that run
@@ -159,7 +159,7 @@ def check_limits(config: ConfigDict) -> None:
 
 
 def list_differences(ours: ConfigDict, theirs: ConfigDict, fixed: Fixed) -> dict[str, str]:
-    """Return the leaves that are `fixed`, or more so, and differ, each with a line about it."""
+    """Return the leaves that differ and are fixed at this level or stricter, each with a line."""
     here, there = flatten(ours), flatten(theirs)
     return {
         name: f"{name} is {quote(repr(there.get(name, 'absent')))} there and "

@@ -9,8 +9,8 @@ images without an object, which serves as a source of empty masks and of backgro
 holds whole classes and sources out, since what counts is what the network does on things that it
 never saw.
 
-`configs/photo.py:self` goes on from a run (`--config.train.start_from=runs/photo`) with what that
-labelled itself, by `datasets.photo.relabel` into the folders self-caltech and self-coco of ROOT.
+`configs/photo.py:self` continues a run (`--config.train.start_from=runs/photo`) on images that the
+run itself labelled, by `datasets.photo.relabel` in the folders self-caltech and self-coco of ROOT.
 `configs/photo.py:last` ends with a short run at low rates. docs/photo.md has the commands in order.
 
 The encoder's stem and level 2 stay as ImageNet left them, and all its batch norms keep their

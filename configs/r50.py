@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
     config.data.fit_masks = False  # resize masks that miss their image's size by a little
     config.data.image_sizes = (224, 256, 288, 320, 352)  # one per batch, drawn at random
     config.data.crop = 0.125  # up to this share of a side is cropped off
-    config.data.scale = 1.0  # below 1: a window of that to the whole of each side, in place of crop
+    config.data.scale = 1.0  # below 1: random window with sides from scale to 1; replaces crop
     config.data.colour = 0.0  # strength of random changes of colour
     config.data.grey = 0.0  # share of images without colour; likewise blur, jpeg, composite
     config.data.blur = 0.0

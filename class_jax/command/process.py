@@ -29,14 +29,14 @@ CACHE_BYTES = 4 * 2**30  # of compiled programs
 
 
 def set_up_process() -> None:
-    """Set up streams, hooks, loggers and the environment; a second call changes nothing."""
+    """Set up streams, hooks, loggers and the environment; a second call forgets what was lost."""
     protect_streams()
     # What libraries print when a write fails in the background is raised as well; on a full disk
     # it would be hundreds of lines above our sentence.
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-    # Of a home that cannot be written, which is no matter, or a disk that fills up, which costs the
-    # next start some seconds of compilation.
+    # Matplotlib warns of a home directory that cannot be written, which is harmless.
     python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
+    # A full disk under the compilation cache costs only time.
     cache_errors = "Error (reading|writing) persistent compilation cache"
     warnings.filterwarnings("ignore", cache_errors, append=True)  # once, if it is called again
     if not isinstance(sys.unraisablehook, _QuietHook):

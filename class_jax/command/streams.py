@@ -26,7 +26,7 @@ class _Outlasting(io.FileIO):
 
 
 def protect_streams() -> None:
-    """Let standard output and error drop what nobody can read, and take names of any letters."""
+    """Let standard output and error ignore failed writes, and escape what their encoding lacks."""
     # A file that is opened later would get the number of a stream that was closed, and with it
     # what libraries print.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -35,9 +35,11 @@ def protect_streams() -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is not None and stream is not getattr(sys, f"__{name}__"):
+            if protected_before := _raw_of(stream):
+                protected_before.has_failed = False  # an earlier command lost that output
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-            continue  # replaced by who called
+            continue  # the caller replaced it
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):  # full, or closed
                 stream.flush()  # what was printed before comes first
@@ -56,5 +58,10 @@ def is_output_lost() -> bool:
     if sys.stdout is None:
         return False
     sys.stdout.flush()
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, _Outlasting) and raw.has_failed
+    raw = _raw_of(sys.stdout)
+    return raw is not None and raw.has_failed
+
+
+def _raw_of(stream: Any) -> _Outlasting | None:
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    return raw if isinstance(raw, _Outlasting) else None

@@ -9,15 +9,15 @@ from class_jax.data.photometric import blur, compress, jitter_colour, paste_obje
 from class_jax.data.resize import resize
 from class_jax.data.sources import Example, Source
 
-KEPT = 0.7  # of the salient pixels that a window must hold
-TRIES = 8  # windows, before the whole picture is taken
+KEPT = 0.7  # share of the salient pixels that a window must hold
+TRIES = 8  # windows, before the whole image is taken
 
 
 class Augmentation(NamedTuple):
     """Kinds of augmentation; the defaults leave out everything but the flip."""
 
     crop: float = 0.0  # up to this share of a side is cropped off
-    scale: float = 1.0  # below 1: a window of this to the whole of a side, in place of `crop`
+    scale: float = 1.0  # below 1: random window with sides from `scale` to 1; replaces `crop`
     colour: float = 0.0  # strength of colour changes
     grey: float = 0.0  # share of images without colour
     blur: float = 0.0  # share of images that are blurred
@@ -45,7 +45,7 @@ def augment(
       settings: kinds and strengths.
       image: filled with the result, uint8 [S, S, 3].
       mask: filled with the result, uint8 [S, S].
-      backgrounds: pictures for composites.
+      backgrounds: images for composites.
     """
     if backgrounds and settings.composite > 0 and rng.random() < settings.composite:
         chosen = backgrounds.load(int(rng.integers(len(backgrounds.names))), side=len(image))

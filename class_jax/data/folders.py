@@ -57,7 +57,7 @@ class Found(NamedTuple):
 def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
     """Return the image files below a folder, sorted; links to folders are followed once.
 
-    With `suffixes` it is other files that are found.
+    `suffixes`: look for files with these suffixes instead.
 
     A link to nowhere counts as an image, so that reading it names it. Hidden files, pipes and
     what file managers leave behind do not count.
@@ -114,7 +114,7 @@ def _is_misnamed(path: Path) -> bool:
 def index_by_stem(paths: Iterable[Path], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Return files by their path below `folder` without suffix, and a line for each double.
 
-    Files that share a name are left out: which of them is meant, nobody knows.
+    Files that share a name are left out: it is ambiguous which one is meant.
     """
     found: dict[str, list[Path]] = {}
     for path in paths:

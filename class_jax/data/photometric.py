@@ -9,8 +9,8 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of RGB, ITU-R BT.601
 GAIN, CONTRAST, SATURATION, TINT = 0.4, 0.4, 0.5, 0.1  # largest relative changes at strength 1
 BLUR_SIGMAS = (0.4, 2.0)  # pixels at a side of 224
 JPEG_QUALITIES = (15, 75)
-SHARES = (0.3, 0.9)  # longer side of an object that is placed, of the background's shorter side
-MIN_AREA = 0.01  # of its image that an object must cover
+SHARES = (0.3, 0.9)  # object's longer side / background's shorter side
+MIN_AREA = 0.01  # share of the image that an object must cover
 SOFT_SIGMA = 1.0  # pixels that the seam is softened by
 
 
@@ -59,7 +59,7 @@ def compress(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def paste_object(
     example: Example, background: np.ndarray, rng: np.random.Generator
 ) -> Example | None:
-    """Place the salient part of an example at random on a picture without an object.
+    """Place the salient part of an example at random on an image without an object.
 
     Args:
       example: its mask says what is cut out.

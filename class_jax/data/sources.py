@@ -21,7 +21,7 @@ from class_jax.text import list_names
 
 SAME_ASPECT = 0.02  # relative difference of width / height that a mask may be fitted over
 TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
-AS_STORED = "turned by EXIF but used as stored: their masks fit them so"
+AS_STORED = "EXIF rotation ignored, because the mask fits the unrotated image"
 FITTED = "masks resized to their images"
 JOINED = "masks of one object each, joined"
 HELD_OUT = 0.1  # of the names

@@ -1,4 +1,4 @@
-"""Scores of the images of a set whose masks have something in common: small objects, several …"""
+"""Score groups of images with similar masks: small objects, several objects, at the border …"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from class_jax.evaluation.statistics import Interval, Sample, average, find_inte
 
 SMALL = 0.02  # of the image: a small object
 THIRDS = ("lowest third", "middle third", "highest third")  # of the images, by a property's value
-COUNTS = {  # or by the value 0, 1 …, the last group's being that or more
+COUNTS = {  # groups by count; the last one is "or more"
     "objects": ("none", "1", "2", "3 or more"),
     "border": ("inside", "touched"),
     "holes": ("none", "1 or more"),

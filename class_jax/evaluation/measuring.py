@@ -1,4 +1,4 @@
-"""Measure one map by all protocols, in whichever process."""
+"""Measure one map by each protocol (runs in worker processes)."""
 
 import contextlib
 from collections.abc import Callable, Sequence

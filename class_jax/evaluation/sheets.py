@@ -24,7 +24,7 @@ COLUMNS = ("image", "mask", "map", "missed: blue, false: orange")
 MISSED, FALSE = (0, 114, 178), (230, 159, 0)  # told apart in grey and by colour-blind readers
 WHITE = 255
 POINTS = 7  # size of a gallery's letters
-PICKED = 2  # images of each kind in a gallery, and of several sets one each
+PICKED = 2  # images of each kind in a gallery; with several sets, one
 
 
 class Choice(NamedTuple):
@@ -90,7 +90,7 @@ def check_names(names: Iterable[str], map_sets: Sequence[MapSet]) -> None:
 def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> list[Choice]:
     """Return the images of that name, or a few of each set on which methods differ most.
 
-    Picked are those of the largest difference in MAE between two methods, and of the largest gain
+    Picks the images with the largest difference in MAE between two methods, and of the largest gain
     and loss in MAE of the first method against the best of the others; for a single method its
     best, median and worst.
 

@@ -16,10 +16,10 @@ class Backbone(Protocol):
     NUM_STAGES: ClassVar[int]  # length of config.model.stage_sizes
     # Parameters by prefix: the stem's, then what level 2, 3, 4, 5 needs beyond the one before.
     PARTS: ClassVar[tuple[tuple[str, ...], ...]]
-    HEADS: ClassVar[tuple[str, ...]]  # how names begin of what a file of weights may hold besides
+    HEADS: ClassVar[tuple[str, ...]]  # prefixes of classifier weights, which are ignored
     EPSILON: ClassVar[float]  # of its batch norms
-    MEAN: ClassVar[tuple[float, ...]]  # of RGB 0-255, subtracted from images
-    STD: ClassVar[tuple[float, ...]]  # of RGB 0-255, that images are divided by then
+    MEAN: ClassVar[tuple[float, ...]]  # RGB mean (0–255) that is subtracted from images
+    STD: ClassVar[tuple[float, ...]]  # RGB standard deviation (0–255) that they are divided by
 
     @property
     def level_features(self) -> Sequence[int]:

@@ -50,7 +50,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             print(f"on {service.predictor.device}", file=sys.stderr)
             if address not in OWN:
                 print(
-                    "note: whoever reaches this machine by the network can use it", file=sys.stderr
+                    "note: anyone who can reach this machine over the network can use it",
+                    file=sys.stderr,
                 )
             print(f"http://{name}:{port}{root_path}  (Ctrl-C ends it)", file=sys.stderr)
 

@@ -59,7 +59,7 @@ SEVERAL = (
     ),
     Flag("coordinator", "by hand: HOST:PORT of process 0"),
     Flag("num_processes", "by hand: how many processes there are", None, {"type": int}),
-    Flag("process_id", "by hand: which of them this is, from 0", None, {"type": int}),
+    Flag("process_id", "by hand: this process's index, from 0", None, {"type": int}),
 )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ MODEL = Flag(
 CHECKPOINT = Flag("checkpoint", "which one of a run: best (default), latest or a step", "best")
 PROTOCOL = Flag(
     "protocol",
-    "the way of scoring (default: pysod)",
+    "scoring protocol (default: pysod)",
     "pysod",
     {"choices": ("pysod", "matlab", "both")},
 )

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 # JAX is imported only where it computes: ONNX Runtime needs none of it.
 
 CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"  # of an exported folder
-PHOTO = "photo"  # names the network in the package, which knows photographs
+PHOTO = "photo"  # the bundled network, trained on photographs
 PACKAGED = Path(str(importlib.resources.files("class_jax.networks") / "photo"))
 BEST = "best"
 HUB = "hf://"

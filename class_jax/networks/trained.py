@@ -35,7 +35,7 @@ class Trained:
     """A trained network; nothing is loaded before its values or an engine are asked for."""
 
     description: str  # for users
-    origin: str  # a text that no other values have
+    origin: str  # unique identifier of the weights
     folder: Path | epath.Path  # where it lies, and what is known of it
     settings: ConfigDict | None = None  # sections `model` and `eval`; None: not known
     load: Loader | None = None  # returns the values; None: an `.onnx` file, which only predicts

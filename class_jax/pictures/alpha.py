@@ -1,4 +1,4 @@
-"""Alpha and colours of a cut-out: edges that follow the picture, and no halo of what was behind."""
+"""Alpha and colours of a cut-out: edges that follow the image, and no halo of what was behind."""
 
 import math
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 
 WORKING_PIXELS = 512 * 512  # filters are computed on a copy of at most this size
-RADIUS = 0.055  # of a picture's mean side: how far the network's edge may be off
-EPSILON = 1e-4  # variance of colours, in 0–1, below which the picture has no edge to follow
+RADIUS = 0.055  # largest error of the network's edges, as a share of the image's mean side
+EPSILON = 1e-4  # variance of colours, in 0–1, below which the image has no edge to follow
 CONTRAST = 3.0  # undoes the blur of the filter
 FOREGROUND_RADII = (1 / 20, 1 / 60, 1 / 100)  # of the mean side, in successive passes
-TILE = 128  # pixels: squares of the whole picture in which alpha may be soft
+TILE = 128  # pixels: squares of the whole image in which alpha may be soft
 
 Tile = tuple[slice, slice]  # rows and columns
 
 
 def refine_alpha(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
-    """Move the edges of a map to those of the picture: a guided filter, then more contrast.
+    """Move the edges of a map to those of the image: a guided filter, then more contrast.
 
     The fast guided filter of He & Sun (2015) with a guide of three colours: alpha = a·I + b, where
     a and b are fitted in windows of a smaller copy.
@@ -87,7 +87,7 @@ def _box(x: np.ndarray, radius: int) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return a transparent cut-out, uint8 RGBA [H, W, 4], of `estimate_foreground` and alpha."""
+    """Return a transparent cut-out, uint8 RGBA [H, W, 4]: the foreground's colours, and alpha."""
     cut = np.zeros((*alpha.shape, 4), np.uint8)
     cut[..., 3] = _levels(alpha)
     _fill_foreground(cut[..., :3], image, alpha)
@@ -173,14 +173,14 @@ def _radius(share: float, image: np.ndarray) -> int:
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[Tile]:
-    """Yield the squares of a picture."""
+    """Yield the squares of an image."""
     for top in range(0, shape[0], TILE):
         for left in range(0, shape[1], TILE):
             yield slice(top, min(top + TILE, shape[0])), slice(left, min(left + TILE, shape[1]))
 
 
 def _shrink(tile: Tile, shape: tuple[int, ...], small: tuple[int, ...]) -> Tile:
-    """Return the rows and columns of a smaller copy that a tile of a picture is sampled from."""
+    """Return the rows and columns of a smaller copy that a tile of an image is sampled from."""
     rows, columns = (
         slice(part.start * few // many, -(-part.stop * few // many))
         for part, many, few in zip(tile, shape, small[:2], strict=True)
@@ -189,7 +189,7 @@ def _shrink(tile: Tile, shape: tuple[int, ...], small: tuple[int, ...]) -> Tile:
 
 
 def _sample(small: np.ndarray, tile: Tile, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a tile of a copy [h, w, C] resized bilinearly to a picture's shape."""
+    """Return a tile of a copy [h, w, C] resized bilinearly to an image's shape."""
     (rows, down), (columns, across) = (
         (part, few / many) for part, many, few in zip(tile, shape, small.shape[:2], strict=True)
     )

@@ -31,10 +31,10 @@ def parse_output(
       kind: a key of OUTPUTS.
       settings: those that `Kind.takes`, as text or as values of Python.
       prefix: stands before their names in messages.
-      reads_files: a background may be the path of a picture; a stranger's must not.
+      reads_files: allow a file path as background; False for untrusted input.
 
     Raises:
-      UserError: one is none of this kind's, or has another value than it may have.
+      UserError: a setting does not belong to this kind, or its value is not allowed.
     """
     if kind not in OUTPUTS:
         raise UserError(f"{prefix}format={kind}: expected one of {', '.join(OUTPUTS)}.")
@@ -154,4 +154,6 @@ def _describe(output: Output) -> str:
         background = f"{background.pixels.shape} {hashlib.sha256(content).hexdigest()}"
     elif isinstance(background, Path):
         background = file_fingerprint(background)
-    return repr((output.kind, background, *output[2:-1]))
+    settings = output._replace(background=None)._asdict()  # a background may be an array
+    del settings["text"]
+    return repr((background, settings))

@@ -1,8 +1,9 @@
-"""Checkpoints of training runs; the only file that knows orbax.
+"""Checkpoints of training runs; the only file that imports orbax.
 
 A checkpoint has two parts, so that prediction reads no optimizer state: "variables" (parameters
 and batch statistics) and "training" (step and optimizer). The two latest and the best are kept.
-Each has a manifest, and is compared with it before it is used.
+Each has a manifest, and is compared with it before it is used; `manifest.py` knows two names of
+orbax's files.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ _rank = operator.itemgetter(BEST_BY)
 OVERHEAD = 5_000_000  # bytes of a checkpoint beside its arrays
 LATEST = 2  # checkpoints that are kept beside the best: one may be damaged
 METADATA = "_CHECKPOINT_METADATA"  # of a checkpoint, in JSON
-UNTRAINED = "untrained"  # key in the metadata of the checkpoint that a run starts from
+UNTRAINED = "untrained"  # key in the metadata of a run's initial state
 VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
 
 
@@ -129,7 +130,7 @@ class Checkpoints:
           step: of the checkpoint.
           parts: "variables" and "training".
           scores: of its validation.
-          untrained: a run starts from it, and it is not to be predicted with.
+          untrained: the initial state; not usable for prediction.
 
         Raises:
           UserError: it, or the one before, cannot be written; earlier checkpoints are kept.

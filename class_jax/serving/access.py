@@ -1,7 +1,7 @@
 """Who may ask: the names under which the server is reached, and the pages that may use it.
 
-A page of anybody may send requests to 127.0.0.1 through the browser of who looks at it, with its
-own name in `Host` if that name was made to mean 127.0.0.1, else in `Origin`.
+Any web page can make its visitor's browser send requests to 127.0.0.1. Its name is then in `Origin`
+or, with DNS rebinding, in `Host`.
 """
 
 import ipaddress
@@ -53,13 +53,13 @@ class Access(NamedTuple):
         if not self._is_name(host):
             named = host[:100] or "no host"
             raise RefusedError(
-                421, f"the request names {named}, not this server: whoever runs it can add names."
+                421, f"the request names {named}, not this server: its operator can add that name."
             )
         origin = request.headers.get("origin", "").lower()
         if origin not in ("", f"http://{host}", f"https://{host}") and not self._lets_in(origin):
             page = origin[:100]
             raise RefusedError(
-                403, f"pages of {page} may not use this server: whoever runs it can allow them."
+                403, f"pages of {page} may not use this server: its operator can allow them."
             )
 
     def origin_of(self, request: Request) -> str | None:

@@ -16,7 +16,7 @@ ADVICE = (
     "send the image's file itself as the body (curl --data-binary @photo.jpg) or in a form "
     "(curl -F file=@photo.jpg)"
 )
-KINDS = (  # how files begin that are often sent instead of an image
+KINDS = (  # first bytes of files often sent by mistake
     (rb"\s*[\[{]", "JSON"),
     (rb"\s*data:", "the text of a data address"),
     (rb"\s*<svg|\s*<\?xml", "an SVG or XML text"),

@@ -13,7 +13,7 @@ from class_jax import parallel
 from class_jax.sharding import batch_sharding, replicated_sharding
 
 HANGUP = getattr(signal, "SIGHUP", None)  # a terminal was closed; not on Windows
-NO_BATCH = 1000  # in place of a signal's number: a process cannot make its next batches
+NO_BATCH = 1000  # pseudo signal number: a process has no more batches
 
 
 class Interrupted(Exception):  # noqa: N818 - it is an event, not an error

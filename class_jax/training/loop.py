@@ -82,7 +82,7 @@ def train_network(
             batch = upcoming.take()
             if batch is None:
                 _save(state, progress, checkpoints, summaries)
-                stopping = stop.signal_number or NO_BATCH  # a signal ends workers, too
+                stopping = stop.signal_number or NO_BATCH  # a signal may end the workers first
                 break
             progress.expect(batch["image"].shape)
             # The transfer to the devices overlaps the previous step.

@@ -86,3 +86,24 @@ print("second", flush=True)
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "first\nsecond\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_one_command_lost_is_no_failure_of_the_next(tmp_path):
+    program = """
+import os, sys
+from class_jax.command.cli import main
+
+full, file = os.open("/dev/full", os.O_WRONLY), os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+statuses = []
+for target in (full, file, full, file):
+    os.dup2(target, 1)
+    statuses.append(main(["help", "score"]))
+print(*statuses, file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "page")],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "1 0 1 0"
+    assert (tmp_path / "page").read_text().count("--predictions") >= 2

@@ -89,7 +89,7 @@ IMAGES = {
     ),
 }
 SAID = {  # the words of a note where the row says "said"
-    "turned by EXIF": "used as stored",
+    "turned by EXIF": "EXIF rotation ignored",
     "16 bits a channel, floats in 0–1": "16 bits a channel",
     "CMYK without a profile": "converted plainly",
     "transparent in parts": "laid on white",

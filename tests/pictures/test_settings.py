@@ -6,7 +6,7 @@ from PIL import Image
 
 from class_jax import Predictor
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import MAPS
+from class_jax.pictures.outputs import MAPS, OUTPUTS, Output
 from class_jax.pictures.settings import parse_output
 from class_jax.serving.api import parse_output as parse_address
 from tests.jobs.video.stand_in import RedPredictor
@@ -72,6 +72,16 @@ def test_outputs_differ_in_their_text_if_settings_do(tmp_path):
     assert texts[0] == texts[1] != texts[2]
     assert parse_output("map", {}) == MAPS
     assert parse_output("map", {"threshold": 0.2}).text != parse_output("map", {}).text
+
+
+def test_every_setting_changes_the_text():
+    changes = {"threshold": 0.2, "crop": True, "background": "white", "point": (3, 4)}
+    assert {*changes, "smooth"} == {*Output._fields} - {"kind", "text"}
+    for kind, row in OUTPUTS.items():
+        settings = [{}, *({name: changes[name]} for name in row.settings)]
+        settings += [{"smooth": 0.5}] if row.moves else []
+        texts = [parse_output(kind, given).text for given in settings]
+        assert len(set(texts)) == len(texts)
 
 
 def test_buffers_and_generators_are_images(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 from class_jax.data.images import Original, lay_on_white
 from class_jax.jobs.video.frames import Film
 
-CHANGE = 24  # levels by which a picture changes, from which on older maps hardly count
+CHANGE = 24  # change in levels at which older maps lose most weight
 WINDOW = (9, 9)  # pixels around each, over which changes are averaged: noise is none
 
 

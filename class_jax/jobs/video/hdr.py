@@ -7,7 +7,7 @@ import numpy as np
 
 PQ, HLG = 16, 18  # transfer characteristics, ITU-T H.273
 WHITE, HLG_PEAK = 203, 1000  # candela a square metre: of white paper, BT.2408; of HLG's display
-SHOULDER = 0.7  # light, of that of white paper, from which on highlights are compressed
+SHOULDER = 0.7  # luminance relative to paper white above which highlights are compressed
 LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], np.float32)  # of the primaries of BT.2020
 TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],

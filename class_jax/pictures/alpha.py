@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 WORKING_PIXELS = 512 * 512  # filters are computed on a copy of at most this size
-RADIUS = 0.055  # largest error of the network's edges, as a share of the image's mean side
+RADIUS = 0.02  # largest error of the network's edges, as a share of the image's mean side
 EPSILON = 1e-4  # variance of colours, in 0–1, below which the image has no edge to follow
 CONTRAST = 3.0  # undoes the blur of the filter
 FOREGROUND_RADII = (1 / 20, 1 / 60, 1 / 100)  # of the mean side, in successive passes

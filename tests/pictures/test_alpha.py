@@ -35,11 +35,11 @@ def window_means(values, radius):
 
 
 def test_alpha_is_that_of_a_guided_filter_by_least_squares():
-    image, saliency = scene(40, 50)
-    guide, radius = image / 255, round(0.055 * np.sqrt(40 * 50))
-    slopes, offsets = np.empty((40, 50, 3)), np.empty((40, 50))
+    image, saliency = scene(80, 100)
+    guide, radius = image / 255, round(0.02 * np.sqrt(80 * 100))
+    slopes, offsets = np.empty((80, 100, 3)), np.empty((80, 100))
     around, values = windows(guide, radius), windows(saliency, radius)
-    for place in np.ndindex(40, 50):
+    for place in np.ndindex(80, 100):
         centred = around[place] - around[place].mean(-1, keepdims=True)
         spread = centred @ centred.T / centred.shape[1] + EPSILON * np.eye(3)
         slopes[place] = np.linalg.solve(spread, (centred * values[place]).mean(-1))

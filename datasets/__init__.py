@@ -7,11 +7,11 @@ from class_jax.data.sources import PairSource
 from class_jax.errors import UserError
 from class_jax.files import absolute, lock
 from datasets.base import SaliencyPairs
-from datasets.dut_omron.dut_omron import DutOmron
-from datasets.duts.duts import Duts
-from datasets.ecssd.ecssd import Ecssd
-from datasets.hku_is.hku_is import HkuIs
-from datasets.pascal_s.pascal_s import PascalS
+from datasets.dut_omron import DutOmron
+from datasets.duts import Duts
+from datasets.ecssd import Ecssd
+from datasets.hku_is import HkuIs
+from datasets.pascal_s import PascalS
 
 SETS: dict[str, tuple[type[SaliencyPairs], str]] = {
     "duts_tr": (Duts, "tr"),

@@ -3,6 +3,7 @@
 import csv
 import functools
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import datasets
 from class_jax import losses
 from class_jax.config import load_recipe
 from class_jax.data import augment
+from class_jax.data.feed import train_batches
 from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
@@ -26,6 +28,7 @@ from class_jax.models.backbones import BACKBONES
 from class_jax.models.network import Variables, build_network, check_model
 from class_jax.training.optimizer import make_optimizer
 from class_jax.weights.load import load_encoder
+from tests.array_source import ArraySource
 from tests.program import ROOT
 from tests.small_run import SMALL_MODEL
 
@@ -171,6 +174,29 @@ def test_the_augmentation_turns_a_tenth_of_the_images():
         np.testing.assert_array_equal(image[..., 0], mask)
         turned += int(mask[0, 0] > mask[-1, 0])
     assert 8 <= turned <= 34  # 20 of 200, within three and a half deviations
+
+
+def test_training_takes_the_augmentation_by_the_line_of_the_page():
+    names = run_example("An augmentation", **vars(augment))
+    section = PAGE.split("\n## An augmentation\n")[1].split("\n## ")[0]
+    line = re.findall(r"```python\n(.*?)```", section, re.DOTALL)[1].strip()
+    mode = (ROOT / "class_jax" / "modes" / "train.py").read_text()
+    assert mode.count(line.replace("augment_turned", "augment")) == 1
+    # Composites over a white background, of the settings and the sources that the line names.
+    white = types.SimpleNamespace(
+        names=["w"], load=lambda index, side: {"image": np.full((24, 24, 3), 255, np.uint8)}
+    )
+    names |= {
+        "functools": functools,
+        "settings": augment.Augmentation(composite=1),
+        "sources": types.SimpleNamespace(backgrounds=white),
+    }
+    function = eval(line, names)
+    source = ArraySource(f"{number:02}" for number in range(8))
+    batches = train_batches(source, batch_size=8, sizes=[16], augment=function, seed=0)
+    with batches as stream:
+        batch = next(stream)
+    assert (batch["image"][batch["mask"] == 0] > 200).mean() > 0.5  # else noise below 100
 
 
 def test_the_metric_is_in_every_table_by_its_entry(tmp_path, monkeypatch):

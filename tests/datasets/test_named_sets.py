@@ -236,7 +236,7 @@ def test_unknown_names_are_answered_with_the_known(tmp_path):
 def test_tensorflow_and_jax_are_not_needed(tmp_path):
     root = fabricate(tmp_path / "root", "TE")
     code = (
-        "import sys, datasets; from datasets.duts.duts import Duts\n"
+        "import sys, datasets; from datasets.duts import Duts\n"
         "for config in Duts.BUILDER_CONFIGS: config.pairs = 3\n"
         f"assert len(datasets.open_set('duts_te', {str(root)!r}, skip_broken=False).names) == 3\n"
         "assert not {'tensorflow', 'jax'} & sys.modules.keys()"

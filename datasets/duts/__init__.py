@@ -1,1 +1,0 @@
-"""DUTS-TR and DUTS-TE."""

@@ -3,9 +3,9 @@
     python -m benchmarks.start [REMBG]
 
 REMBG is the command of a rembg in an environment of its own (`pip install "rembg[cpu,cli]"`), left
-out if there is none. Both get a network that gives the same disc for every picture, so that what is
+out if there is none. Both get a network that gives the same disc for every image, so that what is
 measured is everything else: ours estimates the colours at soft edges, rembg's default does not.
-Pictures of 400x300 and 12 megapixels, and a folder of 100 of 400x300, in turns, three times; then
+Images of 400x300 and 12 megapixels, and a folder of 100 of 400x300, in turns, three times; then
 alpha and colours alone at other sizes and aspects. About four minutes on two cores.
 """
 
@@ -52,7 +52,7 @@ def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def write_network(path: Path, entry: tuple[int, list], logits: np.ndarray, axes: list[int]) -> None:
-    """Write an ONNX file that adds nothing of the picture to `logits`: first the map, then they."""
+    """Write an ONNX file that adds nothing of the image to `logits`: first the map, then they."""
     nodes = [
         helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["values", "axes"], ["mean"], keepdims=int(axes == [1])),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.startup
 
-Two training steps of configs/quickstart.py, and a map of one picture, with a cold and with a warm
+Two training steps of configs/quickstart.py, and a map of one image, with a cold and with a warm
 compilation cache; the programs of that training with a validation, and the training step of
 configs/r50.py at each of its five sizes. About three minutes on two cores.
 """

@@ -27,7 +27,7 @@ class TrainingSources(NamedTuple):
     held_out: Source | None
     remarks: tuple[str, ...] = ()
     mix: tuple[Part, ...] = ()  # of `train`, if its parts have weights
-    backgrounds: Source | None = None  # pictures without an object
+    backgrounds: Source | None = None  # images without an object
 
 
 class EvaluationSource(NamedTuple):

@@ -85,14 +85,14 @@ def load_image(
 
 
 class Original(NamedTuple):
-    """A picture at its own size, and what its copies should keep."""
+    """An image at its own size, and what its copies should keep."""
 
     pixels: np.ndarray  # uint8 [H, W, 3], RGB, or [H, W, 4], RGBA, if it is transparent in parts
     metadata: dict[str, Any]  # colour profile, resolution and EXIF, as Pillow's `save` takes them
 
 
 def load_original(source: ImageSource) -> Original:
-    """Read a picture upright, at its own size, with its transparency.
+    """Read an image upright, at its own size, with its transparency.
 
     Raises:
       UserError: as `read_image`.
@@ -239,16 +239,16 @@ def to_levels(saliency: np.ndarray, name: str | os.PathLike[str]) -> np.ndarray:
 def write_picture(
     path: Path, pixels: np.ndarray, *, like: Original | None = None, **options: Any
 ) -> None:
-    """Write a picture in the format of the path's suffix, atomically.
+    """Write an image in the format of the path's suffix, atomically.
 
     Args:
       path: the file.
       pixels: uint8 [H, W], [H, W, 3] or [H, W, 4].
-      like: a picture whose colour profile, resolution and EXIF data it keeps.
+      like: an image whose colour profile, resolution and EXIF data it keeps.
       options: of Pillow's `save`.
 
     Raises:
-      UserError: the file cannot be written, or its format has no room for the picture.
+      UserError: the file cannot be written, or its format has no room for the image.
     """
     kind = Image.registered_extensions()[path.suffix.lower()]
     check_sides(kind, pixels, path)
@@ -257,7 +257,7 @@ def write_picture(
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
-    """Return the bytes of a file of a picture, as `write_picture` writes it."""
+    """Return the bytes of a file of an image, as `write_picture` writes it."""
     check_sides(kind, pixels, "the image")
     buffer = io.BytesIO()
     _save(buffer, kind, pixels, like, {})
@@ -265,7 +265,7 @@ def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = Non
 
 
 def check_sides(kind: str, pixels: np.ndarray, name: object) -> None:
-    """Raise UserError if a picture is larger than files of a format may be."""
+    """Raise UserError if an image is larger than files of a format may be."""
     height, width = pixels.shape[:2]
     if max(height, width) > LONGEST.get(kind, max(height, width)):
         raise UserError(

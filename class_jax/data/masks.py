@@ -21,7 +21,7 @@ CLASSES = "class numbers"
 ANY = "any"  # every class above 0 is salient
 VOC_BORDER = 255  # between objects, of no class
 SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is not class numbers
-FEW_CLASSES = 32  # in one picture
+FEW_CLASSES = 32  # in one image
 LOW_SHARE = 0.2  # of class numbers beside 255, at least; edges of a mask have fewer low values
 DEEP_FULL = 65280  # the highest value of a 16-bit mask is from here on
 # JPEG rounds the channels of a grey image separately: differences up to this are no colour.

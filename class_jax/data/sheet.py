@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures under captions. The one layout of all sheets."""
+"""Contact sheets: rows of images under captions. The one layout of all sheets."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,14 +11,14 @@ from class_jax.data.check import SALIENT_ABOVE
 from class_jax.data.sources import Example
 from class_jax.text import shorten
 
-CELL, GAP, LETTERS = 240, 4, 16  # pixels: the longer side of a picture, between them, of text
+CELL, GAP, LETTERS = 240, 4, 16  # pixels: the longer side of an image, between them, of text
 GREY = 200  # of the paper: unlike a mask's black and white, so that its edges are seen
 OUTLINE = (255, 255, 0)
-ACROSS = 4  # pictures with outlines in a row
+ACROSS = 4  # images with outlines in a row
 
 
 class Panel(NamedTuple):
-    """A picture, uint8 [H, W, 3] or [H, W], or none, and the line above it."""
+    """An image, uint8 [H, W, 3] or [H, W], or none, and the line above it."""
 
     pixels: np.ndarray | None = None
     caption: str = ""
@@ -30,10 +30,10 @@ Row = str | Sequence[Panel]  # a line of text, or panels from the left
 def draw_sheet(
     rows: Sequence[Row], *, cell: int = CELL, letters: int = LETTERS, paper: int = GREY
 ) -> np.ndarray:
-    """Draw rows of panels and lines of text, each picture in the middle of its cell.
+    """Draw rows of panels and lines of text, each image in the middle of its cell.
 
-    Pictures keep their aspect, and their longer side is `cell`; a row is as high as its highest
-    picture. Text that does not fit loses its beginning.
+    Images keep their aspect, and their longer side is `cell`; a row is as high as its highest
+    image. Text that does not fit loses its beginning.
 
     Args:
       rows: at least one of panels.
@@ -78,7 +78,7 @@ def draw_outlines(examples: Sequence[Example]) -> np.ndarray:
 def _draw_pictures(
     pictures: Sequence[np.ndarray | None], width: int, cell: int, paper: int
 ) -> np.ndarray:
-    """Draw a row of pictures and the gap below it."""
+    """Draw a row of images and the gap below it."""
     fitted = [None if picture is None else _fit(picture, cell) for picture in pictures]
     tallest = max(len(picture) for picture in fitted if picture is not None)
     strip = np.full((tallest + GAP, width, 3), paper, np.uint8)

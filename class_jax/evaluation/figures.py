@@ -64,7 +64,7 @@ def write_breakdown(path: Path, scores: Sequence[SetScores]) -> None:
 
 
 def write_pixels(stem: Path, pixels: np.ndarray) -> None:
-    """Write a picture, uint8 [H, W, 3], as PNG and PDF pixel by pixel; UserError if that fails."""
+    """Write an image, uint8 [H, W, 3], as PNG and PDF pixel by pixel; UserError if that fails."""
     figure = _start_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
     figure.dpi = DPI
     figure.figimage(pixels)

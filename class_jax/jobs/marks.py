@@ -1,6 +1,6 @@
 """Marks in files that were made here: fingerprints of the network and of what they were made of.
 
-A mark tells finished files from those of another network or picture, and ours from a user's.
+A mark tells finished files from those of another network or image, and ours from a user's.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ def make_mark(network: str, source: str) -> str:
 
 
 def write_marked(path: Path, pixels: np.ndarray, mark: str, like: Original | None = None) -> None:
-    """Write a picture with its mark, atomically; see `images.write_picture`."""
+    """Write an image with its mark, atomically; see `images.write_picture`."""
     kind = Image.registered_extensions()[path.suffix.lower()]
     write_picture(path, pixels, like=like, **options_of(kind, mark, like))
 
@@ -49,7 +49,7 @@ def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, 
 
 
 def write_comment(mark: str) -> str:
-    """Return the text that keeps a mark in a video or an animated picture."""
+    """Return the text that keeps a mark in a video or an animated image."""
     return f"{KEY} {mark}"
 
 

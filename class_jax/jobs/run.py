@@ -28,8 +28,8 @@ class Results(NamedTuple):
 
     written: int
     failed: dict[Path, str]  # target → why it could not be made
-    guesses: Counter[str]  # how pictures were read, where that was a guess
-    empty: list[Path]  # targets of pictures in which nothing salient was found
+    guesses: Counter[str]  # how images were read, where that was a guess
+    empty: list[Path]  # targets of images in which nothing salient was found
 
 
 class OpenedNetwork(NamedTuple):
@@ -126,11 +126,11 @@ def make_outputs(
     """Make outputs; one that fails does not stop the others.
 
     Args:
-      jobs: the outputs to make; videos come after pictures.
+      jobs: the outputs to make; videos come after images.
       predictor: the network.
       network: its fingerprint.
       title: the label of the progress bar.
-      output: what to make of each picture.
+      output: what to make of each image.
     """
     written, failed, guesses, empty = 0, {}, Counter[str](), []
     pictures = [job for job in jobs if isinstance(job, MapJob)]

@@ -30,7 +30,7 @@ def check_output(folder: Path) -> None:
 
 
 def check_target(path: Path, has_alpha: bool) -> bool:
-    """Return True; UserError if a transparent picture is to go into a format without alpha."""
+    """Return True; UserError if a transparent image is to go into a format without alpha."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() not in (".webm", ".mov"):
         other = ".webm or .mov" if is_film(path) else ".png or .webp"

@@ -75,7 +75,7 @@ def _check_root_path(text: str | None) -> str:
 
 
 def _load(model: str, config: ConfigDict, checkpoint: str, example: bytes) -> Predictor:
-    """Load the network, and predict a picture, so that nobody waits for a compiler."""
+    """Load the network, and predict an image, so that nobody waits for a compiler."""
     predictor = open_predictor(model, config, checkpoint)
     predictor.predict(example)
     return predictor

@@ -1,1 +1,1 @@
-"""Pictures in, maps and outputs out; no files and no flags."""
+"""Images in, maps and outputs out; no files and no flags."""

@@ -45,7 +45,7 @@ def draw_cutout(output: "Output", scene: "Scene") -> np.ndarray:
     colours = np.ascontiguousarray(scene.image[..., :3])
     mask = _harden(output, refine_alpha(colours, scene.saliency))
     alpha = mask
-    if scene.image.shape[2] == 4:  # what the picture itself leaves transparent stays so
+    if scene.image.shape[2] == 4:  # what the image itself leaves transparent stays so
         alpha = np.minimum(mask, scene.image[..., 3] * np.float32(1 / 255))
     if output.background is None:
         return _crop(output, mask, cut_out(colours, alpha))
@@ -88,7 +88,7 @@ def _fill_background(
 
 
 def _crop_to_aspect(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the middle of a picture, of the aspect of another size."""
+    """Return the middle of an image, of the aspect of another size."""
     tall, wide = pixels.shape[:2]
     scale = max(height / tall, width / wide)
     inner_height, inner_width = (

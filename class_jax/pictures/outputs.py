@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
 OBJECT_LEVEL = 0.5  # from here on a pixel belongs to the object, unless a threshold is given
 
-# "blur", a picture, a colour of sRGB, or the path of a video, which lies behind videos.
+# "blur", an image, a colour of sRGB, or the path of a video, which lies behind videos.
 Background = str | Original | tuple[int, int, int] | Path
 Attend = Callable[[np.ndarray], "list[Attention]"]  # of an image, uint8 RGB [H, W, 3]
 

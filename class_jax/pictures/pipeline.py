@@ -1,4 +1,4 @@
-"""The one way of a picture: prepared for the network, its map, the outputs made of both."""
+"""Predict images and render outputs; files, Python and the server all use this."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Reader = Callable[[int | None], Picture]  # reads a picture for a network of this side
+Reader = Callable[[int | None], Picture]  # reads an image for a network of this side
 AnyImage = np.ndarray | ImageSource | bytearray | memoryview
 AnySource = AnyImage | Original | Reader
 Held = str | os.PathLike[str] | bytes | Image.Image | Original | Reader
@@ -29,29 +29,29 @@ EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL ima
 
 
 class Made(NamedTuple):
-    """A picture's map, and the outputs that were made of both."""
+    """An image's map, and the outputs that were made of both."""
 
     saliency: np.ndarray  # float32 [H, W] in 0–1
     pictures: list[np.ndarray]  # one an output
     like: Original | None  # whose metadata files of them keep
     is_salient: bool  # something was found
-    guesses: tuple[str, ...]  # how the picture was read, where that was a guess
+    guesses: tuple[str, ...]  # how the image was read, where that was a guess
 
 
 def make(
     predictor: "Predictor", source: AnySource, outputs: Sequence[Output], name: object = None
 ) -> Made:
-    """Make outputs of a picture.
+    """Make outputs of an image.
 
     Args:
       predictor: the network.
-      source: pixels, a path, bytes, an open binary file, a PIL image, a picture that was read, or
+      source: pixels, a path, bytes, an open binary file, a PIL image, an image that was read, or
         for maps a function that reads it.
       outputs: what to make.
-      name: of the picture, for messages.
+      name: of the image, for messages.
 
     Raises:
-      TypeError, ValueError, UserError: the picture cannot be read, or an output not be made of it.
+      TypeError, ValueError, UserError: the image cannot be read, or an output not be made of it.
     """
     ((_, made),) = make_each(predictor, [(name, source)], outputs)
     if isinstance(made, UserError):
@@ -66,9 +66,9 @@ def make_each(
     name: Callable[[T], object] = lambda key: key,
     adjust: Adjust[T] | None = None,
 ) -> Iterator[tuple[T, Made | UserError]]:
-    """Make outputs of each picture, in batches; yield what stands beside it, and the result.
+    """Make outputs of each image, in batches; yield each key with its result.
 
-    A picture that cannot be read, or an output that cannot be made of it, gives its error.
+    An image that cannot be read, or an output that cannot be made of it, gives its error.
     `adjust` is called with each map, in order, and returns it, or another, and what to make.
     """
     batch: list[tuple[T, Held, Picture]] = []
@@ -117,7 +117,7 @@ def hold(source: AnySource) -> Held:
 
 
 def prepare(source: Held, side: int | None) -> Picture:
-    """Read a picture and resize it to the network's square, which keeps a batch of them small.
+    """Read an image and resize it to the network's square, which keeps a batch of them small.
 
     Without a side it keeps its own size.
 
@@ -142,7 +142,7 @@ def _finish(
     outputs: Sequence[Output],
     name: object,
 ) -> Made:
-    """Make the outputs of a picture whose map is known."""
+    """Make the outputs of an image whose map is known."""
 
     def attend(image: np.ndarray) -> "list[Attention]":
         side = predictor.image_size
@@ -163,7 +163,7 @@ def _finish(
 
 
 def _load_whole(source: Held) -> Original:
-    """Return a picture at its own size."""
+    """Return an image at its own size."""
     if isinstance(source, Original):
         return source
     if callable(source):

@@ -79,7 +79,7 @@ class Predictor:
 
         Args:
           images: as for `predict`.
-          background: a colour (a name, #RRGGBB or three numbers), a picture (an array, a PIL image
+          background: a colour (a name, #RRGGBB or three numbers), an image (an array, a PIL image
             or a path), or "blur"; None: transparent.
           threshold: makes alpha hard, at this level in 0–1.
           crop: to the object, with a margin of 5 %.

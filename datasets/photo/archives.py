@@ -1,4 +1,4 @@
-"""Pictures and outlines of the published sources, read in their archives: nothing is unpacked."""
+"""Images and outlines of the published sources, read in their archives: nothing is unpacked."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PACKED = (".tar", ".tar.gz")  # archives in an archive
 
 
 class Picture(NamedTuple):
-    """A picture of a source: its file, and what `read_outlines` takes, if it has outlines."""
+    """An image of a source: its file, and what `read_outlines` takes, if it has outlines."""
 
     image: bytes
     kind: str = ""
@@ -55,7 +55,7 @@ def _read_tar(packed: IO[bytes], is_wanted: Callable[[str], Any]) -> Iterator[tu
 
 
 def identify(name: str, pattern: str, key: str) -> tuple[str, str]:
-    """Return the key of the picture that a file belongs to, and its version; "" if to none.
+    """Return the key of the image that a file belongs to, and its version; "" if to none.
 
     Keys are in small letters: Caltech-101's folders of images and of outlines differ there.
     """
@@ -64,7 +64,7 @@ def identify(name: str, pattern: str, key: str) -> tuple[str, str]:
 
 
 def load_part(part: Part, downloads: Path, keys: Collection[str]) -> dict[str, Picture]:
-    """Return the pictures in an archive, downloaded if it was not, by their keys."""
+    """Return the images in an archive, downloaded if it was not, by their keys."""
     archive = download(Archive(**part.archive), downloads)
 
     def load(pattern: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def load_part(part: Part, downloads: Path, keys: Collection[str]) -> dict[str, P
 
 
 def choose_versions(files: Iterable[tuple[str, Any]], pattern: str, key: str) -> dict[str, Any]:
-    """Return one content for each picture: of several versions, the first by its name."""
+    """Return one content for each image: of several versions, the first by its name."""
     found: dict[str, tuple[str, Any]] = {}
     for name, content in files:
         picture, version = identify(name, pattern, key)
@@ -95,7 +95,7 @@ def choose_versions(files: Iterable[tuple[str, Any]], pattern: str, key: str) ->
 
 
 def load_coco(source: Source, downloads: Path, keys: Collection[str]) -> dict[str, Picture]:
-    """Return pictures of COCO 2017, fetched one by one, by their numbers."""
+    """Return images of COCO 2017, fetched one by one, by their numbers."""
 
     def fetch(part: str, key: str) -> bytes:
         archive = Archive(f"{key}.jpg", f"{source.coco}/{part}/{key}.jpg")

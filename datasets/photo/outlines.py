@@ -12,12 +12,12 @@ import scipy.io
 
 from class_jax.data.annotations import Drawing, read_coco
 
-SMALL = 0.02  # share of a picture: smaller objects of COCO do not stand out
+SMALL = 0.02  # share of an image: smaller objects of COCO do not stand out
 SURFACES = {"dining table", "bed", "couch"}  # in COCO: what objects lie on
 
 
 def read_outlines(kind: str, content: Any, height: int, width: int) -> list[np.ndarray]:
-    """Return the outlines of a picture of a height and width, in the content of a file.
+    """Return the outlines of an image of a height and width, in the content of a file.
 
     Its kind is "matlab"; "yolo", a text of lines of a class and x, y, x, y … in 0–1; "coco", a
     drawing; or empty, without outlines.
@@ -49,9 +49,9 @@ def load_drawings(content: dict[str, Any]) -> dict[str, Drawing]:
 def cut_coco(
     content: dict[str, Any], names: Collection[str], *, category: int | None
 ) -> dict[str, Any]:
-    """Return COCO's annotations of some pictures, and only of what stands out in them.
+    """Return COCO's annotations of some images, and only of what stands out in them.
 
-    That is an object of a category (None: of any but SURFACES) that covers SMALL of the picture,
+    That is an object of a category (None: of any but SURFACES) that covers SMALL of the image,
     and a smaller one whose centre lies in the box of such an object.
     """
     images = {item["id"]: item for item in content["images"] if item["file_name"] in names}

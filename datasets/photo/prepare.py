@@ -23,7 +23,7 @@ def prepare(source: Source, root: Path) -> None:
     """Fetch a source and write its images and masks, unless they are there.
 
     Raises:
-      UserError: an archive cannot be fetched, or lacks pictures; the others were written.
+      UserError: an archive cannot be fetched, or lacks images; the others were written.
     """
     left = {entry.key: entry for entry in source.entries if not (root / entry.image).exists()}
     if not left:

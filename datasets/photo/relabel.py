@@ -18,7 +18,7 @@ from class_jax.pictures.alpha import refine_alpha
 
 WINDOW = 0.8  # of each side: the part in the middle that is looked at on its own
 AGREEMENT = 0.85  # least intersection over union of two views' masks
-AREAS = (0.02, 0.75)  # salient share of a picture that is kept
+AREAS = (0.02, 0.75)  # salient share of an image that is kept
 SURE = 0.1  # levels this near to 0 or 1 are sure
 SURE_SHARE = 0.85  # of the pixels, at least
 
@@ -26,8 +26,8 @@ SURE_SHARE = 0.85  # of the pixels, at least
 def label_picture(predictor: Predictor, image: np.ndarray) -> np.ndarray | None:
     """Return a mask, uint8 [H, W], of an image, uint8 [H, W, 3]; None if it cannot be trusted.
 
-    The picture, its mirror image and its middle alone are looked at. The mask is the mean of the
-    first two, its edges moved to the picture's.
+    The image, its mirror image and its middle alone are looked at. The mask is the mean of the
+    first two, its edges moved to the image's.
     """
     height, width = image.shape[:2]
     top, left = (round(side * (1 - WINDOW) / 2) for side in (height, width))

@@ -1,4 +1,4 @@
-"""The table of published sources, sources.toml, and the pictures of them that are used."""
+"""The table of published sources, sources.toml, and the images of them that are used."""
 
 import csv
 import tomllib
@@ -11,7 +11,7 @@ VALIDATION = "validation"
 
 
 class Part(NamedTuple):
-    """Pictures that lie in one archive; sources.toml explains the fields."""
+    """Images that lie in one archive; sources.toml explains the fields."""
 
     archive: dict[str, str]
     image: str
@@ -22,7 +22,7 @@ class Part(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A picture that is used: its key in the archive, its files below the root."""
+    """An image that is used: its key in the archive, its files below the root."""
 
     key: str
     image: Path
@@ -48,7 +48,7 @@ class Source(NamedTuple):
 
 
 def read_sources(folder: Path = FOLDER) -> list[Source]:
-    """Return all sources with their pictures, as two files in a folder state them."""
+    """Return all sources with their images, as two files in a folder state them."""
     with (folder / "pictures.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     tables = tomllib.loads((folder / "sources.toml").read_text(encoding="utf-8"))["source"]

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from class_jax import Predictor
+from class_jax.modes.table import PREDICT
+from class_jax.pictures.outputs import OUTPUTS
 from datasets.synthetic import SyntheticSource
 from tests.program import ROOT
 
@@ -173,3 +175,9 @@ def test_mistakes_are_one_sentence(predict, scene, arguments, sentence):
     assert status == 2, err
     assert sentence in err.splitlines()[-1] or sentence in err
     assert not (scene.parents[1] / "out").exists()
+
+
+def test_the_help_and_the_page_name_every_kind():
+    described = {flag.name: flag.help for flag in PREDICT.flags}["format"]
+    page = (ROOT / "class_jax" / "serving" / "page.html").read_text()
+    assert all(kind in described and f'name="kind" value="{kind}"' in page for kind in OUTPUTS)

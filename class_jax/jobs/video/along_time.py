@@ -1,4 +1,4 @@
-"""Frames of a film together: maps smoothed along time, and another film behind them."""
+"""Frames of a video together: maps smoothed along time, and another video behind them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,7 +17,7 @@ WINDOW = (9, 9)  # pixels around each, over which changes are averaged: noise is
 class Smoother:
     """An exponential mean of maps along time: m ← w m + (1 − w) x, w = s exp(−(d / CHANGE)²).
 
-    d is the change of the picture around a pixel, so that what moves leaves no trail.
+    d is the change of the image around a pixel, so that what moves leaves no trail.
     """
 
     def __init__(self, share: float) -> None:
@@ -40,10 +40,10 @@ class Smoother:
 
 
 class Backdrop:
-    """A film behind another one: shown from its beginning again where it is shorter."""
+    """A video behind another one: shown from its beginning again where it is shorter."""
 
     def __init__(self, open_film: Callable[[], Film], front: Film) -> None:
-        """Take what opens the film, and the one before it, whose shape of pixels it gets."""
+        """Take what opens the video, and the one before it, whose shape of pixels it gets."""
         self._open, self._front = open_film, front
         self._frames = self._play()
         self._pixels, self._end = np.zeros(0), Fraction(0)
@@ -68,7 +68,7 @@ class Backdrop:
         """Return the frame that is shown at a time, which is no earlier than the one before.
 
         Raises:
-          UserError: the film cannot be read.
+          UserError: the video cannot be read.
         """
         while self._end <= seconds:
             self._pixels, self._end = next(self._frames)

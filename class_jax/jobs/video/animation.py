@@ -26,7 +26,7 @@ UNREADABLE = Exception  # Pillow raises whatever a damaged file leads to: IndexE
 
 
 def is_animated(path: Path) -> bool:
-    """Return whether a picture has several frames; False if it cannot be read."""
+    """Return whether an image has several frames; False if it cannot be read."""
     if path.suffix.lower() not in FORMATS:
         return False
     try:
@@ -37,7 +37,7 @@ def is_animated(path: Path) -> bool:
 
 
 def choose_suffix(source: Path, *, has_alpha: bool) -> str:
-    """Return the suffix of what is made of an animated picture: its own, if that is possible."""
+    """Return the suffix of what is made of an animated image: its own, if that is possible."""
     suffix = source.suffix.lower()
     if suffix == ".gif" and has_alpha:
         return ".webp"  # in a GIF a pixel is either transparent or not
@@ -45,17 +45,17 @@ def choose_suffix(source: Path, *, has_alpha: bool) -> str:
 
 
 class Animation(Film):
-    """An animated picture that is read."""
+    """An animated image that is read."""
 
     time_base = Fraction(1, 1000)
 
     def __init__(self, path: Path) -> None:
-        """Open an animated picture; UserError if it cannot be read."""
+        """Open an animated image; UserError if it cannot be read."""
         self._path = path
         self.notes = []
         try:
             self._image = Image.open(path)
-            # In a PNG file, a picture for programs that know no animations.
+            # In a PNG file, an image for programs that know no animations.
             self._hidden = int(bool(self._image.info.get("default_image")))
             self.length = getattr(self._image, "n_frames", 1) - self._hidden
         except UNREADABLE as error:
@@ -66,7 +66,7 @@ class Animation(Film):
         self.rate = Fraction(1000) / Fraction(duration).limit_denominator(1000)
 
     def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
-        """Yield the frames as they are shown; there is no sound."""
+        """Yield the frames as they are shown; there is no audio."""
         del add_sound
         start = 0.0
         try:
@@ -88,10 +88,10 @@ class Animation(Film):
 
 
 class AnimationWriter(FilmWriter):
-    """An animated picture that is written at once, when all frames are there."""
+    """An animated image that is written at once, when all frames are there."""
 
     def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
-        """Prepare an animated picture, of the format of its name.
+        """Prepare an animated image, of the format of its name.
 
         Args:
           path: the file.
@@ -108,7 +108,7 @@ class AnimationWriter(FilmWriter):
         self._times: list[int] = [0]  # of the frames, in ticks, and of the end
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Add the picture that was made of a frame; UserError if all frames are too many."""
+        """Add the image that was made of a frame; UserError if all frames are too many."""
         scale = self._film.time_base * 1000 / self._tick
         start, end = (round(at * scale) for at in (frame.start, frame.start + frame.duration))
         if self._images and start - self._times[-2] < self._shortest:

@@ -1,4 +1,4 @@
-"""Films and animated pictures: which files they give, and how those are made."""
+"""Videos and animated images: which files they give, and how those are made."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ from class_jax.pictures.pipeline import Adjust, make_each
 from class_jax.pictures.predictor import Predictor
 from class_jax.text import printable
 
-WRITTEN = (".mp4", ".webm", ".mov")  # films; all but .mp4 may be transparent
+WRITTEN = (".mp4", ".webm", ".mov")  # videos; all but .mp4 may be transparent
 NAMES = (
     "name a .mp4, .webm or .mov file, a .gif, .webp or .apng, numbered images such as "
     "frames/%05d.png, or a folder"
@@ -33,20 +33,20 @@ HOW_TO_READ = "pip install av"
 
 
 class FilmJob(NamedTuple):
-    """An output to make of a film or an animated picture."""
+    """An output to make of a video or an animated image."""
 
-    target: Path  # a film, an animated picture, or the pattern of numbered pictures
+    target: Path  # a video, an animated image, or the pattern of numbered images
     source: Path
     fingerprint: str  # of the source
 
 
 def is_film(path: Path) -> bool:
-    """Return whether a file is a film, by its name."""
+    """Return whether a file is a video, by its name."""
     return path.suffix.lower() in FILMS
 
 
 def explain_refusal(output: Output) -> str | None:
-    """Return why an output is not made of films here; None if it is."""
+    """Return why an output is not made of videos here; None if it is."""
     if not output.moves:
         return "videos cannot be cropped and have no attention sheets"
     with contextlib.suppress(UserError):
@@ -62,12 +62,12 @@ def is_moving_name(path: Path) -> bool:
 
 
 def is_numbered(path: Path) -> bool:
-    """Return whether a path is the pattern of numbered pictures."""
+    """Return whether a path is the pattern of numbered images."""
     return NUMBERED.search(path.name) is not None
 
 
 def check_name(path: Path, film: Path) -> bool:
-    """Return whether a path names an output of a film; UserError if it names another file."""
+    """Return whether a path names an output of a video; UserError if it names another file."""
     if is_moving_name(path):
         return True
     if path.suffix.lower() in {*FILMS, *animation.FORMATS}:
@@ -78,7 +78,7 @@ def check_name(path: Path, film: Path) -> bool:
 
 
 def choose_suffix(source: Path, output: Output) -> str:
-    """Return the suffix of the output of a film or an animated picture in a folder."""
+    """Return the suffix of the output of a video or an animated image in a folder."""
     if is_film(source):
         return ".webm" if output.has_alpha else ".mp4"
     return animation.choose_suffix(source, has_alpha=output.has_alpha)
@@ -87,9 +87,9 @@ def choose_suffix(source: Path, output: Output) -> str:
 def make_film(
     job: FilmJob, predictor: Predictor, output: Output, network: str
 ) -> tuple[Counter[str], bool]:
-    """Make an output of a film or an animated picture, a batch of frames at a time.
+    """Make an output of a video or an animated image, a batch of frames at a time.
 
-    If anything fails or interrupts it, no file is left, but for numbered pictures made so far.
+    If anything fails or interrupts it, no file is left, but for numbered images made so far.
     `network` is the fingerprint of the predictor's.
 
     Returns:
@@ -120,7 +120,7 @@ def make_film(
 
 
 def _see_frames_before(film: Film, output: Output) -> Adjust[Frame]:
-    """Return what smooths the map of a frame, and puts the frame of another film behind it."""
+    """Return what smooths the map of a frame, and puts the frame of another video behind it."""
     smoother = Smoother(output.smooth) if output.smooth else None
     behind = None
     if isinstance(output.background, Path):
@@ -164,7 +164,7 @@ def _open_film(path: Path) -> Film:
 
 
 def _import_video(path: Path) -> tuple[Any, Any]:
-    """Return what reads and what writes films, for a path; UserError without PyAV."""
+    """Return what reads and what writes videos, for a path; UserError without PyAV."""
     try:
         from class_jax.jobs.video import video, writer  # noqa: PLC0415 - optional
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The frames of films and animated pictures, and what reads and writes them."""
+"""The frames of videos and animated images, and what reads and writes them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered pictures: frames/%05d.png
+NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered images: frames/%05d.png
 SILENT = "audio was left out"
 
 
@@ -15,25 +15,25 @@ class Frame(NamedTuple):
     """A frame, upright, and when it is shown."""
 
     pixels: np.ndarray  # uint8 RGB [H, W, 3], or RGBA [H, W, 4]
-    start: int  # in ticks of the film's time base
+    start: int  # in ticks of the video's time base
     duration: int
 
 
 class Film:
-    """A film or an animated picture that is read."""
+    """A video or an animated image that is read."""
 
     notes: list[str]  # what is lost in reading
     length: int | None  # number of frames, where it is known
     time_base: Fraction  # seconds of a tick
     rate: Fraction  # frames a second, on average
-    stream: Any = None  # the stream of pictures; None for an animated picture
+    stream: Any = None  # the video stream; None for an animated image
     aspect: Fraction | None = None  # width of a pixel by its height, once a frame was read
-    sounds: tuple[Any, ...] = ()  # the streams of sound
-    loop: int | None = 0  # how often an animated picture is shown, 0 for ever; None: once
+    sounds: tuple[Any, ...] = ()  # the audio streams
+    loop: int | None = 0  # how often an animated image is shown, 0 for ever; None: once
     is_gif = False
 
     def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
-        """Yield the frames; packets of sound, as they come between them, go to `add_sound`."""
+        """Yield the frames; audio packets, as they come between them, go to `add_sound`."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -41,18 +41,18 @@ class Film:
 
 
 class FilmWriter:
-    """A film, an animated picture or numbered pictures that are written; here without sound."""
+    """A video, an animated image or numbered images that are written; here without audio."""
 
     def __init__(self) -> None:
         """Begin without notes."""
         self.notes: list[str] = []  # what could not be kept of the source
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Add the picture, uint8 [H, W] or [H, W, C], that was made of a frame."""
+        """Add the image, uint8 [H, W] or [H, W, C], that was made of a frame."""
         raise NotImplementedError
 
     def add_sound(self, packet: Any) -> None:
-        """Add a packet of sound."""
+        """Add an audio packet."""
         del packet
         self.note(SILENT)
 

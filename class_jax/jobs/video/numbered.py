@@ -1,4 +1,4 @@
-"""The frames of a film as pictures with numbers in their names."""
+"""The frames of a video as images with numbers in their names."""
 
 import re
 from pathlib import Path
@@ -12,10 +12,10 @@ from class_jax.text import list_lines
 
 
 class NumberedPictures(FilmWriter):
-    """The frames of a film as pictures with numbers in their names, from 1."""
+    """The frames of a video as images with numbers in their names, from 1."""
 
     def __init__(self, pattern: Path, film: Film, text: str) -> None:
-        """Take the pattern of names, the film, and the mark to keep in each.
+        """Take the pattern of names, the video, and the mark to keep in each.
 
         Raises:
           UserError: files of such names are there that were not made here.
@@ -30,7 +30,7 @@ class NumberedPictures(FilmWriter):
         self._pattern, self._film, self._text, self._count = pattern, film, text, 0
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Write a picture."""
+        """Write an image."""
         del frame
         if (self._film.aspect or 1) != 1:
             self.note(f"pixels are not square ({self._film.aspect}), and images cannot store that")
@@ -39,7 +39,7 @@ class NumberedPictures(FilmWriter):
         write_marked(self._pattern.with_name(name), pixels, self._text)
 
     def finish(self) -> None:
-        """Remove the pictures of a longer film that were made here before."""
+        """Remove the images of a longer video that were made here before."""
         for number, path in _find_numbered(self._pattern).items():
             if number > self._count:
                 path.unlink(missing_ok=True)

@@ -12,18 +12,18 @@ WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders dro
 
 
 def is_hdr(stream: Any) -> bool:
-    """Return whether a stream of pictures has more than the usual dynamic range."""
+    """Return whether a video stream has more than the usual dynamic range."""
     return stream.codec_context.color_trc in (PQ, HLG)
 
 
 def is_deep(stream: Any) -> bool:
-    """Return whether a stream of pictures has more than 8 bits a colour."""
+    """Return whether a video stream has more than 8 bits a colour."""
     kind = stream.codec_context.format
     return kind is not None and any(part.bits > 8 for part in kind.components)
 
 
 def open_decoder(stream: Any) -> Any:
-    """Return what decodes a stream of pictures, alpha included."""
+    """Return what decodes a video stream, alpha included."""
     notes = {name.lower(): text for name, text in stream.metadata.items()}
     name = WITH_ALPHA.get(stream.codec_context.codec.canonical_name)
     if name and notes.get("alpha_mode") == "1":

@@ -1,4 +1,4 @@
-"""The sound of films: copied where the container takes it, else encoded anew."""
+"""The audio of videos: copied where the container takes it, else encoded anew."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import av.audio
 import av.container
 from av.error import FFmpegError
 
-# What players expect in a container; other sound is encoded anew.
+# What players expect in a container; other audio is encoded anew.
 COPIED = {
     ".mp4": {"aac", "mp3", "ac3", "eac3"},
     ".webm": {"opus", "vorbis"},
@@ -22,7 +22,7 @@ DAMAGED = "damaged parts of the audio were left out"
 
 
 class Sound:
-    """A stream of sound that goes from one film to another, copied or encoded anew."""
+    """An audio stream that goes from one video to another, copied or encoded anew."""
 
     def __init__(
         self, container: av.container.OutputContainer, suffix: str, source: av.AudioStream
@@ -64,7 +64,7 @@ class Sound:
 
 
 def is_known(source: av.AudioStream) -> bool:
-    """Return whether the kind of a stream of sound is known."""
+    """Return whether the codec of an audio stream is known."""
     return source.codec_context is not None and bool(source.codec_context.sample_rate)
 
 

@@ -1,4 +1,4 @@
-"""Films that are read, by PyAV: frames with their times, upright; damage is found."""
+"""Videos that are read, by PyAV: frames with their times, upright; damage is found."""
 
 import math
 import string
@@ -19,12 +19,12 @@ from class_jax.jobs.video.pixels import is_deep, is_hdr, open_decoder, read_turn
 
 MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
-# Demuxers of films; those of playlists and scripts would open other files.
+# Demuxers of videos; those of playlists and scripts would open other files.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,live_flv,ogg,mxf,gxf,dv,rm,nut,ivf,h264,hevc,"
     "m4v,obu,mjpeg,mjpeg_2000,amv,nsv,wtv,yuv4mpegpipe"
 )
-CUT_SHORT = 0.02  # of a film: less is a matter of rounding
+CUT_SHORT = 0.02  # of a video: less is a matter of rounding
 TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
 DEEP = "more than 8 bits a colour: written with 8"
 INTERLACED = "interlaced: both fields of a frame were kept as one"
@@ -33,7 +33,7 @@ SEVERAL = "several video streams: only the first was used"
 
 
 def read_comment(path: Path) -> str:
-    """Return the comment of a film; "" if there is none, or it cannot be read."""
+    """Return the comment of a video; "" if there is none, or it cannot be read."""
     try:
         with _open(path) as container:
             notes = {name.lower(): text for name, text in container.metadata.items()}
@@ -48,17 +48,17 @@ def _open(path: Path) -> InputContainer:
 
 
 def _is_text(path: Path) -> bool:
-    """Return whether a file that is no film begins as a text."""
+    """Return whether a file that is not a video begins as text."""
     with path.open("rb") as file:
         begin = file.read(64)
     return bool(begin) and set(begin) <= set(string.printable.encode())
 
 
 class VideoReader(Film):
-    """A film that is read."""
+    """A video that is read."""
 
     def __init__(self, path: Path) -> None:
-        """Open a film; UserError if it cannot be read or holds no moving pictures."""
+        """Open a video; UserError if it cannot be read or holds no video stream."""
         self._path = path
         try:
             self._container = _open(path)
@@ -102,10 +102,10 @@ class VideoReader(Film):
         self._container.close()
 
     def frames(self, add_sound: Callable[[Any], None]) -> Iterator[Frame]:
-        """Yield the frames, upright; packets of sound go to `add_sound`.
+        """Yield the frames, upright; audio packets go to `add_sound`.
 
         Raises:
-          UserError: the film is damaged or cut short.
+          UserError: the video is damaged or cut short.
         """
         last: Frame | None = None  # a frame's duration is known by the next one
         for picture in self._decode(add_sound):
@@ -169,7 +169,7 @@ class VideoReader(Film):
         return f"{self._path} is damaged: at {float(at):.1f} s it cannot be decoded ({reason})."
 
     def _check_end(self, end: Fraction) -> None:
-        """Raise UserError if a film ends before it says it does."""
+        """Raise UserError if a video ends before it says it does."""
         whole = (self._container.duration or 0) * MICROSECOND
         if whole - end > max(CUT_SHORT * whole, 0.2):
             raise UserError(
@@ -177,7 +177,7 @@ class VideoReader(Film):
             )
 
     def _to_pixels(self, picture: av.VideoFrame) -> np.ndarray:
-        """Return a frame as upright RGB or RGBA, of the size of the film."""
+        """Return a frame as upright RGB or RGBA, of the size of the video."""
         pixels = to_pixels(picture, self._reformatter, self.stream.width, self.stream.height)
         if picture.interlaced_frame and INTERLACED not in self.notes:
             self.notes.append(INTERLACED)
@@ -188,14 +188,14 @@ class VideoReader(Film):
 
 
 def _refine(tick: Fraction, rate: Fraction) -> Fraction:
-    """Return the time base of a film, or a finer one that its rate needs if it is coarse."""
+    """Return the time base of a video, or a finer one that its rate needs if it is coarse."""
     denominator = math.lcm(tick.denominator, rate.numerator)
     is_coarse = tick.denominator <= COARSE and denominator <= FINEST
     return Fraction(1, denominator) if is_coarse else tick
 
 
 def _is_cover(stream: Any) -> bool:
-    """Return whether a stream of pictures is the cover of an album."""
+    """Return whether a video stream is the cover of an album."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 

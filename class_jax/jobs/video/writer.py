@@ -1,4 +1,4 @@
-"""Films that are written, by PyAV: times, sound, colours and proportions are kept."""
+"""Videos that are written, by PyAV: times, audio, colours and proportions are kept."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,27 +24,27 @@ VP9 = ("libvpx-vp9", {"crf": "24", "deadline": "good", "cpu-used": "5", "row-mt"
 PRORES = ("prores_ks", {"profile": "4444", "vendor": "apl0"})  # what editors read
 ENCODERS = {".mp4": H264, ".webm": VP9, ".mov": PRORES}
 FORMATS = {".mp4": "yuv420p", ".webm": "yuv420p", ".mov": "yuv444p10le"}
-FAST_START = {"movflags": "+faststart"}  # browsers show a film before it is there as a whole
+FAST_START = {"movflags": "+faststart"}  # browsers show a video before all of it is there
 EVEN = "of odd size: a row or column was repeated, as H.264 needs even ones"
 NO_SOUND = "audio of an unknown codec was left out"
-# Matrices from RGB, where a film says which; else players guess, and so does PyAV.
+# Matrices from RGB, where a video says which; else players guess, and so does PyAV.
 MATRICES, BT709, UNKNOWN = {1, 5, 6, 7, 9}, 1, 2
-# Notes that describe the file that was read, and not the film.
+# Notes that describe the file that was read, and not the video.
 NOT_COPIED = {
     "comment", "encoder", "duration", "major_brand", "minor_version", "compatible_brands",
 }  # fmt: skip
 
 
 class VideoWriter(FilmWriter):
-    """A film that is written: H.264, VP9 or ProRes by its suffix."""
+    """A video that is written: H.264, VP9 or ProRes by its suffix."""
 
     def __init__(self, path: Path, name: Path, film: Film, text: str) -> None:
-        """Open a film to write, of the format of its name.
+        """Open a video to write, of the format of its name.
 
         Args:
           path: the file.
           name: of the file, for messages.
-          film: whose times, sound, colours and proportions it keeps.
+          film: whose times, audio, colours and proportions it keeps.
           text: the fingerprint to keep in it.
         """
         super().__init__()
@@ -54,12 +54,12 @@ class VideoWriter(FilmWriter):
         self._container.metadata["comment"] = write_comment(text)
         self._stream: Any = None
         self._sounds: dict[int, Sound] = {}
-        self._early: list[Any] | None = []  # packets of sound before the first frame
+        self._early: list[Any] | None = []  # audio packets before the first frame
         self._durations: dict[int, int] = {}  # by the times of frames that are being encoded
         self._reformatter = VideoReformatter()
 
     def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Encode the picture that was made of a frame; UserError if it cannot be written."""
+        """Encode the image that was made of a frame; UserError if it cannot be written."""
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[..., None], 3, axis=2)
         height, width = pixels.shape[:2]
@@ -82,7 +82,7 @@ class VideoWriter(FilmWriter):
             self._encode(picture)
 
     def add_sound(self, packet: Any) -> None:
-        """Copy or encode a packet of sound."""
+        """Copy or encode an audio packet."""
         if self._early is not None:
             self._early.append(packet)
         elif sound := self._sounds.get(packet.stream.index):
@@ -90,7 +90,7 @@ class VideoWriter(FilmWriter):
                 sound.add(packet)
 
     def finish(self) -> None:
-        """Write what the encoders hold, and the film's index."""
+        """Write what the encoders hold, and the video's index."""
         with self._explain_errors():
             self._encode(None)
             for sound in self._sounds.values():
@@ -137,7 +137,7 @@ class VideoWriter(FilmWriter):
             self.add_sound(packet)
 
     def _encode(self, picture: av.VideoFrame | None) -> None:
-        """Encode a picture, or what is left, and write what the encoder gives back."""
+        """Encode an image, or what is left, and write what the encoder gives back."""
         for packet in self._stream.encode(picture):
             start = round(packet.pts * packet.time_base / self._film.time_base)
             duration = self._durations.pop(start, None)

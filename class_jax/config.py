@@ -1,4 +1,4 @@
-"""The configuration: a recipe or the workdir's saved one, overrides, and what values may be."""
+"""The configuration: a recipe or the workdir's saved one, overrides, and limits of values."""
 
 import ast
 import difflib
@@ -34,7 +34,7 @@ def load_config(
       recipe: path of a Python file with `get_config()`, or `path:argument`.
       workdir: may hold a saved configuration; an exported folder does, too.
       overrides: `--config.a.b=value` arguments, applied to whichever is in force.
-      has_network: the workdir's network is to be used: a run without its configuration is refused.
+      has_network: the workdir's network will be used; a run without configuration is refused.
       settings_of: of a run that may start from a trained network: returns the configuration of
         the one that `train.start_from` names, or None for the authors' checkpoint.
 
@@ -196,7 +196,7 @@ def _is_like(value: Any, example: Any) -> bool:
 
 
 def _override_all(config: ConfigDict, overrides: Sequence[str], recipe: str) -> None:
-    """Apply `--config.a.b=value` arguments; UserError for a leaf or a value that there is not."""
+    """Apply `--config.a.b=value` arguments; UserError for an unknown leaf or a wrong value."""
     for override in overrides:
         name, _, value = override.removeprefix("--config.").partition("=")
         _override(config, name, value, recipe)

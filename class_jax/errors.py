@@ -9,7 +9,7 @@ from typing import NoReturn
 
 HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 DISK_FULL = "the disk is full: free some space and run the same command again."
-# Refusals of the operating system that a user can do something about.
+# Errors of the operating system that a user can fix.
 _FIXABLE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP),
     *(errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ESTALE, errno.EFBIG),
@@ -63,7 +63,7 @@ def sentence_of(error: BaseException) -> str | None:
 
 @contextlib.contextmanager
 def end_by_ctrl_c(*, for_good: bool = False) -> Iterator[None]:
-    """Let Ctrl-C end the process at once, in a line, while nothing is to be tidied up.
+    """Let Ctrl-C end the process at once, with one line, while nothing needs cleaning up.
 
     Modules that are being imported may swallow KeyboardInterrupt, or print it. Only Python's own
     handler is replaced; it comes back unless the process ends here, `for_good`.
@@ -72,7 +72,7 @@ def end_by_ctrl_c(*, for_good: bool = False) -> Iterator[None]:
     try:
         if is_default:
             signal.signal(signal.SIGINT, _end)
-    except ValueError:  # not the main thread, which alone is interrupted
+    except ValueError:  # only the main thread is interrupted
         is_default = False
     try:
         yield

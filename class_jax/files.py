@@ -1,4 +1,4 @@
-"""The one way to write a file whole, and to lock."""
+"""Write files atomically, and lock them."""
 
 import contextlib
 import functools
@@ -40,7 +40,7 @@ def atomic_write(path: AnyPath) -> Iterator[AnyPath]:
     Raises:
       UserError: the file cannot be written.
     """
-    # Two commands may write one file: each has a name of its own. Names may be as long as they can.
+    # Two commands may write one file, so each has its own name, within the longest allowed.
     partial = path.with_name(f".{path.name[:40]}.{_machine()}-{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

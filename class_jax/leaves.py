@@ -42,7 +42,7 @@ def hide(value: Any) -> Any:
 
 
 def show_name(value: str) -> str:
-    """Return the name of a file without its folder; that of a network on the hub whole."""
+    """Return the name of a file without its folder; a network on the hub keeps its name whole."""
     return value if value.startswith("hf://") else PurePath(value).name
 
 
@@ -51,7 +51,7 @@ class Leaf(NamedTuple):
 
     limit: Limit | None = None
     fixed: Fixed = Fixed.NEVER
-    export: Callable[[Any], Any] = show  # what an exported network says of it
+    export: Callable[[Any], Any] = show  # its value in an exported network
 
 
 def _one_of(*values: str) -> Limit:
@@ -59,7 +59,7 @@ def _one_of(*values: str) -> Limit:
 
 
 MIN_SIDE = 32  # pixels; the deepest level is then a single position
-# Above these no machine could follow; a file from elsewhere may hold any number.
+# More fits no machine; a file from elsewhere may state any number.
 MAX_SIDE, MAX_CHANNELS, MAX_BATCH = 2**14, 2**16, 2**20
 POSITIVE = Limit("above 0", lambda value: value > 0)
 NOT_NEGATIVE = Limit("0 or more", lambda value: value >= 0)

@@ -24,7 +24,7 @@ from class_jax.text import first_line
 T = TypeVar("T")
 
 JOIN_SECONDS = 300  # to wait for the other processes at the start
-LOST_SECONDS = 100  # of silence, after which JAX takes a process for lost and ends the others
+LOST_SECONDS = 100  # of silence, after which JAX regards a process as lost and ends the others
 LEAVE_SECONDS = 30  # to wait for the other processes at the end
 FILE_SECONDS = 90  # network disks show another machine's new files late
 

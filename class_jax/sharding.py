@@ -43,7 +43,7 @@ def replicated_sharding(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Put a tree of arrays, equal in all processes, on every device."""
-    # From NumPy: of its own arrays JAX 0.10.2 makes broken ones in processes of one device each.
+    # From NumPy: in processes of one device each JAX 0.10.2 breaks copies of its own arrays.
     return jax.device_put(jax.tree.map(np.array, tree), replicated_sharding(mesh))
 
 

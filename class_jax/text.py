@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 MAX_LISTED = 10
-LONGEST = 100  # characters of a value that are repeated
+LONGEST = 100  # characters of a value that are quoted
 
 
 def printable(text: str) -> str:
@@ -21,7 +21,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def quote(value: object) -> str:
-    """Return the beginning of a value that somebody gave, to be repeated in a message."""
+    """Return the beginning of a user's value, to be quoted in a message."""
     text = str(value)
     return printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 

@@ -107,7 +107,7 @@ def _join_processes(flags: argparse.Namespace) -> None:
 
     from class_jax import parallel
 
-    logging.set_verbosity(logging.FATAL)  # orbax logs every file; what fails it raises, too
+    logging.set_verbosity(logging.FATAL)  # orbax logs every file, and raises what fails
     if several:
         with _explain_flags(flags):
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)

@@ -1,4 +1,4 @@
-"""From the words of a command to a mode, its flags and the overrides of the configuration."""
+"""Parse a command line: the mode, its flags and the overrides of the configuration."""
 
 import argparse
 import difflib
@@ -108,7 +108,7 @@ def parse_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]
 
 
 def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments before and after `--`; those after it are no flags, but inputs."""
+    """Return the arguments before and after `--`; those after it are inputs, not flags."""
     words = [*arguments]
     end = words.index("--") if "--" in words else len(words)
     return words[:end], words[end + 1 :]
@@ -235,4 +235,4 @@ def check_paths(flags: argparse.Namespace) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    return path.exists() or path.is_symlink()  # a link to nothing is the mode's to explain
+    return path.exists() or path.is_symlink()  # the mode reports a broken link

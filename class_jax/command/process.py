@@ -17,13 +17,13 @@ from class_jax.command.streams import protect_streams
 
 VARIABLE = "GLIBC_TUNABLES"
 TUNED = {
-    "glibc.malloc.hugetlb": 1,  # memory in pages of 2 MiB, where Linux gives them on request
+    "glibc.malloc.hugetlb": 1,  # memory pages of 2 MiB, where Linux grants them
     "glibc.malloc.mmap_threshold": 2
     ** 25,  # bytes; larger arrays go back to the system when they are freed
     "glibc.malloc.trim_threshold": 2**28,  # bytes of freed memory that are kept for the next arrays
 }
-AGAIN = "class_jax_again"  # marks a process that was started again, where variables are erased
-FIRST_GLIBC = (2, 35)  # that knows all settings
+AGAIN = "class_jax_again"  # option of the restarted process, whose variables may be erased
+FIRST_GLIBC = (2, 35)  # the first that knows all settings
 DEBUGGERS = ("pdb", "pydevd")
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 
@@ -80,8 +80,8 @@ def tune_allocator() -> None:
     352², and gives it back: in pages of 4 KiB that took a fifth of a step's processor time. Decoded
     images and maps that are scored are smaller, and reuse memory that is kept. The C library asks
     for its settings only before a program starts; processes that this one starts inherit them. The
-    process keeps its number, files and arguments. Settings of the user's stay. A Ctrl-C meanwhile
-    waits until Python runs again.
+    process keeps its number, files and arguments. The user's own settings are kept. A Ctrl-C
+    meanwhile waits until Python runs again.
     """
     if AGAIN in sys._xoptions:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

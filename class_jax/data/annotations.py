@@ -36,7 +36,7 @@ class Drawing(NamedTuple):
     left_out: int = 0  # points, lines and boxes
 
     def draw(self, size: tuple[int, int] = (0, 0)) -> Reading:
-        """Return the mask; UserError if it has no possible size, or its runs have another.
+        """Return the mask; UserError if its size is impossible, or not that of its runs.
 
         Args:
           size: the image's height and width, where the file does not say them.
@@ -75,10 +75,10 @@ def fill_polygon(mask: np.ndarray, corners: np.ndarray) -> None:
 
 
 def choose_classes(drawings: Mapping[str, Drawing], salient: Classes) -> dict[str, Drawing]:
-    """Return drawings of the salient classes alone: of all, if none are named.
+    """Return the drawings of the salient classes; of all classes if none are named.
 
     Raises:
-      UserError: none of them has a class that is named.
+      UserError: no drawing has a named class.
     """
     wanted = {str(item) for item in salient} - {ANY}
     if not wanted:
@@ -96,12 +96,12 @@ def choose_classes(drawings: Mapping[str, Drawing], salient: Classes) -> dict[st
 
 
 def read_labelme(path: Path) -> Drawing:
-    """Read a file of labelme, which holds the outlines of one image.
+    """Read a labelme file, which holds the outlines of one image.
 
     Labels that begin with "_" mean no object.
 
     Raises:
-      UserError: the file cannot be read, or is none of labelme.
+      UserError: the file cannot be read, or is not a labelme file.
     """
     with _open(path, "labelme") as content:
         height, width = (int(content.get(key) or 0) for key in ("imageHeight", "imageWidth"))
@@ -115,7 +115,7 @@ def read_labelme(path: Path) -> Drawing:
 
 
 def _labelme_shape(entry: Any, height: int, width: int) -> np.ndarray | None:
-    """Return a shape of labelme; None for one that is no area."""
+    """Return a labelme shape; None for one without an area."""
     kind = entry.get("shape_type") or "polygon"
     if kind not in ("polygon", "rectangle", "circle", "mask"):
         return None
@@ -136,12 +136,12 @@ def _labelme_shape(entry: Any, height: int, width: int) -> np.ndarray | None:
 
 
 def read_coco(path: Path) -> dict[str, Drawing]:
-    """Read a file of COCO; return the masks of its images by their `file_name`.
+    """Read a COCO file; return the masks of its images by their `file_name`.
 
     An image without annotations has an empty mask.
 
     Raises:
-      UserError: the file cannot be read, is none of COCO, or holds boxes alone.
+      UserError: the file cannot be read, is not a COCO file, or holds only boxes.
     """
     with _open(path, "COCO") as content:
         names = {entry["id"]: str(entry["name"]) for entry in content.get("categories", ())}
@@ -176,7 +176,7 @@ def _coco_shapes(segmentation: Any) -> Iterator[np.ndarray]:
 
 
 def _unpack_counts(text: str) -> Iterator[int]:
-    """Yield the lengths that COCO packs into text: 5 bits a letter, steps from the last but one."""
+    """Yield the lengths that COCO packs into text: 5 bits a letter, as differences."""
     counts: list[int] = []
     value = shift = 0
     for letter in (ord(letter) - 48 for letter in text):

@@ -1,4 +1,4 @@
-"""A data set's check that a person can read: a summary, the guesses made, and warnings."""
+"""Check a data set and describe it for people: a summary, guesses, and warnings."""
 
 import statistics
 import sys
@@ -20,14 +20,14 @@ Result = TypeVar("Result")
 EMPTY, FULL = 0.0, 1.0
 FULL_LEVEL = 255
 SALIENT_ABOVE, BETA2 = 128, 0.3  # level of a mask, and β² of F, by PySODMetrics
-MOSTLY = 0.5  # of a border, or of a set
+MOSTLY = 0.5  # share of a border, or of a set
 
 
 class Facts(NamedTuple):
     """Facts of a mask and, if it is read, of its image."""
 
     salient: float  # share of salient pixels, from 0 to 1
-    border: float  # that along the border
+    border: float  # share of salient pixels along the border
     guess: str | None = None  # how the mask was read
     top: int = FULL_LEVEL  # the stored level that was read as 255
     size: tuple[int, int] | None = None  # of the image: height and width
@@ -52,13 +52,13 @@ def facts_of(mask: Reading, picture: Picture | None = None) -> Facts:
 
 
 def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> Check:
-    """Read the masks of a set, each by its file; one that is broken is passed over."""
+    """Read the masks of a set, each by its file; broken ones are skipped."""
 
     def inspect(index: int) -> Facts | None:
         try:
             return facts_of(readers[index]())
         except UserError:
-            return None  # named when it is scored
+            return None  # reported when it is scored
 
     found = inspect_all(inspect, len(readers), title="checking masks")
     return describe(name, [facts for facts in found if facts], unit="masks")
@@ -112,7 +112,7 @@ def describe(name: str, found: Sequence[Facts], *, unit: str) -> Check:
 
 
 def warnings_of(found: Sequence[Facts]) -> list[str]:
-    """Return what is suspicious about the masks of a set."""
+    """Return warnings about suspicious masks of a set."""
     total = len(found)
     counts = {
         "{} masks have no salient pixel: are these the masks?": [f.salient == EMPTY for f in found],

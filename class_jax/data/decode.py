@@ -1,4 +1,4 @@
-"""Decode image files of every kind that Pillow reads, with what was guessed on the way."""
+"""Decode image files of every kind that Pillow reads, and note what was guessed."""
 
 import contextlib
 import functools
@@ -68,7 +68,7 @@ class Header(NamedTuple):
 
 
 def read_header(source: ImageSource) -> Header:
-    """Return what the header of an image says; UserError if it is none."""
+    """Return the header of an image; UserError if the file is not an image."""
     with _explain_errors(source), _open(source) as image:
         is_deep = image.mode.startswith("I") or _is_deep_colour(image)
         return Header(image.format or "", image.height, image.width, is_deep)
@@ -228,7 +228,7 @@ def _open(source: ImageSource) -> Image.Image:
 
 
 def name_of(source: ImageSource) -> str | os.PathLike[str]:
-    """Return what to call a source in messages."""
+    """Return the name of a source for messages."""
     if isinstance(source, (str, os.PathLike)):
         return source
     if isinstance(source, Image.Image):

@@ -61,7 +61,7 @@ def train_batches(  # noqa: PLR0913 - each says one thing of a batch
       sizes: sides in pixels, one of which is drawn for every batch.
       augment: crops, flips and resizes an example.
       seed: of all randomness here.
-      rows: of the global batch, those that this process makes; all by default.
+      rows: the rows of the global batch that this process makes; all by default.
       start_step: number of the first batch.
       num_workers: processes that decode and augment; 0: threads of this process.
       mix: the parts that the source consists of, in order, if they have weights; each is shuffled
@@ -73,7 +73,7 @@ def train_batches(  # noqa: PLR0913 - each says one thing of a batch
     rows = range(batch_size) if rows is None else rows
     make = _BatchMaker(source, batch_size, tuple(sizes), augment, seed, rows)
     indices = _mix_indices(mix or (Part(len(source.names), 1.0),), seed % 2**32)
-    # There is no remainder, but without saying so Grain refuses a batch of one.
+    # There is no remainder, but without this option Grain refuses a batch of one.
     batches = indices.batch(batch_size, drop_remainder=True).map_with_index(make)
     iterator = iter(_read_ahead(batches[start_step:], num_workers))
     try:
@@ -100,7 +100,7 @@ def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:
         try:
             batch = next(batches)
         except RuntimeError as error:
-            # Grain gives it no type of its own.
+            # Grain has no exception type for it.
             if not str(error).startswith("Worker process was terminated unexpectedly"):
                 raise
             raise UserError(
@@ -166,7 +166,7 @@ def eval_batches(
       source: examples.
       batch_size: of the global batch.
       size: side that they are resized to, pixels.
-      rows: of the global batch, those that this process makes; all by default.
+      rows: the rows of the global batch that this process makes; all by default.
 
     Yields:
       {"image": uint8 [rows, size, size, 3], "mask": uint8 [rows, size, size], "valid": bool

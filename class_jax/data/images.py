@@ -33,9 +33,9 @@ STORAGE = {
     *(532, 700, 33723, 34377, 34675),
 }
 LONGEST = {"WEBP": 16_383, "JPEG": 65_500, "GIF": 65_535, "TGA": 65_535, "AVIF": 65_536}
-LARGE = 64_000_000  # pixels that are shrunk before they are converted, to save memory
-NEARLY_WHITE = 240  # mean level of what is visible of a transparent image
-COLOUR_LEVEL = 4  # of zlib: a third of the time of its usual 6 for photographs, 1 to 4 % more bytes
+LARGE = 64_000_000  # pixels; larger images are shrunk before they are converted, to save memory
+NEARLY_WHITE = 240  # mean level of the visible pixels of a transparent image
+COLOUR_LEVEL = 4  # of zlib: for photographs a third of level 6's time, and 1 to 4 % more bytes
 FLOATS = "floats in 0-1, read as 8 bits"
 PLAIN_CMYK = "CMYK without a colour profile: converted plainly"
 ON_WHITE = "transparent: laid on white, or on black if nearly white"
@@ -85,7 +85,7 @@ def load_image(
 
 
 class Original(NamedTuple):
-    """An image at its own size, and what its copies should keep."""
+    """An image at its own size, and the metadata that its copies keep."""
 
     pixels: np.ndarray  # uint8 [H, W, 3], RGB, or [H, W, 4], RGBA, if it is transparent in parts
     metadata: dict[str, Any]  # colour profile, resolution and EXIF, as Pillow's `save` takes them
@@ -257,7 +257,7 @@ def write_picture(
 
 
 def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
-    """Return the bytes of a file of an image, as `write_picture` writes it."""
+    """Return the bytes of an image file, as `write_picture` writes it."""
     check_sides(kind, pixels, "the image")
     buffer = io.BytesIO()
     _save(buffer, kind, pixels, like, {})
@@ -265,7 +265,7 @@ def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = Non
 
 
 def check_sides(kind: str, pixels: np.ndarray, name: object) -> None:
-    """Raise UserError if an image is larger than files of a format may be."""
+    """Raise UserError if an image is larger than a format allows."""
     height, width = pixels.shape[:2]
     if max(height, width) > LONGEST.get(kind, max(height, width)):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Finding the folder of images and the folder of masks in what people have on their disks."""
+"""Find the folders of images and masks in the usual layouts of data sets."""
 
 import os
 import re
@@ -21,7 +21,7 @@ annotation annotations segmentation segmentations class matte mattes alpha alpha
 json jsons labelme
 """
 ANNOTATION = ".json"  # of labelme or COCO
-NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # say nothing of what is in a folder
+NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # do not say what a folder holds
 # Parts of a data set; words for the same part stand in one line.
 PARTS = """
 train training tr
@@ -121,7 +121,7 @@ def _explain_several(layouts: list[Layout], root: Path) -> str:
 
 
 def split_parts(layout: Layout) -> list[Layout]:
-    """Return the layouts of train, val and test in both folders of one; the layout without such."""
+    """Return the layouts of train, val and test in a layout's folders; itself without such."""
     masks = {part: folder for folder in folders_in(layout.masks) if (part := _part_of(folder.name))}
     parts = {
         part: Layout(folder, masks[part])
@@ -154,7 +154,7 @@ def _is_of_one_image(layout: Layout) -> bool:
 
 
 def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return "images", "masks" or None for a folder's name, and what else the name says."""
+    """Return "images", "masks" or None for a folder's name, and the rest of the name."""
     words = _words_of(name)
     for kind, known in (("masks", MASK_WORDS.split()), ("images", IMAGE_WORDS.split())):
         if any(word in known for word in words):

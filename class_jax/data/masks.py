@@ -1,6 +1,6 @@
-"""The meaning of decoded masks and saliency maps: 8-bit levels, however people stored them.
+"""Interpret decoded masks and saliency maps as 8-bit levels, however they were stored.
 
-How a mask was read has a name if it is not obvious, so that the check of a data set can report it.
+A reading that is not obvious has a description, which the check of a data set reports.
 """
 
 from collections.abc import Collection
@@ -22,8 +22,8 @@ ANY = "any"  # every class above 0 is salient
 VOC_BORDER = 255  # between objects, of no class
 SMALLEST_FULL = 127  # the higher of two values is at least this if the mask is not class numbers
 FEW_CLASSES = 32  # in one image
-LOW_SHARE = 0.2  # of class numbers beside 255, at least; edges of a mask have fewer low values
-DEEP_FULL = 65280  # the highest value of a 16-bit mask is from here on
+LOW_SHARE = 0.2  # least share of class numbers beside 255; edges of a mask have fewer low values
+DEEP_FULL = 65280  # least highest value of a 16-bit mask
 # JPEG rounds the channels of a grey image separately: differences up to this are no colour.
 GREY_TOLERANCE = 8
 
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     top: int = 255  # the stored level that was scaled to 255
 
     def add(self, *guesses: str | None) -> "Reading":
-        """Return the reading with what else was guessed."""
+        """Return the reading with further guesses."""
         return self._replace(guess="; ".join(filter(None, [self.guess, *guesses])) or None)
 
     def as_stored(self) -> "Reading":
@@ -137,7 +137,7 @@ def grey_values(image: Image.Image, name: str) -> np.ndarray:
 
 
 def to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
-    """Scale what `grey_values` gives to uint8; UserError for floats above 1."""
+    """Scale the values of `grey_values` to uint8; UserError for floats above 1."""
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind != "f":
@@ -148,7 +148,7 @@ def to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _used_alpha(image: Image.Image) -> np.ndarray | None:
-    """Return the alpha channel if it says something: opaque everywhere, it does not.
+    """Return the alpha channel, unless it is opaque everywhere and so says nothing.
 
     One that is constant is used only if the colours are constant, too.
     """

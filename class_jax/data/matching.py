@@ -1,4 +1,4 @@
-"""Matching names of files that belong together: images with masks, masks with maps.
+"""Match names of files that belong together: images with masks, masks with maps.
 
 A name is a path below a folder without its suffix. Publishers and tools add to names: `a_mask`,
 `a_sal_fuse`, `pred_a`, `a.jpg` (of `a.jpg.png`), or change their case.
@@ -79,14 +79,14 @@ def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
 
 
 def _shared_ends(names: Collection[str]) -> list[str]:
-    """Return what all names end in, from a separator on; a single name tells nothing."""
+    """Return the endings, from a separator on, that all names share; none for one name."""
     first = next(iter(names), "").rpartition("/")[2]
     ends = (first[i:] for i, letter in enumerate(first) if i and letter in SEPARATORS)
     return [end for end in ends if len(names) > 1 and all(n.endswith(end) for n in names)]
 
 
 def _shared_starts(names: Collection[str]) -> list[str]:
-    """Return what the file names all begin with, up to a separator."""
+    """Return the beginnings, up to a separator, that all file names share."""
     files = [name.rpartition("/")[2] for name in names]
     first = next(iter(files), "")
     starts = [first[: match.end()] for match in re.finditer(f"[{SEPARATORS}]", first)]
@@ -94,7 +94,7 @@ def _shared_starts(names: Collection[str]) -> list[str]:
 
 
 def _strip(name: str, *, beginning: str, ending: str) -> str:
-    """Take a beginning off the file's name, and an ending."""
+    """Remove a beginning and an ending from the file's name."""
     folder, slash, file = name.rpartition("/")
     return (folder + slash + file.removeprefix(beginning)).removesuffix(ending)
 

@@ -35,7 +35,7 @@ def match_pairs(
 ) -> Findings:
     """Pair the images and masks of a layout by their path below its folders, without suffix.
 
-    What all masks' names have in addition is ignored; masks of one object each are joined. Masks
+    Additions that all masks' names share are ignored; masks of one object each are joined. Masks
     may be files of labelme, or one of COCO.
 
     Args:

@@ -11,7 +11,7 @@ BLUR_SIGMAS = (0.4, 2.0)  # pixels at a side of 224
 JPEG_QUALITIES = (15, 75)
 SHARES = (0.3, 0.9)  # object's longer side / background's shorter side
 MIN_AREA = 0.01  # share of the image that an object must cover
-SOFT_SIGMA = 1.0  # pixels that the seam is softened by
+SOFT_SIGMA = 1.0  # pixels, of the seam's blur
 
 
 def jitter_colour(image: np.ndarray, rng: np.random.Generator, *, strength: float) -> np.ndarray:

@@ -24,7 +24,7 @@ TURNED = f"{UPRIGHT}: a mask must be drawn on the upright image"
 AS_STORED = "EXIF rotation ignored, because the mask fits the unrotated image"
 FITTED = "masks resized to their images"
 JOINED = "masks of one object each, joined"
-HELD_OUT = 0.1  # of the names
+HELD_OUT = 0.1  # share of the names
 
 
 class Example(TypedDict):
@@ -59,7 +59,7 @@ class Source(Protocol):
 
 
 class Part(NamedTuple):
-    """A number of examples in a row, and how often one of them is drawn beside one of weight 1."""
+    """Successive examples, and their weight: how often each is drawn, relative to weight 1."""
 
     length: int
     weight: float
@@ -81,7 +81,7 @@ class PairSource:
     _: dataclasses.KW_ONLY
     salient: Classes = ()  # if masks hold class numbers, those that are salient, or "any"
     fit_masks: bool = False  # resize masks of their images' aspect to their images
-    scale: bool = True  # a mask of two values, so that the higher is 255
+    scale: bool = True  # scale a mask of two values so that the higher is 255
 
     @functools.cached_property
     def names(self) -> Sequence[str]:

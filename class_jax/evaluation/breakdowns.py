@@ -23,7 +23,7 @@ class Group(NamedTuple):
 
     property: str
     name: str
-    low: float  # of the property, in these images
+    low: float  # lowest value of the property in these images
     high: float
     images: int
     figures: Figures
@@ -43,7 +43,7 @@ def break_down(sample: Sample) -> list[Group]:
 
 
 def find_groups(properties: np.ndarray) -> Iterator[tuple[int, str, np.ndarray]]:
-    """Yield the groups of images that are not empty.
+    """Yield the groups that contain images.
 
     Args:
       properties: of the masks, float64 [N, P]; an image whose property is NaN is in none of its

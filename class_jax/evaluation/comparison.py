@@ -15,7 +15,7 @@ BETTER, WORSE, EQUAL = "better", "worse", "not distinguishable"
 
 
 class Comparison(NamedTuple):
-    """A method beside another one, by one figure on one set: a row of comparison.csv."""
+    """A method compared with another, by one figure on one set: a row of comparison.csv."""
 
     set: str
     protocol: str

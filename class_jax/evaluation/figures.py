@@ -41,7 +41,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKS = "osD^v<>Pp*X"
 GRID = 0.05  # limits of curves are multiples of it
-HIDDEN = 1 / 3  # of an F curve's thresholds, at most, may lie below the figure
+HIDDEN = 1 / 3  # largest share of an F curve's thresholds below the figure
 
 BROKEN_DOWN = "adpF"
 PANEL = 1.15  # inches, the height
@@ -135,7 +135,7 @@ def _frame_panel(axes: Axes, rows: Sequence[SetScores], kind: str) -> None:
 
 
 def _lower(value: float) -> float:
-    """Return the lower limit of an axis whose curves matter from `value` on."""
+    """Return the lower limit of an axis whose lowest value of interest is `value`."""
     return max(0.0, math.floor(value / GRID - 0.5) * GRID)
 
 

@@ -17,7 +17,7 @@ from class_jax.evaluation.protocols import PUBLISHED, Measurement, measure
 
 CONSTANT = "are constant"
 INVERTED = "are nearer to the inverse of their masks: inverted?"
-FAR = 0.6  # MAE of a map from here on, of which the inverse has less than 1 − FAR
+FAR = 0.6  # MAE above which a map may be inverted: its inverse has less than 1 − FAR
 
 
 class Task(NamedTuple):
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
     by_protocol: dict[str, Measurement]
     has_salient: bool  # in its mask
     guesses: tuple[str, ...]  # how the map was read, and what is suspicious about it
-    properties: np.ndarray | None  # of its mask, unless they are known
+    properties: np.ndarray | None  # of its mask; None if they are known already
 
 
 Outcome = Measured | str  # or why a map cannot be measured

@@ -70,7 +70,7 @@ def find_highest(maps: MethodMaps) -> int | None:
     """Return the highest value of a method's 16-bit maps; None if it has none."""
     values = []
     for path in maps.maps.values():
-        with contextlib.suppress(UserError):  # named when it is scored
+        with contextlib.suppress(UserError):  # reported when it is scored
             values.append(read_highest(path))
     return max((value for value in values if value is not None), default=None)
 

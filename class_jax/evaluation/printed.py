@@ -23,7 +23,7 @@ NO_VALUE = "–"
 DIGITS, PAPER_DIGITS = 4, 3
 PAPER_NAMES = {"adpF": "F", "adpE": "E"}  # the headings of the paper's Table 1
 BOLD_NOTE = "In bold: the best of a set, and what is not distinguishable from it."
-FROM_PUBLISHED = " (measured)"  # added to a method that is called as a published row
+FROM_PUBLISHED = " (measured)"  # added to a method that has the name of a published one
 
 
 def build_tables(scores: Sequence[SetScores], comparisons: Sequence[Comparison]) -> Iterator[Table]:

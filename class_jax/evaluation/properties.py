@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 PROPERTIES = ("area", "objects", "border", "outline", "holes", "contrast")
-SPECK = 0.001  # of the salient area: a smaller region is a slip of the annotation
-RING = 0.05  # of the image's diagonal: how far an object's surroundings reach
+SPECK = 0.001  # share of the salient area; smaller regions are slips of annotation
+RING = 0.05  # width of an object's surroundings, as a share of the image's diagonal
 
 
 def describe_mask(salient: np.ndarray, image: np.ndarray | None = None) -> np.ndarray:

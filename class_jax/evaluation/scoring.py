@@ -23,7 +23,7 @@ from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED, Figures, Measur
 from class_jax.evaluation.statistics import NO_STATISTICS, Sample, Statistics, summarize
 from class_jax.text import printable
 
-FEW = 64  # images that are measured sooner than processes are started
+FEW = 64  # images that one process measures before others could start
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from class_jax.text import list_lines
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
 PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
-PHOTOGRAPHS = (".jpg", ".jpeg")  # beside files of labelme, and no masks
+PHOTOGRAPHS = (".jpg", ".jpeg")  # beside labelme files; these are not masks
 
 
 class Masks(NamedTuple):
@@ -116,7 +116,7 @@ def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
             try:
                 drawings[stem] = read_labelme(path)
             except UserError as error:
-                broken[stem] = path  # an error once it is scored
+                broken[stem] = path  # reported when it is scored
                 notes.append(f"{name}: {error}")
         drawn = choose_classes(drawings, salient)
         return Masks(name, folder, {**drawn, **broken}, images, tuple(notes))
@@ -139,7 +139,7 @@ def _find_mask_folder(folder: Path) -> Path:
 def _find_images_beside(masks: Path) -> dict[str, Path]:
     """Return the images that lie beside a folder of masks in a usual layout."""
     for root in masks.parents[:LAYOUT_DEPTH]:
-        # Only the sheet of examples needs them: whatever is wrong with them is no matter here.
+        # Only the sheet of examples needs images: their errors are ignored here.
         with contextlib.suppress(UserError, OSError):
             layout = find_layout(root, leaf="masks", pool=True)
             if layout.masks == masks and not layout.is_flat:

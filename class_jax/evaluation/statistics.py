@@ -20,7 +20,7 @@ from class_jax.evaluation.protocols import (
 
 RESAMPLES = 2000
 SEED = 0
-TAILS = (0.025, 0.975)  # what a 95 % interval leaves out
+TAILS = (0.025, 0.975)  # quantiles of a 95 % interval
 CHUNK = 256  # images at a time: no array but the sample grows with their number
 
 Interval = tuple[float, float]

@@ -34,7 +34,7 @@ class Export(NamedTuple):
 
 
 class Format(NamedTuple):
-    """A format."""
+    """A format of exports: how it is written and read back."""
 
     default: str  # name of its file or folder
     write: Callable[[Export, Path], None]

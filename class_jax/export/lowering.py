@@ -1,6 +1,6 @@
 """Translate a JAX program into an ONNX model.
 
-Only what networks of class_jax use is known; anything else is refused, and never guessed.
+Only the operations of class_jax networks are supported; any other is refused.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ def write_model(path: Path, function: Callable[[jax.Array], Any], *, side: int, 
 def translate(
     function: Callable[[jax.Array], Any], *, side: int, names: Sequence[str]
 ) -> onnx.GraphProto:
-    """Return the ONNX graph of a function of images; all else that it uses becomes constant.
+    """Return the ONNX graph of a function of images; its other inputs become constants.
 
     Args:
       function: uint8 [B, S, S, 3] → arrays [B, S, S] of float32, for any B.

@@ -1,4 +1,4 @@
-"""The ONNX operators of what networks of class_jax compute."""
+"""Translate the operations of class_jax networks into ONNX operators."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ def _reduce(operator: str) -> Callable[..., Value]:
 
 
 def _rank(axes: Sequence[int]) -> tuple[int, ...]:
-    """Return axes counted anew from 0, after some were removed."""
+    """Renumber axes from 0 after some were removed."""
     return tuple(sorted(axes).index(axis) for axis in axes)
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from class_jax.export.proof import LIMITS
 
-LEAST = 256  # values: smaller constants are no kernels worth it
+LEAST = 256  # values; smaller constants are not worth shrinking
 LEAST_INT8 = 4096  # smaller kernels, such as depthwise ones, become float16: int8 costs more there
 
 
@@ -46,7 +46,7 @@ def shrink(path: Path, precision: str) -> None:
 
 
 def _find_scale(kernel: np.ndarray) -> np.ndarray:
-    """Return what a level stands for in each output channel: first of a Conv, else last."""
+    """Return the value of one level in each output channel: first of a Conv, else last."""
     output = 0 if kernel.ndim == 4 else kernel.ndim - 1
     others = tuple(axis for axis in range(kernel.ndim) if axis != output)
     highest = np.abs(kernel).max(others, keepdims=True)
@@ -54,7 +54,7 @@ def _find_scale(kernel: np.ndarray) -> np.ndarray:
 
 
 def note_difference(path: Path, precision: str, difference: float, images: int) -> str:
-    """Keep in an ONNX file, and return, how far it is from the network."""
+    """Store in an ONNX file, and return, its difference from the network."""
     text = (
         f"weights in {precision}: maps differ from those of float32 by up to {difference:.1e} of 0 "
         f"to 1 on {images} images; {LIMITS[precision]} is the most that is allowed"

@@ -17,7 +17,7 @@ from class_jax.data.images import Original, write_picture
 
 KEY = "class_jax"
 SOFTWARE = 0x000B  # EXIF's ProcessingSoftware, which cameras leave alone
-NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats that have no room
+NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats without room for a mark
 
 
 def make_mark(network: str, source: str) -> str:

@@ -74,7 +74,7 @@ def plan_image_maps(
     """Plan the outputs of images and videos, and of all of them below folders.
 
     For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a video
-    gives a video, and an animated image another one if `animate` says so. If two images would get
+    gives a video, and an animated image another one if `animate` is set. If two images would get
     the same map, theirs are `b.jpg.png` and `b.png.png`, or lie in as many of the images' folders
     as tell them apart. The output of a single file is `output`
     itself if that ends as an image does, or for a video as a video.

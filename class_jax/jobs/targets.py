@@ -1,4 +1,4 @@
-"""Names of files that are written: formats that can hold an output, and names that are its own."""
+"""Names of output files: formats that can hold an output, and names that are unique."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -80,7 +80,7 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
       checkpoint: "best", "latest" or a step.
       protocol: "pysod", "matlab" or "both".
       metrics: "published" or "all".
-      skip_broken: broken files of the sets were named before, and are no problem.
+      skip_broken: broken files of the sets were reported before, and do not count.
 
     Returns:
       The exit status: 0, or 1 if a set or an image could not be evaluated (each one is named).
@@ -171,7 +171,7 @@ def _make_maps(
     todo: Sequence[Job],
     network: OpenedNetwork,
 ) -> MapSet:
-    """Make those maps of a set that are to do, and return all of them to be scored."""
+    """Make the missing maps of a set, and return all of them for scoring."""
     results = make_shared(todo, network, title=f"maps of {set_name}")
     tasks: list[Task] = []
     failed: dict[str, str] = {}

@@ -131,7 +131,7 @@ def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:
     public = export_leaves(config)
     checkpoint = f"Checkpoint: {found.checkpoint}." if found.checkpoint else ""
     scores = "\n\n".join([checkpoint, *filter(None, [folder.read_own("eval/results.md")])])
-    # An exported network keeps its card: it credits whom the weights are from.
+    # An exported network keeps its card, which credits the authors of the weights.
     card = (folder.read_own("README.md") if is_exported(found.folder) else "") or write_card(
         public,
         parameters=network.count_parameters(),

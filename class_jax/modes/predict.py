@@ -26,7 +26,7 @@ from class_jax.pictures.settings import parse_output
 from class_jax.runs.workdir import Workdir
 from class_jax.text import count, list_lines, list_names
 
-MANY = 20  # images, from which on an export is worth its minute
+MANY = 20  # images; for more an export is worth its minute
 STANDARD = "-"  # standard input or output
 MOST_BYTES = 2**29  # of standard input
 # The end of an image, and the beginning of another one.

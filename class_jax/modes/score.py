@@ -164,7 +164,7 @@ def _note_undefined(scores: Sequence[SetScores]) -> Iterator[str]:
 
 
 def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
-    """Raise UserError if results would lie among the images that they are of."""
+    """Raise UserError if results would lie among the images that are scored."""
     for path in inputs:
         if folder.resolve().is_relative_to(path.resolve()):
             raise UserError(

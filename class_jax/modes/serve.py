@@ -62,7 +62,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     elif number == signal.SIGINT:
         print("interrupted", file=sys.stderr)
     sys.stderr.flush()
-    # The interpreter's own end would wait for a computation, and takes JAX seconds.
+    # A normal exit would wait for a computation, and takes JAX seconds.
     os._exit(status)
 
 

@@ -29,7 +29,7 @@ class Flag(NamedTuple):
     help: str
     default: Any = None
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
-    reads: bool = False  # its values are paths, of which at least one must be there
+    reads: bool = False  # its values are paths, at least one of which must exist
 
 
 class Mode(NamedTuple):
@@ -78,7 +78,7 @@ def configure_training(
     """Return the configuration of a run, which may start from a trained network.
 
     Raises:
-      UserError: there is nothing to train on: said before JAX is imported, which takes seconds.
+      UserError: there is nothing to train on; checked before JAX is imported.
     """
     from class_jax.config import load_config
     from class_jax.networks.places import read_settings

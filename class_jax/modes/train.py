@@ -90,7 +90,7 @@ def _prepare(
 def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh: Mesh) -> None:
     """Start or resume the run, and train it to its end."""
     network = build_network(config.model, dtype=config.model.dtype)
-    train = config.train.copy_and_resolve_references()  # what is saved keeps the epochs
+    train = config.train.copy_and_resolve_references()  # the saved configuration keeps the epochs
     train.total_steps = count_steps(train, len(sources.train.names))
     optimizer, rates = make_optimizer(train, network, total_steps=train.total_steps)
     loss = functools.partial(class_loss, losses=train.losses, multi_stage=train.multi_stage)
@@ -140,7 +140,7 @@ def _train(config: ConfigDict, workdir: Workdir, sources: TrainingSources, mesh:
 def _check_resumable(
     config: ConfigDict, workdir: Workdir, source: Source, checkpoints: Checkpoints
 ) -> None:
-    """Raise UserError if this run would not go on with what the workdir holds."""
+    """Raise UserError if this run would not continue the one in the workdir."""
     begun = workdir.has_begun() or any(
         step > 0 or checkpoints.is_untrained(step)  # not a converted one
         for step in checkpoints.steps()

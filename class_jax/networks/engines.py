@@ -1,4 +1,4 @@
-"""Engines compute logits of square images; nothing else is known of them."""
+"""The interface of engines, which compute logits of square images."""
 
 from typing import TYPE_CHECKING, Protocol
 

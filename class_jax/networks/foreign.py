@@ -1,4 +1,4 @@
-"""Check `.onnx` files of strangers before they are run: what they hold, and a run on zeros.
+"""Check `.onnx` files from elsewhere before they are used: content, and a run on zeros.
 
 ONNX Runtime reads files that a model names as its data, and runs loops without end.
 """
@@ -18,7 +18,7 @@ SIDES = (32, 4096)  # of the square that a network works at, pixels
 MOST_BYTES = 2**31  # protocol buffers hold no more
 MOST_NODES = 20_000  # operators; an exported network has a thousand
 CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
-STANDARD = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # names of sets of operators
+STANDARD = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # names of operator sets
 INSTALL = "pip install onnx onnxruntime"
 
 

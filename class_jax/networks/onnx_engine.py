@@ -49,7 +49,7 @@ class OnnxEngine:
         except ImportError as error:
             raise UserError(f"{path} needs ONNX Runtime: {INSTALL}.") from error
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is raised
+        options.log_severity_level = 4  # failures are raised
         # Threads that wait in a loop cost 70 % more processor time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

@@ -37,7 +37,7 @@ HUB = "hf://"
 SCHEMES = ("hf", "gs", "s3")  # the hub's, and those of buckets
 RELEASED = (".safetensors", ".pth", ".pt")
 PATIENCE_SECONDS = 60  # with a training that removes each checkpoint before it is read
-TRIES = 5  # to read what cannot be read, perhaps because a training is writing there
+TRIES = 5  # attempts to read checkpoints that a training may be writing
 
 
 def find(text: str | os.PathLike[str], checkpoint: str = BEST) -> Trained:
@@ -84,7 +84,7 @@ def keep_trying(read: Callable[[], Result]) -> Result:
 
 
 def choose(model: str | None, workdir: str | None, *, otherwise: str) -> str:
-    """Return what names the network to use: one that was named, else a run, else "photo".
+    """Return the name of the network to use: one that was named, else a run, else "photo".
 
     Args:
       model: what was named, if anything.

@@ -40,7 +40,7 @@ class Trained:
     settings: ConfigDict | None = None  # sections `model` and `eval`; None: not known
     load: Loader | None = None  # returns the values; None: an `.onnx` file, which only predicts
     checkpoint: str = ""  # of a run: its step, and how it was chosen
-    graph: Path | None = None  # the network as settings have it, as an `.onnx` file
+    graph: Path | None = None  # the network under these settings, as an `.onnx` file
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +92,7 @@ class Trained:
             from class_jax.networks.onnx_engine import OnnxEngine  # noqa: PLC0415
 
             assert self.graph is not None
-            if self.load is None:  # perhaps of a stranger
+            if self.load is None:  # it may come from elsewhere
                 check_graph(self.graph)
             size = {"batch_size": self.settings.eval.batch_size} if self.settings else {}
             attentive = functools.cache(self._jax_engine) if self.can_attend else None

@@ -20,9 +20,9 @@ from class_jax.pictures.alpha import (
 if TYPE_CHECKING:
     from class_jax.pictures.outputs import Background, Output, Scene
 
-DIMMED = 0.25  # brightness of what is not salient in an overlay
-MARGIN = 0.05  # of the object's sides, around a crop
-EDGE = 0.5  # from this level on a pixel belongs to the object of a crop
+DIMMED = 0.25  # brightness of the background in an overlay
+MARGIN = 0.05  # around a crop, as a share of the object's sides
+EDGE = 0.5  # least level of the object in a crop
 
 
 def draw_map(output: "Output", scene: "Scene") -> np.ndarray:
@@ -45,7 +45,7 @@ def draw_cutout(output: "Output", scene: "Scene") -> np.ndarray:
     colours = np.ascontiguousarray(scene.image[..., :3])
     mask = _harden(output, refine_alpha(colours, scene.saliency))
     alpha = mask
-    if scene.image.shape[2] == 4:  # what the image itself leaves transparent stays so
+    if scene.image.shape[2] == 4:  # transparent parts of the image stay transparent
         alpha = np.minimum(mask, scene.image[..., 3] * np.float32(1 / 255))
     if output.background is None:
         return _crop(output, mask, cut_out(colours, alpha))
@@ -60,7 +60,7 @@ def lay_over(foreground: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> n
 
 
 def _find_edges(output: "Output", scene: "Scene") -> np.ndarray:
-    """Return the map; of one that is smoothed along time, edges are moved to the image's."""
+    """Return the map; if it is smoothed along time, with its edges moved to the image's."""
     if output.smooth is None or scene.image is None:
         return scene.saliency
     return refine_alpha(np.ascontiguousarray(scene.image[..., :3]), scene.saliency)
@@ -88,7 +88,7 @@ def _fill_background(
 
 
 def _crop_to_aspect(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the middle of an image, of the aspect of another size."""
+    """Return the middle of an image, in the aspect of another size."""
     tall, wide = pixels.shape[:2]
     scale = max(height / tall, width / wide)
     inner_height, inner_width = (
@@ -99,7 +99,7 @@ def _crop_to_aspect(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _crop(output: "Output", mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Crop to the object if that is asked for, with a margin; not if there is no object."""
+    """Crop to the object with a margin, if asked for and if there is an object."""
     if not output.crop:
         return pixels
     inside = mask >= (EDGE if output.threshold is None else 1)

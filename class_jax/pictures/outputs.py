@@ -1,4 +1,4 @@
-"""Kinds of outputs: a table; what each takes, and how it is drawn of an image and its map."""
+"""The table of output kinds: the settings of each, and how it is drawn."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from class_jax.models.classnet import Attention
 
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
-OBJECT_LEVEL = 0.5  # from here on a pixel belongs to the object, unless a threshold is given
+OBJECT_LEVEL = 0.5  # least level of the object, unless a threshold is given
 
 # "blur", an image, a colour of sRGB, or the path of a video, which lies behind videos.
 Background = str | Original | tuple[int, int, int] | Path
@@ -22,7 +22,7 @@ Attend = Callable[[np.ndarray], "list[Attention]"]  # of an image, uint8 RGB [H,
 
 
 class Scene(NamedTuple):
-    """A map, and the image beside it, that an output is drawn of."""
+    """The map and the image that an output is drawn from."""
 
     saliency: np.ndarray  # float32 [H, W] in 0–1
     image: np.ndarray | None  # uint8 RGB [H, W, 3] or RGBA [H, W, 4]; None: of a map

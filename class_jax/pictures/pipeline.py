@@ -24,7 +24,7 @@ AnyImage = np.ndarray | ImageSource | bytearray | memoryview
 AnySource = AnyImage | Original | Reader
 Held = str | os.PathLike[str] | bytes | Image.Image | Original | Reader
 Adjust = Callable[[T, np.ndarray], tuple[np.ndarray, Sequence[Output]]]
-FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # beside open binary files
+FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # or open binary files
 EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
 
 
@@ -32,8 +32,8 @@ class Made(NamedTuple):
     """An image's map, and the outputs that were made of both."""
 
     saliency: np.ndarray  # float32 [H, W] in 0–1
-    pictures: list[np.ndarray]  # one an output
-    like: Original | None  # whose metadata files of them keep
+    pictures: list[np.ndarray]  # one for each output
+    like: Original | None  # the source of metadata for the outputs' files
     is_salient: bool  # something was found
     guesses: tuple[str, ...]  # how the image was read, where that was a guess
 
@@ -100,7 +100,7 @@ def hold(source: AnySource) -> Held:
 
     Raises:
       TypeError: it is of another type.
-      ValueError: it is an array, and no image.
+      ValueError: it is an array, but not an image.
     """
     if (read := getattr(source, "read", None)) is not None:
         content = read()

@@ -25,12 +25,12 @@ BLUR = "blur"
 def parse_output(
     kind: str, settings: Mapping[str, Any], *, prefix: str = "", reads_files: bool = True
 ) -> Output:
-    """Return the output that a kind and its settings describe; those that are None do not count.
+    """Return the output that a kind and its settings describe; None means not given.
 
     Args:
       kind: a key of OUTPUTS.
       settings: those that `Kind.takes`, as text or as values of Python.
-      prefix: stands before their names in messages.
+      prefix: of their names in messages.
       reads_files: allow a file path as background; False for untrusted input.
 
     Raises:

@@ -35,7 +35,7 @@ OVERHEAD = 5_000_000  # bytes of a checkpoint beside its arrays
 LATEST = 2  # checkpoints that are kept beside the best: one may be damaged
 METADATA = "_CHECKPOINT_METADATA"  # of a checkpoint, in JSON
 UNTRAINED = "untrained"  # key in the metadata of a run's initial state
-VANISHING_SECONDS = 2  # in which a checkpoint that is being removed is gone
+VANISHING_SECONDS = 2  # until a checkpoint that is being removed is gone
 
 
 def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result]) -> Result:
@@ -150,7 +150,7 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Block until all is on the disk; UserError if a write failed."""
+        """Block until everything is written; UserError if a write failed."""
         with self._explain_failure():
             self._manager.wait_until_finished()
 
@@ -212,11 +212,11 @@ class Checkpoints:
         return bool(self._metadata(step).get("custom_metadata", {}).get(UNTRAINED))
 
     def fingerprint(self, step: int) -> str:
-        """Return text that no other checkpoint has, even of this step and folder."""
+        """Return a text that is unique to this checkpoint, whatever its step and folder."""
         return f"{self._folder} {step} {self._metadata(step)['commit_timestamp_nsecs']}"
 
     def _metadata(self, step: int) -> dict[str, Any]:
-        """Return what orbax wrote about a checkpoint.
+        """Return orbax's metadata of a checkpoint.
 
         Its own reader opens every array as well, which takes time, and tensorstore frees none of
         the descriptions that it gives.

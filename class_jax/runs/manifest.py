@@ -37,7 +37,7 @@ def write_manifest(checkpoints: epath.Path, step: int) -> None:
 
 
 def check_manifest(folder: epath.Path) -> str:
-    """Return what is damaged in a folder, by its manifest; "" if nothing is."""
+    """Return what the manifest shows to be damaged in a folder; "" if nothing is."""
     damaged = [] if _is_json(folder / COMMIT_FILES[0]) else [f"{COMMIT_FILES[0]} is unreadable"]
     try:
         lines = (folder / NAME).read_text().splitlines()

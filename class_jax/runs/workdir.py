@@ -77,7 +77,7 @@ class Workdir:
                 epath.Path(file).copy(self.path / file.name, overwrite=True)
 
     def find_unused_weights(self) -> Path | None:
-        """Return the file of what a converted checkpoint held beyond the network, if it is there.
+        """Return the file of a converted checkpoint's unused values, if there is one.
 
         Raises:
           UserError: it is a link: exports are shared, and a link may lead to anything.

@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from class_jax.errors import UserError
 from class_jax.serving.connection import RefusedError, Request
 
-OWN = frozenset({"localhost", "127.0.0.1", "::1"})  # that only this machine reaches
+OWN = frozenset({"localhost", "127.0.0.1", "::1"})  # names that only this machine reaches
 NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?"
 HOST, ORIGIN = re.compile(NAME), re.compile(f"https?://{NAME}")  # in lower case
 ANYBODY = "*"
@@ -23,7 +23,7 @@ class Access(NamedTuple):
     """Names of the server and origins of others' pages that are let in."""
 
     names: frozenset[str]
-    takes_addresses: bool  # any address as a name: no page of others can have it
+    takes_addresses: bool  # any IP address is a name: no other page can have it
     origins: frozenset[str]
 
     @classmethod
@@ -36,7 +36,7 @@ class Access(NamedTuple):
           origins: `https://example.org`, or "*", of other pages that may use it.
 
         Raises:
-          UserError: an origin is none.
+          UserError: an origin is malformed.
         """
         for origin in origins:
             if origin != ANYBODY and not ORIGIN.fullmatch(origin.lower()):

@@ -24,12 +24,12 @@ FOLDER = Path(__file__).parent  # of the page and the examples
 MOST_SETTINGS = 20
 READ = ("GET", "HEAD", "OPTIONS")
 MAKE = ("OPTIONS", "POST")
-# A browser that obeys this runs the page's own script alone, and asks nobody but this server.
+# Browsers then run only the page's own script, and connect only to this server.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-SAFE = {  # headers of every answer, where it has no others
+SAFE = {  # default headers of every answer
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -48,7 +48,7 @@ SHARED = {  # headers of answers to pages of others that are let in
 
 
 class Api:
-    """Answers requests; what takes a body is answered in two parts."""
+    """Answers requests: those with a body in two parts, `begin` and `submit`."""
 
     def __init__(self, service: Service, *, access: Access, root_path: str = "") -> None:
         """Set up the answers.
@@ -99,7 +99,7 @@ class Api:
         """Put the image in a body in line.
 
         Raises:
-          RefusedError: the body is no image, or too many images wait.
+          RefusedError: the body is not an image, or too many images wait.
           UserError: a setting is wrong.
         """
         content, fields = unpack(request.headers.get("content-type", ""), body)
@@ -108,7 +108,7 @@ class Api:
         return self._service.submit(content, output, suffix)
 
     def explain(self, error: Exception) -> Answer:
-        """Return the answer to a request that failed; print what is no mistake of the client's."""
+        """Return the answer to a request that failed; print faults of the server."""
         if isinstance(error, UserError):
             error = RefusedError(422, str(error))
         if not isinstance(error, RefusedError):

@@ -1,4 +1,4 @@
-"""Bodies of requests: the image in a form, and the kind of what is no image."""
+"""Bodies of requests: the image in a form, and what a body is if not an image."""
 
 import re
 
@@ -65,7 +65,7 @@ def unpack(content_type: str, body: bytes) -> tuple[bytes, list[tuple[str, str]]
 
 
 def describe(body: bytes) -> str | None:
-    """Return a sentence about a body that is no image; None if its kind is not known."""
+    """Return a sentence about a body that is not an image; None if its kind is unknown."""
     if not body:
         return f"the request holds no image: {ADVICE}."
     for pattern, kind in KINDS:

@@ -26,7 +26,7 @@ class LeftError(Exception):
 
 
 class RefusedError(Exception):
-    """A request is not answered as it was meant to be: a status and a sentence."""
+    """A request is refused: a status and a sentence."""
 
     def __init__(
         self, status: int, sentence: str, headers: Mapping[str, str] | None = None
@@ -54,7 +54,7 @@ class Request(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Return the length of the body in bytes; the most, if it is sent in pieces."""
+        """Return the length of the body in bytes; the largest allowed if it is chunked."""
         if "transfer-encoding" in self.headers:
             return MOST_FORM
         return int(self.headers.get("content-length", 0))

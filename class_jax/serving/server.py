@@ -16,8 +16,8 @@ from class_jax.serving.api import Api
 from class_jax.serving.connection import Answer, BusyError, Connection, LeftError, Request
 
 MOST_CONNECTIONS = 300
-MOST_HELD = 256 * 2**20  # bytes of bodies and answers, announced or there
-LINGER_SECONDS = 5  # for what a refused client still sends, so that it reads why
+MOST_HELD = 256 * 2**20  # bytes of bodies and answers, announced or held
+LINGER_SECONDS = 5  # to read what a refused client still sends, so that it sees the reason
 LAST_SECONDS = 1  # the same, at the end
 GRACE_SECONDS = 2  # at the end, for answers that are being sent
 LEFT = 499  # the status in the log of a client that left
@@ -149,7 +149,7 @@ class Server:
         finally:
             made.cancel()
             left.cancel()
-            await asyncio.wait([left])  # it reads, and only one may
+            await asyncio.wait([left])  # only one task may read, and it does
 
 
 class _Visit:
@@ -160,7 +160,7 @@ class _Visit:
         self.request: Request | None = None
         self.answer: Answer | None = None  # that is being sent
         self.is_sent = False
-        self.held = 0  # bytes of its body or answer, announced or there
+        self.held = 0  # bytes of its body or answer, announced or held
         self.is_over = False
         self._start = time.monotonic()
 

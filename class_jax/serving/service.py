@@ -19,7 +19,7 @@ MOST_WAITING = 50  # images; more are refused
 MOST_SCANS, MOST_SCANNED = 100, 1_000_000_000  # of a progressive JPEG file, and pixels in all
 SCAN = b"\xff\xda"  # begins one
 FORMATS = {"png": "PNG", "webp": "WEBP", "jpeg": "JPEG", "jpg": "JPEG"}
-# What people have; other decoders of Pillow are little used, and not for strangers.
+# Usual formats; Pillow's other decoders are little used, and not for untrusted input.
 TAKEN = {
     *("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "TGA"),
 }  # fmt: skip
@@ -29,7 +29,7 @@ class Service:
     """Makes outputs of images by a thread of its own, which loads the network first."""
 
     def __init__(self, load: Callable[[], Predictor]) -> None:
-        """Start to load a network; `loaded` tells when that is done, or what went wrong."""
+        """Start to load a network; `loaded` is done when it is, or holds the error."""
         self._thread = ThreadPoolExecutor(1, "network")
         self._waiting: set[Future[Any]] = set()
         self.loaded = self._thread.submit(load)
@@ -66,7 +66,7 @@ class Service:
 
         def forget(future: "Future[Answer]") -> None:
             self._waiting.discard(future)
-            held.clear()  # the thread keeps what was cancelled until its turn
+            held.clear()  # a cancelled call stays in the thread's queue until its turn
 
         future.add_done_callback(forget)
         return future

@@ -31,7 +31,7 @@ class Progress:
         self._pending: tuple[int, Metrics] | None = None
         self._flushed = start
         self._clock = (start, time.perf_counter())  # step and time that images/s counts from
-        self._shapes: set[tuple[int, ...]] = set()  # of batches that the step is compiled for
+        self._shapes: set[tuple[int, ...]] = set()  # of the batches that the step was compiled for
         self._text = ""  # beside the bar
         self._bar = tqdm(
             total=train.total_steps,
@@ -51,7 +51,7 @@ class Progress:
         self._bar.close()
 
     def expect(self, shape: tuple[int, ...]) -> None:
-        """Say that the step is compiled first, if images [b, H, W, 3] of `shape` are new to it."""
+        """Show that the step is being compiled if images [b, H, W, 3] of `shape` are new."""
         if shape not in self._shapes:
             self._shapes.add(shape)
             self._bar.set_postfix_str(f"compiling for {shape[2]}x{shape[1]}, some 10 to 60 s")

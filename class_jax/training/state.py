@@ -80,7 +80,7 @@ def restore_latest(
 
 
 def _split(state: TrainState) -> dict[str, Tree]:
-    """Split a state into what predicts and what only training needs."""
+    """Split a state into the variables for prediction and the rest for training."""
     training = {"step": state.step, "opt_state": state.opt_state}
     if state.ema is not None:
         training["params"] = state.variables.params

@@ -48,7 +48,7 @@ class Summaries:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Flush and close both."""
+        """Flush and close both logs."""
         if self._board:
             self._board.close()
         self._file.close()
@@ -64,7 +64,7 @@ class Summaries:
             self._file.flush()
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._file.close()  # or it would try once more
+                self._file.close()  # otherwise closing would try to write once more
             raise UserError(
                 f"{self._path} cannot be written ({error.strerror}): free some space; the same "
                 "command goes on from the last checkpoint."
@@ -88,7 +88,7 @@ class Summaries:
             self._publish()
 
     def _write_anew(self) -> None:
-        """Write the log again, which somebody has deleted: its lines can still be read here."""
+        """Write the log again after it was deleted: its lines can still be read here."""
         self._file.seek(0)
         lines = self._file.read()
         self._file.close()
@@ -146,7 +146,7 @@ class Board:
             writer, self._writer = self._writer, None
             with contextlib.suppress(OSError):
                 if writer:
-                    writer.close()  # or it would try once more
+                    writer.close()  # otherwise closing would try to write once more
 
 
 def _drop_after(metrics_file: Path, step: int) -> None:

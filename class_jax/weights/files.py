@@ -17,8 +17,8 @@ from class_jax.weights.hub import HUB, fetch_file
 
 Weights = dict[str, np.ndarray]
 
-SAFE_TORCH = (2, 6)  # from here on weights alone are read: CVE-2025-32434
-COUNTER = ".num_batches_tracked"  # of batch norms: integers that nothing here uses
+SAFE_TORCH = (2, 6)  # older versions may run code when reading weights: CVE-2025-32434
+COUNTER = ".num_batches_tracked"  # of batch norms: integers that are not used here
 
 
 def read_weights(source: str) -> Weights:

@@ -1,6 +1,6 @@
 """Weights from PyTorch, strictly: a file fits a network in every name and shape, or is refused.
 
-Whatever a network needs and the file lacks, whatever the file holds beyond that, every shape that
+Every value that is missing from the file, every value that is surplus, every shape that
 differs and every value that is not finite is named in one error.
 """
 
@@ -92,8 +92,8 @@ def _convert(
       weights: what it holds.
       names: PyTorch's names by ours.
       variables: values, or shapes if all of them are in `names`.
-      unused: names and shapes that the file must hold besides.
-      ignored: how the names begin that the file may hold besides.
+      unused: names and shapes that the file must hold as well.
+      ignored: prefixes of further names, which the file may hold.
     """
     leaves = named_leaves(variables)
     shapes = {theirs: _torch_shape(leaves[ours].shape) for ours, theirs in names.items()}

@@ -11,7 +11,7 @@ from class_jax.data.images import Original, lay_on_white
 from class_jax.jobs.video.frames import Film
 
 CHANGE = 24  # change in levels at which older maps lose most weight
-WINDOW = (9, 9)  # pixels around each, over which changes are averaged: noise is none
+WINDOW = (9, 9)  # pixels; changes are averaged over this window, which removes noise
 
 
 class Smoother:
@@ -21,7 +21,7 @@ class Smoother:
     """
 
     def __init__(self, share: float) -> None:
-        """Take s, in 0–1, the weight of what was before where nothing changes."""
+        """Take s, in 0–1: the weight of older maps where nothing changes."""
         self._share = share
         self._mean: np.ndarray | None = None
         self._last = np.zeros(0)
@@ -43,7 +43,7 @@ class Backdrop:
     """A video behind another one: shown from its beginning again where it is shorter."""
 
     def __init__(self, open_film: Callable[[], Film], front: Film) -> None:
-        """Take what opens the video, and the one before it, whose shape of pixels it gets."""
+        """Take a function that opens the video, and the video in front, whose aspect it gets."""
         self._open, self._front = open_film, front
         self._frames = self._play()
         self._pixels, self._end = np.zeros(0), Fraction(0)
@@ -65,7 +65,7 @@ class Backdrop:
             begin = ends
 
     def at(self, seconds: Fraction) -> Original:
-        """Return the frame that is shown at a time, which is no earlier than the one before.
+        """Return the frame that is shown at a time; times must not decrease.
 
         Raises:
           UserError: the video cannot be read.

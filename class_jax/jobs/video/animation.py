@@ -37,7 +37,7 @@ def is_animated(path: Path) -> bool:
 
 
 def choose_suffix(source: Path, *, has_alpha: bool) -> str:
-    """Return the suffix of what is made of an animated image: its own, if that is possible."""
+    """Return the suffix of the output of an animated image: its own where possible."""
     suffix = source.suffix.lower()
     if suffix == ".gif" and has_alpha:
         return ".webp"  # in a GIF a pixel is either transparent or not
@@ -55,7 +55,7 @@ class Animation(Film):
         self.notes = []
         try:
             self._image = Image.open(path)
-            # In a PNG file, an image for programs that know no animations.
+            # In a PNG file, a still image for programs without animations.
             self._hidden = int(bool(self._image.info.get("default_image")))
             self.length = getattr(self._image, "n_frames", 1) - self._hidden
         except UNREADABLE as error:

@@ -164,7 +164,7 @@ def _open_film(path: Path) -> Film:
 
 
 def _import_video(path: Path) -> tuple[Any, Any]:
-    """Return what reads and what writes videos, for a path; UserError without PyAV."""
+    """Return the reader and the writer of videos for a path; UserError without PyAV."""
     try:
         from class_jax.jobs.video import video, writer  # noqa: PLC0415 - optional
     except ImportError as error:

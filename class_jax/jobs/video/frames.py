@@ -1,4 +1,4 @@
-"""The frames of videos and animated images, and what reads and writes them."""
+"""The frames of videos and animated images, and the classes that read and write them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ class Frame(NamedTuple):
 
 
 class Film:
-    """A video or an animated image that is read."""
+    """A reader of a video or an animated image."""
 
     notes: list[str]  # what is lost in reading
     length: int | None  # number of frames, where it is known
@@ -41,7 +41,7 @@ class Film:
 
 
 class FilmWriter:
-    """A video, an animated image or numbered images that are written; here without audio."""
+    """A writer of a video, an animated image or numbered images; here without audio."""
 
     def __init__(self) -> None:
         """Begin without notes."""

@@ -23,7 +23,7 @@ def is_deep(stream: Any) -> bool:
 
 
 def open_decoder(stream: Any) -> Any:
-    """Return what decodes a video stream, alpha included."""
+    """Return a decoder of a video stream that keeps alpha."""
     notes = {name.lower(): text for name, text in stream.metadata.items()}
     name = WITH_ALPHA.get(stream.codec_context.codec.canonical_name)
     if name and notes.get("alpha_mode") == "1":
@@ -49,7 +49,7 @@ def to_pixels(
 
 
 def read_turn(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Return what makes a frame upright, by its display matrix: swap axes, then flip x, flip y."""
+    """Return a frame's turn by its display matrix: swap axes, then flip x, flip y."""
     data: Any = picture.side_data.get("DISPLAYMATRIX")
     if data is None:
         return False, False, False

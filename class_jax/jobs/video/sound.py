@@ -14,7 +14,7 @@ COPIED = {
     ".mov": {"aac", "mp3", "ac3", "alac", "pcm_s16le", "pcm_s24le"},
 }
 ENCODERS = {".mp4": "aac", ".webm": "libopus", ".mov": "pcm_s16le"}
-NAMES = {"language", "title", "handler_name"}  # notes of a stream that are copied
+NAMES = {"language", "title", "handler_name"}  # metadata of a stream that is copied
 RATE = 48_000  # samples a second, where the encoder does not take the source's own
 BIT_RATE = 96_000  # of a channel
 
@@ -27,7 +27,7 @@ class Sound:
     def __init__(
         self, container: av.container.OutputContainer, suffix: str, source: av.AudioStream
     ) -> None:
-        """Add the stream; where it is encoded mono stays so, and all else becomes stereo."""
+        """Add the stream; encoded anew, mono stays mono and all else becomes stereo."""
         self.notes: list[str] = []  # what could not be kept
         self._container = container
         context = source.codec_context

@@ -1,4 +1,4 @@
-"""Videos that are read, by PyAV: frames with their times, upright; damage is found."""
+"""Read videos by PyAV: upright frames with their times; damage is found."""
 
 import math
 import string
@@ -17,14 +17,14 @@ from class_jax.errors import UserError
 from class_jax.jobs.video.frames import Film, Frame
 from class_jax.jobs.video.pixels import is_deep, is_hdr, open_decoder, read_turn, to_pixels, turn
 
-MICROSECOND = Fraction(1, av.time_base)  # of what containers say of themselves
+MICROSECOND = Fraction(1, av.time_base)  # of the times that containers state
 COARSE, FINEST = 1000, 1_000_000  # ticks a second
 # Demuxers of videos; those of playlists and scripts would open other files.
 FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,asf,flv,live_flv,ogg,mxf,gxf,dv,rm,nut,ivf,h264,hevc,"
     "m4v,obu,mjpeg,mjpeg_2000,amv,nsv,wtv,yuv4mpegpipe"
 )
-CUT_SHORT = 0.02  # of a video: less is a matter of rounding
+CUT_SHORT = 0.02  # share of a video; less may be missing by rounding
 TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
 DEEP = "more than 8 bits a colour: written with 8"
 INTERLACED = "interlaced: both fields of a frame were kept as one"
@@ -125,7 +125,7 @@ class VideoReader(Film):
         if picture.pts is None or tick is None:  # some files do not say
             return (0 if last is None else last.start + step), step
         seconds = picture.pts * tick - self._begin
-        # Times that some containers round to milliseconds, at a rate that they know.
+        # Some containers round times to milliseconds, and state the rate.
         exact = Fraction(round(seconds * self.rate)) / self.rate
         if tick > self.time_base and abs(exact - seconds) < tick:
             return round(exact / self.time_base), step
@@ -134,7 +134,7 @@ class VideoReader(Film):
 
     def _decode(self, add_sound: Callable[[Any], None]) -> Iterator[av.VideoFrame]:
         """Yield decoded frames in the order in which they are shown."""
-        end = Fraction(0)  # of what was read
+        end = Fraction(0)  # of the frames read so far
         has_begun = False
         sounds = {sound.index for sound in self.sounds}
         for packet in self._packets():

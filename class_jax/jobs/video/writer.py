@@ -1,4 +1,4 @@
-"""Videos that are written, by PyAV: times, audio, colours and proportions are kept."""
+"""Write videos by PyAV; times, audio, colours and proportions are kept."""
 
 import contextlib
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FORMATS = {".mp4": "yuv420p", ".webm": "yuv420p", ".mov": "yuv444p10le"}
 FAST_START = {"movflags": "+faststart"}  # browsers show a video before all of it is there
 EVEN = "of odd size: a row or column was repeated, as H.264 needs even ones"
 NO_SOUND = "audio of an unknown codec was left out"
-# Matrices from RGB, where a video says which; else players guess, and so does PyAV.
+# Matrices from RGB, where a video states one; else players guess, and so does PyAV.
 MATRICES, BT709, UNKNOWN = {1, 5, 6, 7, 9}, 1, 2
 # Notes that describe the file that was read, and not the video.
 NOT_COPIED = {
@@ -112,7 +112,7 @@ class VideoWriter(FilmWriter):
             raise UserError(f"{self._name} cannot be written ({reason_of(error)}).") from error
 
     def _begin(self, pixels: np.ndarray) -> None:
-        """Add the streams, of which the first frame says the size."""
+        """Add the streams, in the size of the first frame."""
         codec, options = ENCODERS[self._suffix]
         stream: Any = self._container.add_stream(
             codec, rate=self._film.rate, options=options, time_base=self._film.time_base
@@ -147,7 +147,7 @@ class VideoWriter(FilmWriter):
 
 
 def _keep_looks(source: Any, stream: Any, aspect: Fraction | None) -> None:
-    """Give a stream the colours of its source, and proportions of pixels."""
+    """Give a stream the colour tags and the pixel aspect of its source."""
     looks, given = stream.codec_context, source.codec_context
     for name in ("colorspace", "color_primaries", "color_trc"):
         setattr(looks, name, BT709 if is_hdr(source) else getattr(given, name))
@@ -159,7 +159,7 @@ def _keep_looks(source: Any, stream: Any, aspect: Fraction | None) -> None:
 
 
 def _keep_notes(source: Any, container: Any) -> None:
-    """Copy titles and the like, and chapters; a container leaves out what it does not take."""
+    """Copy titles, other metadata and chapters, as far as the container takes them."""
     for name, text in source.metadata.items():
         if name.lower() not in NOT_COPIED:
             container.metadata[name] = text

@@ -88,7 +88,7 @@ IMAGES = {
         lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"),
     ),
 }
-SAID = {  # the words of a note where the row says "said"
+SAID = {  # the words of a note where the row says "with a note"
     "turned by EXIF": "EXIF rotation ignored",
     "16 bits a channel, floats in 0–1": "16 bits a channel",
     "CMYK without a profile": "converted plainly",
@@ -190,7 +190,7 @@ def test_a_kind_of_image(config, tmp_path, kind):
     sources = training_sources(config, skip_broken=False)
     assert len(sources.train.names) + len(sources.held_out.names) == 2
     said = any(SAID.get(kind, "-") in note for note in sources.remarks)
-    assert said == (outcome.endswith("said") and kind != "turned by EXIF")
+    assert said == (outcome.endswith("note") and kind != "turned by EXIF")
     if "cut-outs keep the profile" in outcome:
         assert load_original(tmp_path / "images" / name).metadata["icc_profile"] == profile()
         np.testing.assert_array_equal(load_image(tmp_path / "images" / name).pixels, COLOURS)
@@ -217,5 +217,5 @@ def test_a_kind_of_mask(config, tmp_path, kind):
     found = read()
     assert (found.problems, list(found.source.names)) == ((), ["x"])
     assert words in "\n".join(found.remarks)
-    assert bool(words) == ROWS[kind].endswith("said")
+    assert bool(words) == ROWS[kind].endswith("note")
     assert set(np.unique(found.source.load(0)["mask"])) == {0, 255}

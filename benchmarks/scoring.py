@@ -19,8 +19,7 @@ import numpy as np
 import py_sod_metrics
 
 from benchmarks.record import Row, against_peer, cpu, record
-from class_jax.data.images import load_mask
-from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.scoring import MapSet, Scorer
 
@@ -53,7 +52,7 @@ def ours(pairs: list[tuple[Path, Path]], images: int, *, intervals: bool = True)
     """Score as `score` does, with the intervals and the breakdown or without."""
     files = (pairs[index % DIFFERENT] for index in range(images))
     tasks = [
-        Task(str(index), map_path, functools.partial(load_mask, mask_path))
+        Task(str(index), map_path, functools.partial(read_truth, mask_path))
         for index, (map_path, mask_path) in enumerate(files)
     ]
     with Scorer(["pysod"]) as scorer:

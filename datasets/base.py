@@ -65,7 +65,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
             citation=self.CITATION,
             homepage=self.HOMEPAGE,
             features=tfds.features.FeaturesDict({"name": text(), "image": text(), "mask": text()}),
-            metadata=tfds.core.MetadataDict(),  # of the check: its lines, and `Findings.scale`
+            metadata=tfds.core.MetadataDict(),  # of the check: its lines, and `Pair.scale`
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         folder = self.find_folder()
         findings = self.check(folder)
         lines = check_usable(findings, folder, skip_broken=self._skip_broken)
-        self.info.metadata.update(check=lines, scale=findings.scale)
+        self.info.metadata.update(check=lines, scale=findings.pairs[0].scale)
         return {SPLIT: self._generate_examples(findings.pairs)}
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -147,8 +147,9 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         """Return the prepared pairs."""
         records = self.as_data_source(split=SPLIT)
         rows = ({name: value.decode() for name, value in record.items()} for record in records)
+        scale = self.info.metadata["scale"]
         pairs = (
-            Pair(row["name"], self._root / row["image"], self._root / row["mask"]) for row in rows
+            Pair(row["name"], self._root / row["image"], self._root / row["mask"], scale)
+            for row in rows
         )
-        # The store is shuffled.
-        return PairSource(tuple(sorted(pairs)), scale=self.info.metadata["scale"])
+        return PairSource(tuple(sorted(pairs)))  # the store is shuffled

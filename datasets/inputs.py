@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +92,7 @@ def folder_source(
     if not findings.pairs:
         check_usable(findings, Path(root), skip_broken=True)
     remarks = (*findings.remarks, *findings.left_out)
-    return EvaluationSource(_pairs(config, findings), findings.problems, remarks)
+    return EvaluationSource(_source(config, findings.pairs), findings.problems, remarks)
 
 
 def _check_folder(
@@ -105,7 +105,7 @@ def _check_folder(
         chosen = hold_out(findings.names)
         pairs = tuple(pair for pair in findings.pairs if pair.name in chosen)
         findings = dataclasses.replace(findings, pairs=pairs)
-    findings = check_pairs(findings, _pairs(config, findings), name=name)
+    findings = check_pairs(findings, _source(config, findings.pairs), name=name)
     return dataclasses.replace(findings, remarks=(*remarks, *findings.remarks))
 
 
@@ -132,13 +132,9 @@ def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[
     return layout, remarks
 
 
-def _pairs(config: ConfigDict, findings: Findings) -> PairSource:
-    return PairSource(
-        findings.pairs,
-        salient=config.data.salient,
-        fit_masks=config.data.fit_masks,
-        scale=findings.scale,
-    )
+def _source(config: ConfigDict, pairs: Iterable[Pair]) -> PairSource:
+    settings = config.data
+    return PairSource(tuple(pairs), salient=settings.salient, fit_masks=settings.fit_masks)
 
 
 def _open_named(config: ConfigDict, name: str) -> EvaluationSource:
@@ -183,19 +179,14 @@ def _hold_out_synthetic(config: ConfigDict) -> EvaluationSource:
 def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     """Check the folders of training and validation; without the latter, hold a tenth out."""
     root = config.data.root
-    name = Path(root).name or root
-    findings = _check_folder(config, root, name=name, leaf="config.data.root")
-    remarks = check_usable(findings, Path(root), skip_broken=skip_broken)
-    source = _pairs(config, findings)
-    validation, notes = _open_validation(config, source, skip_broken=skip_broken)
+    found, remarks = _find_usable(config, root, leaf="config.data.root", skip_broken=skip_broken)
+    validation, notes = _open_validation(config, found.pairs, skip_broken=skip_broken)
     if validation:
-        return TrainingSources(source, validation, remarks + notes)
+        return TrainingSources(_source(config, found.pairs), validation, remarks + notes)
     # By all names, broken ones too: a file that breaks moves no other one to the other part.
-    chosen = hold_out(findings.names)
+    chosen = hold_out(found.names)
     train, held_out = (
-        dataclasses.replace(
-            source, pairs=tuple(p for p in source.pairs if (p.name in chosen) == wanted)
-        )
+        _source(config, (pair for pair in found.pairs if (pair.name in chosen) == wanted))
         for wanted in (False, True)
     )
     if not train.names or not held_out.names:
@@ -203,8 +194,16 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
     return TrainingSources(train, held_out, remarks)
 
 
+def _find_usable(
+    config: ConfigDict, root: str, *, leaf: str, skip_broken: bool, name: str = ""
+) -> tuple[Findings, tuple[str, ...]]:
+    """Check a folder of images with masks; return what was found, and remarks."""
+    found = _check_folder(config, root, name=name or Path(root).name or root, leaf=leaf)
+    return found, check_usable(found, Path(root), skip_broken=skip_broken)
+
+
 def _open_validation(
-    config: ConfigDict, training: PairSource, *, skip_broken: bool
+    config: ConfigDict, trained: Iterable[Pair], *, skip_broken: bool
 ) -> tuple[PairSource | None, tuple[str, ...]]:
     """Check the folder of validation, if there is one; return its pairs, and remarks.
 
@@ -213,16 +212,16 @@ def _open_validation(
     """
     if not (root := config.data.val_root):
         return None, ()
-    name = Path(root).name or root
-    found = _check_folder(config, root, name=name, leaf="config.data.val_root")
-    trained = {os.path.realpath(pair.image) for pair in training.pairs}
-    both = [pair.image for pair in found.pairs if os.path.realpath(pair.image) in trained]
+    leaf = "config.data.val_root"
+    found, remarks = _find_usable(config, root, leaf=leaf, skip_broken=skip_broken)
+    images = {os.path.realpath(pair.image) for pair in trained}
+    both = [pair.image for pair in found.pairs if os.path.realpath(pair.image) in images]
     if both:
         raise UserError(
             f"config.data.val_root = {root}: {len(both)} of its images are in config.data.root, "
             f"and would be trained on: {list_names(both)}. Without val_root a tenth is held out."
         )
-    return _pairs(config, found), check_usable(found, Path(root), skip_broken=skip_broken)
+    return _source(config, found.pairs), remarks
 
 
 def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
@@ -245,12 +244,12 @@ def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
         remarks += notes
     if not pairs:
         raise UserError("config.data.mix is empty: it names folders below config.data.root.")
-    settings = {"salient": config.data.salient, "fit_masks": config.data.fit_masks}
-    train, backgrounds = PairSource(tuple(pairs), **settings), None
+    backgrounds = None
     if config.data.backgrounds:
         found, _ = _check_part(config, config.data.backgrounds, skip_broken=skip_broken)
-        backgrounds = _pairs(config, found)
-    held_out, notes = _open_validation(config, train, skip_broken=skip_broken)
+        backgrounds = _source(config, found.pairs)
+    held_out, notes = _open_validation(config, pairs, skip_broken=skip_broken)
+    train = _source(config, pairs)
     return TrainingSources(train, held_out, remarks + notes, tuple(mix), backgrounds)
 
 
@@ -258,9 +257,8 @@ def _check_part(
     config: ConfigDict, name: str, *, skip_broken: bool
 ) -> tuple[Findings, tuple[str, ...]]:
     """Check a folder below the root; return what was found, and remarks."""
-    folder = str(absolute(config.data.root) / name)
-    found = _check_folder(config, folder, name=name, leaf=f"config.data.mix, {name}")
-    return found, check_usable(found, Path(folder), skip_broken=skip_broken)
+    folder, leaf = str(absolute(config.data.root) / name), f"config.data.mix, {name}"
+    return _find_usable(config, folder, leaf=leaf, skip_broken=skip_broken, name=name)
 
 
 def parse_part(text: str) -> tuple[str, float]:

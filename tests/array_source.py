@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 
-from class_jax.data.masks import Reading
 from class_jax.errors import UserError
 
 
@@ -30,13 +29,9 @@ class ArraySource:
         return self.names[index]
 
 
-def reading_of(source, index):
-    return Reading(mask_of(source, index))
+def truth_of(source, index, **_):
+    return mask_of(source, index), source.load(index)["image"]
 
 
 def mask_of(source, index):
     return source.load(index)["mask"]
-
-
-def image_of(source, index):
-    return source.load(index)["image"]

@@ -17,10 +17,9 @@ from class_jax import losses
 from class_jax.config import load_recipe
 from class_jax.data import augment
 from class_jax.data.feed import train_batches
-from class_jax.data.images import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
-from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.protocols import METRICS
 from class_jax.evaluation.scoring import MapSet, Scorer
 from class_jax.evaluation.tables import write_tables
@@ -213,9 +212,8 @@ def test_the_metric_is_in_every_table_by_its_entry(tmp_path, monkeypatch):
             levels[0, 0], levels[9, 9] = 0, 255  # spans all levels, and is not stretched
             path = tmp_path / f"{method}{index}.png"
             Image.fromarray(levels.astype(np.uint8)).save(path)
-            tasks.append(
-                Task(f"{index}", path, functools.partial(load_mask, tmp_path / "mask.png"))
-            )
+            read = functools.partial(read_truth, tmp_path / "mask.png")
+            tasks.append(Task(f"{index}", path, read))
         with Scorer(["pysod", "matlab"], processes=1) as scorer:
             scores += [row.analyze() for row in scorer.score(MapSet("toys", method, tasks))]
     write_tables(tmp_path, scores, compare_methods(scores))

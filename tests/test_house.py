@@ -60,7 +60,7 @@ BOUNDARIES = {
             for name in ("graph", "lowering", "operators", "packaged", "precision")
         ),
     },
-    "skimage": {"class_jax/evaluation/properties.py"},
+    "skimage": {"class_jax/evaluation/breakdowns.py"},
     "matplotlib": {"class_jax/evaluation/figures.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},

@@ -53,7 +53,7 @@ class Drawing(NamedTuple):
                 mask |= values.reshape(mask.shape, order="F")
             else:
                 raise UserError(f"{self.file}: runs that are not {width}x{height} long.")
-        return Reading(to_mask(mask), DRAWN)
+        return Reading(to_mask(mask), (DRAWN,))
 
 
 def fill_polygon(mask: np.ndarray, corners: np.ndarray) -> None:
@@ -93,6 +93,23 @@ def choose_classes(drawings: Mapping[str, Drawing], salient: Classes) -> dict[st
         name: drawing._replace(outlines=tuple(o for o in drawing.outlines if wanted & {*o.classes}))
         for name, drawing in drawings.items()
     }
+
+
+def read_drawings(
+    files: Mapping[str, Path], salient: Classes
+) -> tuple[dict[str, Drawing], dict[str, str]]:
+    """Read files of labelme; return the drawings of salient classes, and why others are broken.
+
+    Raises:
+      UserError: as `choose_classes`.
+    """
+    drawings, broken = {}, {}
+    for name, path in files.items():
+        try:
+            drawings[name] = read_labelme(path)
+        except UserError as error:
+            broken[name] = str(error).rstrip(".")
+    return choose_classes(drawings, salient), broken
 
 
 def read_labelme(path: Path) -> Drawing:

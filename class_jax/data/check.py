@@ -3,19 +3,17 @@
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from class_jax.data.images import Picture
-from class_jax.data.masks import Reading
+from class_jax.data.masks import SCALED, Reading
 from class_jax.errors import UserError
 from class_jax.text import MAX_LISTED, list_names, printable
-
-Result = TypeVar("Result")
 
 EMPTY, FULL = 0.0, 1.0
 FULL_LEVEL = 255
@@ -28,10 +26,9 @@ class Facts(NamedTuple):
 
     salient: float  # share of salient pixels, from 0 to 1
     border: float  # share of salient pixels along the border
-    guess: str | None = None  # how the mask was read
-    top: int = FULL_LEVEL  # the stored level that was read as 255
+    guesses: tuple[str, ...] = ()  # how the two were read
+    top: int = FULL_LEVEL  # the stored level of the mask that was read as 255
     size: tuple[int, int] | None = None  # of the image: height and width
-    guesses: tuple[str, ...] = ()  # how the image was read
 
 
 class Check(NamedTuple):
@@ -45,38 +42,37 @@ def facts_of(mask: Reading, picture: Picture | None = None) -> Facts:
     """Return the facts of a mask and, if it is given, of its image."""
     salient = mask.levels > SALIENT_ABOVE
     border = np.concatenate([salient[0], salient[-1], salient[:, 0], salient[:, -1]])
-    facts = Facts(float(salient.mean()), float(border.mean()), mask.guess, mask.top)
+    facts = Facts(float(salient.mean()), float(border.mean()), mask.guesses, mask.top)
     if picture is None:
         return facts
-    return facts._replace(size=(picture.height, picture.width), guesses=picture.guesses)
+    guesses = (*mask.guesses, *picture.guesses)
+    return facts._replace(guesses=guesses, size=(picture.height, picture.width))
+
+
+def inspect_all(
+    read: Callable[[int], tuple[Picture | None, Reading]], count: int, *, title: str
+) -> list[Facts | str]:
+    """Return the facts of all images and masks, or why one cannot be read; by threads."""
+
+    def inspect(index: int) -> Facts | str:
+        try:
+            picture, mask = read(index)
+        except UserError as error:
+            return str(error).rstrip(".")
+        return facts_of(mask, picture)
+
+    with ThreadPoolExecutor() as pool:
+        hidden = not sys.stderr.isatty() or not count
+        return list(tqdm(pool.map(inspect, range(count)), total=count, desc=title, disable=hidden))
 
 
 def check_masks(name: str, readers: Sequence[Callable[[], Reading]]) -> Check:
-    """Read the masks of a set, each by its file; broken ones are skipped."""
-
-    def inspect(index: int) -> Facts | None:
-        try:
-            return facts_of(readers[index]())
-        except UserError:
-            return None  # reported when it is scored
-
-    found = inspect_all(inspect, len(readers), title="checking masks")
-    return describe(name, [facts for facts in found if facts], unit="masks")
+    """Read and describe the masks of a set; broken ones are reported when they are scored."""
+    results = inspect_all(lambda i: (None, readers[i]()), len(readers), title="checking masks")
+    return describe(name, results, unit="masks")
 
 
-def inspect_all(inspect: Callable[[int], Result], count: int, *, title: str) -> list[Result]:
-    """Return `inspect(i)` for each index below `count`, computed by threads with a progress bar."""
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(
-            pool.map(inspect, range(count)),
-            total=count,
-            desc=title,
-            disable=not sys.stderr.isatty() or not count,
-        )
-        return list(bar)
-
-
-def describe(name: str, found: Sequence[Facts], *, unit: str) -> Check:
+def describe(name: str, results: Iterable[Facts | str], *, unit: str) -> Check:
     """Describe a data set: a summary, warnings, a line for each kind of guess.
 
     Among masks that reach 255, one that has 0 and 1 is a soft mask that is nearly empty: then the
@@ -84,9 +80,10 @@ def describe(name: str, found: Sequence[Facts], *, unit: str) -> Check:
 
     Args:
       name: of the set.
-      found: facts of all masks that can be used.
+      results: of `inspect_all`; masks that cannot be read are passed over.
       unit: the word for what is counted, "pairs" or "masks".
     """
+    found = [facts for facts in results if isinstance(facts, Facts)]
     if not found:
         return Check([], scale=True)
     total, notes = len(found), []
@@ -97,8 +94,12 @@ def describe(name: str, found: Sequence[Facts], *, unit: str) -> Check:
             f"note: {len(lower)} of {total}: masks that reach {list_names(sorted(set(lower)))} "
             "among others that reach 255: taken as they are, not scaled"
         ]
-    guesses = Counter(f.guess for f in found if f.guess and (scale or f.top == FULL_LEVEL))
-    guesses.update(guess for facts in found for guess in facts.guesses)
+    guesses = Counter(
+        guess
+        for facts in found
+        for guess in facts.guesses
+        if scale or guess != SCALED or facts.top == FULL_LEVEL
+    )
     notes += [f"note: {count} of {total}: {guess}" for guess, count in guesses.most_common()]
     empty, full = (sum(facts.salient == share for facts in found) for share in (EMPTY, FULL))
     median = statistics.median(facts.salient for facts in found)

@@ -134,14 +134,16 @@ def load_mask(
     Without `scale`, a mask of two values keeps them, as other masks of its set say.
     """
     image, _, _, _, guesses = decode(source)
-    reading = masks.mask_of(image, str(name_of(source)), salient=salient).add(*guesses)
+    reading = masks.mask_of(image, str(name_of(source)), salient=salient)
+    reading = reading._replace(guesses=(*reading.guesses, *guesses))
     return reading if scale else reading.as_stored()
 
 
 def load_map(source: ImageSource, *, highest: int | None = None) -> masks.Reading:
     """Return the saliency map in a file and how it was read; see `masks.map_of`."""
     image, _, _, _, guesses = decode(source)
-    return masks.map_of(image, str(name_of(source)), highest=highest).add(*guesses)
+    reading = masks.map_of(image, str(name_of(source)), highest=highest)
+    return reading._replace(guesses=(*reading.guesses, *guesses))
 
 
 def read_highest(path: ImageSource) -> int | None:
@@ -253,14 +255,20 @@ def write_picture(
     kind = Image.registered_extensions()[path.suffix.lower()]
     check_sides(kind, pixels, path)
     with atomic_write(path) as partial:
-        _save(partial, kind, pixels, like, options)
+        partial.write_bytes(encode(pixels, kind, like=like, **options))
 
 
-def encode(pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None) -> bytes:
+def encode(
+    pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None, **options: Any
+) -> bytes:
     """Return the bytes of an image file, as `write_picture` writes it."""
     check_sides(kind, pixels, "the image")
+    kept = (like.metadata if like else {}) | options
+    if pixels.ndim == 3:  # maps are small, and quickly compressed, at the usual level
+        kept["compress_level"] = COLOUR_LEVEL
     buffer = io.BytesIO()
-    _save(buffer, kind, pixels, like, {})
+    # A format ignores the options that it does not know.
+    Image.fromarray(pixels).save(buffer, format=kind, quality=95, **kept)
     return buffer.getvalue()
 
 
@@ -272,14 +280,3 @@ def check_sides(kind: str, pixels: np.ndarray, name: object) -> None:
             f"{name} would have {width}x{height} pixels, and sides of {kind} files have at most "
             f"{LONGEST[kind]}: write a PNG file."
         )
-
-
-def _save(
-    file: Path | io.BytesIO, kind: str, pixels: np.ndarray, like: Original | None,
-    options: dict[str, Any],
-) -> None:  # fmt: skip
-    kept = (like.metadata if like else {}) | options
-    if pixels.ndim == 3:  # maps are small, and quickly compressed, at the usual level
-        kept["compress_level"] = COLOUR_LEVEL
-    # A format ignores the options that it does not know.
-    Image.fromarray(pixels).save(file, format=kind, quality=95, **kept)

@@ -48,21 +48,16 @@ class Layout(NamedTuple):
         return self.images == self.masks
 
 
-def find_layout(
-    root: Path, *, leaf: str, images: str = "", masks: str = "", pool: bool = False
-) -> Layout:
-    """Return the folders of images and masks in `root`, or in the only sub-folder that has such.
+def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> Layout:
+    """Return the only folders of images and masks of `find_layouts`, or those that are named.
 
-    Any usual name of a folder of images goes with any usual one of masks, if what else the names
-    say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
-    `root` may also be a folder of images whose masks lie beside it: `images/val` of `masks/val`.
+    `images/train` and `images/test` are two sets.
 
     Args:
       root: folder that the user named.
       leaf: configuration leaf or flag that named it, for messages.
       images: folder of images below `root`, if the user named it.
       masks: folder of masks below `root`, likewise, or a file of COCO's outlines.
-      pool: take `images/train` and `images/test` as one set; otherwise they are several.
 
     Raises:
       UserError: no such folder, no known layout in it, or several.
@@ -73,33 +68,39 @@ def find_layout(
     if images or masks:
         return _named_layout(root, images, masks)
     inside = folders_in(root)
-    layouts = layouts_in(root) or [pair for folder in inside for pair in layouts_in(folder)]
-    parents = {layout.images.parent for layout in layouts}
-    if len(parents) == len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
-        return Layout(root, root)  # a folder for each image, with masks of its objects
-    if not layouts and _is_flat(root):
-        layouts = [Layout(root, root)]
-    layouts = layouts or _layouts_around(root)
-    if not pool:
-        layouts = [part for layout in layouts for part in split_parts(layout)]
+    layouts = [part for layout in find_layouts(root) for part in split_parts(layout)]
     if not layouts:
+        hint = (
+            f" Outlines in a file of COCO: config.data.masks={_below(path, root)}."
+            for folder in (root, *inside)
+            for path in sorted(folder.glob(f"*{ANNOTATION}"))
+        )
         raise UserError(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
             f"{list_names(folder.name for folder in inside) or 'none'}): expected for example "
             "images and masks, or name them: config.data.images=FOLDER and "
-            f"config.data.masks=FOLDER, below that folder.{_hint_at_files([root, *inside], root)}"
+            f"config.data.masks=FOLDER, below that folder.{next(hint, '')}"
         )
     if len(layouts) > 1:
         raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
     return layouts[0]
 
 
-def _hint_at_files(folders: list[Path], root: Path) -> str:
-    """Return how a file of COCO is named, if there is one that may be."""
-    found = sorted(path for folder in folders for path in folder.glob(f"*{ANNOTATION}"))
-    if not found:
-        return ""
-    return f" Outlines in a file of COCO: config.data.masks={_below(found[0], root)}."
+def find_layouts(root: Path) -> list[Layout]:
+    """Return the folders of images and masks in a folder, or else in its sub-folders.
+
+    Any usual name of a folder of images goes with any usual one of masks, if what else the names
+    say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
+    `root` may also hold both, or be a folder of images whose masks lie beside it: `images/val` of
+    `masks/val`.
+    """
+    layouts = layouts_in(root) or [pair for f in folders_in(root) for pair in layouts_in(f)]
+    parents = {layout.images.parent for layout in layouts}
+    if len(parents) == len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
+        return [Layout(root, root)]  # a folder for each image, with masks of its objects
+    if not layouts and _is_flat(root):
+        return [Layout(root, root)]
+    return layouts or _layouts_around(root)
 
 
 def _explain_several(layouts: list[Layout], root: Path) -> str:

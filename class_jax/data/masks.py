@@ -31,15 +31,11 @@ Classes = Collection[int | str]  # class numbers, or "any"
 
 
 class Reading(NamedTuple):
-    """A mask or map, and how it was read if that was a guess."""
+    """A mask or map, and how it was read where that was a guess."""
 
     levels: np.ndarray  # uint8 [H, W]
-    guess: str | None = None
+    guesses: tuple[str, ...] = ()
     top: int = 255  # the stored level that was scaled to 255
-
-    def add(self, *guesses: str | None) -> "Reading":
-        """Return the reading with further guesses."""
-        return self._replace(guess="; ".join(filter(None, [self.guess, *guesses])) or None)
 
     def as_stored(self) -> "Reading":
         """Return the levels of the file, not scaled."""
@@ -63,14 +59,14 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     """
     if salient:
         classes = np.asarray(image) if image.mode == "P" else grey_values(image, name)
-        return Reading(_select_classes(classes, salient), CLASSES)
+        return Reading(_select_classes(classes, salient), (CLASSES,))
     if (alpha := _used_alpha(image)) is not None:
         return _stretch(alpha, name, ALPHA)
     if image.mode == "P" and _grey_channel(image) is None:
         indices = np.asarray(image)
         found = np.unique(indices).tolist()
         if set(found) <= {0, 1} or set(found) <= {0, 255}:
-            return Reading(to_mask(indices > 0), INDICES)
+            return Reading(to_mask(indices > 0), (INDICES,))
         raise _class_error(name, f"is a palette of the numbers {list_names(found)}")
     values = grey_values(image, name)
     highest = int(values.max())
@@ -80,7 +76,7 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
         return _stretch(values.astype(np.uint8), name, EIGHT_OF_SIXTEEN)
     if len(np.unique(values)) > 2:
         raise _class_error(name, f"has {highest} as its highest value in 16 bits")
-    return Reading(np.rint(values * (255 / highest)).astype(np.uint8), SCALED)
+    return Reading(np.rint(values * (255 / highest)).astype(np.uint8), (SCALED,))
 
 
 def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
@@ -95,7 +91,7 @@ def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Read
       UserError: colours, or values that are no map.
     """
     if (alpha := _used_alpha(image)) is not None:
-        return Reading(alpha, ALPHA)
+        return Reading(alpha, (ALPHA,))
     values = grey_values(image, name)
     if highest is None:
         return Reading(to_8_bits(values, name))
@@ -170,21 +166,21 @@ def _grey_channel(image: Image.Image) -> np.ndarray | None:
     return green if spread <= min(GREY_TOLERANCE, max(0, int(highest.max()) - 1)) else None
 
 
-def _stretch(levels: np.ndarray, name: str, guess: str | None = None) -> Reading:
+def _stretch(levels: np.ndarray, name: str, *guesses: str) -> Reading:
     """Scale 0/1 and other pairs of values to 0/255; refuse class numbers."""
     highest = int(levels.max())
     if highest == 255 and (classes := _classes_beside_255(levels)):
         raise _class_error(name, f"has 255 and {list_names(classes)}")
     if highest in (0, 255):
-        return Reading(levels, guess)
+        return Reading(levels, guesses)
     if highest == 1:
-        return Reading(levels * np.uint8(255), guess, highest)
+        return Reading(levels * np.uint8(255), guesses, highest)
     if highest >= SMALLEST_FULL and _has_two_values(levels, highest):
         scaled = np.rint(levels * (255 / highest)).astype(np.uint8)
-        return Reading(scaled, f"{guess}, {SCALED}" if guess else SCALED, highest)
+        return Reading(scaled, (*guesses, SCALED), highest)
     if highest <= SMALLEST_FULL:
         raise _class_error(name, f"has {highest} as its highest value")
-    return Reading(levels, guess)
+    return Reading(levels, guesses)
 
 
 def _has_two_values(levels: np.ndarray, highest: int) -> bool:

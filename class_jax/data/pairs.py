@@ -1,18 +1,19 @@
 """Pairs of image and mask files: matched by name, checked by decoding."""
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
-from class_jax.data.check import Facts, describe, facts_of, inspect_all
+from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_drawings
+from class_jax.data.check import Facts, describe, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import ANNOTATION, Layout, folders_in, layouts_in, split_flat
 from class_jax.data.masks import Classes
 from class_jax.data.matching import group_by_object, match_names
-from class_jax.data.sources import Pair, PairSource
-from class_jax.errors import BrokenFilesError, UserError
+from class_jax.data.sources import Pair, PairSource, Truth
+from class_jax.errors import BrokenFilesError
 from class_jax.text import list_lines, list_names
 
 CHECK_SIDE = 352  # pixels; a check decodes large JPEGs at a scale of twice that
@@ -27,7 +28,6 @@ class Findings:
     remarks: tuple[str, ...] = ()
     names: tuple[str, ...] = ()  # of all pairs that were found, broken ones too
     left_out: tuple[str, ...] = ()  # a line for each kind of file that is not read
-    scale: bool = True  # masks of two values are scaled so that the higher is 255
 
 
 def match_pairs(
@@ -67,13 +67,15 @@ def match_pairs(
     paired = {name: tuple(mask_files[m] for m in groups[matches[name]]) for name in sorted(matches)}
     others = [name for name in paired if groups[matches[name]] != [name]]
     remarks = _note_names(layout, others, image_files, paired)
-    chosen: Mapping[str, Path | tuple[Path, ...] | Drawing]
-    chosen = {name: group if len(group) > 1 else group[0] for name, group in paired.items()}
+    truths: Mapping[str, Truth]
+    truths = {name: group if len(group) > 1 else group[0] for name, group in paired.items()}
     if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
-        chosen, lines, broken = _read_drawings(paired, salient)
-        remarks, problems = [*remarks, *lines], [*problems, *broken]
+        outlines = {name: group[0] for name, group in paired.items()}
+        truths, broken = read_drawings(outlines, salient)
+        remarks += _note_no_areas(truths)
+        problems += broken.values()
     return Findings(
-        tuple(Pair(name, image_files[name], mask) for name, mask in chosen.items()),
+        tuple(Pair(name, image_files[name], mask) for name, mask in truths.items()),
         tuple(dict.fromkeys(problems)),
         tuple(remarks),
         tuple(paired),
@@ -117,19 +119,6 @@ def _match_listed(layout: Layout, salient: Classes) -> Findings:
     pairs.sort(key=lambda pair: pair.name)
     names = tuple(pair.name for pair in pairs)
     return Findings(tuple(pairs), tuple(problems), (), names, tuple(left_out))
-
-
-def _read_drawings(
-    files: Mapping[str, Sequence[Path]], salient: Classes
-) -> tuple[dict[str, Drawing], list[str], list[str]]:
-    """Read files of labelme; return their masks, remarks, and a line for each broken one."""
-    drawings, broken = {}, []
-    for name, group in files.items():
-        try:
-            drawings[name] = read_labelme(group[0])
-        except UserError as error:
-            broken.append(str(error).rstrip("."))
-    return choose_classes(drawings, salient), _note_no_areas(drawings), broken
 
 
 def _note_no_areas(drawings: Mapping[str, Drawing]) -> list[str]:
@@ -186,30 +175,19 @@ def _find_files(layout: Layout) -> tuple[Found, Found]:
 
 
 def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Findings:
-    """Decode every pair, so that a broken file is found now and not hours later.
+    """Decode the pairs of a source, so that a broken file is found now and not hours later.
 
-    Args:
-      findings: whose pairs are checked.
-      source: reads these pairs.
-      name: of the data set, for the summary among the remarks.
+    The remarks begin with a summary of the data set, under its name.
     """
-
-    def inspect(index: int) -> Facts | str:
-        try:
-            picture, mask = source.read(index, CHECK_SIDE)
-        except UserError as error:
-            return str(error).rstrip(".")
-        return facts_of(mask, picture)
-
-    results = inspect_all(inspect, len(source.names), title="checking images and masks")
-    check = describe(name, [found for found in results if isinstance(found, Facts)], unit="pairs")
-    good = [p for p, found in zip(findings.pairs, results, strict=True) if isinstance(found, Facts)]
+    read = functools.partial(source.read, side=CHECK_SIDE)
+    results = inspect_all(read, len(source.names), title="checking images and masks")
+    check = describe(name, results, unit="pairs")
+    checked = list(zip(findings.pairs, results, strict=True))
     return dataclasses.replace(
         findings,
-        pairs=tuple(good),
-        problems=(*findings.problems, *(found for found in results if isinstance(found, str))),
+        pairs=tuple(p._replace(scale=check.scale) for p, f in checked if isinstance(f, Facts)),
+        problems=(*findings.problems, *(found for _, found in checked if isinstance(found, str))),
         remarks=(*check.lines, *findings.remarks),
-        scale=check.scale,
     )
 
 

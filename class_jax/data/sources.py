@@ -27,6 +27,9 @@ JOINED = "masks of one object each, joined"
 HELD_OUT = 0.1  # share of the names
 
 
+Truth = Path | tuple[Path, ...] | Drawing  # a file, those of one object each, or outlines
+
+
 class Example(TypedDict):
     """An image and its mask, decoded."""
 
@@ -70,7 +73,8 @@ class Pair(NamedTuple):
 
     name: str
     image: Path
-    mask: Path | tuple[Path, ...] | Drawing  # several are of one object each
+    mask: Truth
+    scale: bool = True  # scale a mask of two values so that the higher is 255
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +85,6 @@ class PairSource:
     _: dataclasses.KW_ONLY
     salient: Classes = ()  # if masks hold class numbers, those that are salient, or "any"
     fit_masks: bool = False  # resize masks of their images' aspect to their images
-    scale: bool = True  # scale a mask of two values so that the higher is 255
 
     @functools.cached_property
     def names(self) -> Sequence[str]:
@@ -111,15 +114,12 @@ class PairSource:
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
         size = picture.height, picture.width
-        if isinstance(pair.mask, Drawing):
-            mask = pair.mask.draw(size)
-        else:
-            mask = self._read_masks(_files_of(pair.mask))
-        shape, turned = mask.levels.shape, UPRIGHT in picture.guesses
+        mask = read_mask(pair.mask, size=size, salient=self.salient, scale=pair.scale)
+        shape = mask.levels.shape
         if shape == size:
             guesses = [TURNED if guess == UPRIGHT else guess for guess in picture.guesses]
             return picture._replace(guesses=tuple(guesses)), mask
-        if turned and shape == size[::-1]:
+        if UPRIGHT in picture.guesses and shape == size[::-1]:
             picture = load_image(pair.image, side=side, upright=False)
             return picture._replace(guesses=(*picture.guesses, AS_STORED)), mask
         fits = _almost_fits(shape, size)
@@ -133,18 +133,30 @@ class PairSource:
             f"{picture.width}x{picture.height}: expected the same size{hint}."
         )
 
-    def _read_masks(self, files: Sequence[Path]) -> Reading:
-        """Read a mask, or those of several objects joined; UserError if they differ in size."""
-        first, *others = [load_mask(f, salient=self.salient, scale=self.scale) for f in files]
-        if not others:
-            return first
-        if len({part.levels.shape for part in (first, *others)}) > 1:
-            raise UserError(f"{list_names(files)} are of one image and differ in size.")
-        levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
-        return first._replace(levels=levels).add(JOINED)
+
+def read_mask(
+    mask: Truth, *, size: tuple[int, int] = (0, 0), salient: Classes = (), scale: bool = True
+) -> Reading:
+    """Read a mask as `load_mask`, join those of several objects, or draw outlines.
+
+    `size` is the image's height and width, for outlines whose file does not say them.
+
+    Raises:
+      UserError: a file cannot be read, or several differ in size.
+    """
+    if isinstance(mask, Drawing):
+        return mask.draw(size)
+    files = _files_of(mask)
+    first, *others = [load_mask(file, salient=salient, scale=scale) for file in files]
+    if not others:
+        return first
+    if len({part.levels.shape for part in (first, *others)}) > 1:
+        raise UserError(f"{list_names(files)} are of one image and differ in size.")
+    levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
+    return first._replace(levels=levels, guesses=(*first.guesses, JOINED))
 
 
-def _files_of(mask: Path | tuple[Path, ...] | Drawing) -> tuple[Path, ...]:
+def _files_of(mask: Truth) -> tuple[Path, ...]:
     if isinstance(mask, Drawing):
         return (mask.file,)
     return (mask,) if isinstance(mask, Path) else mask

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from class_jax.evaluation.properties import PROPERTIES
+from class_jax.evaluation.breakdowns import PROPERTIES
 from class_jax.evaluation.published import get_title
 from class_jax.evaluation.scoring import SetScores, group_by
 from class_jax.files import atomic_write
@@ -52,28 +52,17 @@ TICKS = {
 }
 
 
-def write_curves(folder: Path, scores: Sequence[SetScores]) -> None:
-    """Write pr_curves.png and f_curves.png; UserError if that fails."""
-    for kind in ("pr", "f"):
-        _save(folder / f"{kind}_curves.png", draw_curves(scores, kind))
-
-
-def write_breakdown(path: Path, scores: Sequence[SetScores]) -> None:
-    """Write the figure of scores against the masks' properties; UserError if that fails."""
-    _save(path, draw_breakdown(scores))
-
-
 def write_pixels(stem: Path, pixels: np.ndarray) -> None:
     """Write an image, uint8 [H, W, 3], as PNG and PDF pixel by pixel; UserError if that fails."""
     figure = _start_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
     figure.dpi = DPI
     figure.figimage(pixels)
     for suffix in (".png", ".pdf"):
-        _save(stem.with_name(stem.name + suffix), figure)
+        write_figure(stem.with_name(stem.name + suffix), figure)
 
 
-def _save(path: Path, figure: Figure) -> None:
-    """Write a figure in the format of the path's suffix, atomically."""
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure in the format of the path's suffix, atomically; UserError if that fails."""
     with rc_context(STYLE), atomic_write(path) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # the font draws a box for what it lacks
         figure.savefig(partial, dpi=DPI, format=path.suffix[1:])
@@ -100,7 +89,9 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
             axes.set_title(f"{shorten(get_title(set_name), SET_LENGTH)} ({protocol})")
             _frame_panel(axes, rows, kind)
             for row in rows:
-                _draw_line(axes, row, kind, methods.index(row.method))
+                index = methods.index(row.method)
+                dash, colour = DASHES[index % len(DASHES)], COLOURS[index % len(COLOURS)]
+                axes.plot(*_trace(row, kind), gid=row.method, color=colour, linestyle=dash)
         _draw_legend(figure, grid[: len(panels)])
     return figure
 
@@ -139,16 +130,12 @@ def _lower(value: float) -> float:
     return max(0.0, math.floor(value / GRID - 0.5) * GRID)
 
 
-def _draw_line(axes: Axes, row: SetScores, kind: str, index: int) -> None:
-    """Draw the curve of method number `index`."""
+def _trace(row: SetScores, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of a curve, x and y."""
     curves = row.total.curves()
-    x = curves["recall"] if kind == "pr" else np.arange(255, -1, -1)
-    y = curves["precision" if kind == "pr" else "F"]
-    axes.plot(x, y, gid=row.method, color=_colour(index), linestyle=DASHES[index % len(DASHES)])
-
-
-def _colour(index: int) -> str:
-    return COLOURS[index % len(COLOURS)]
+    if kind == "pr":
+        return curves["recall"], curves["precision"]
+    return np.arange(255, -1, -1), curves["F"]
 
 
 def _draw_legend(figure: Figure, panels: Iterable[Axes], *, across: int = 1) -> None:
@@ -198,7 +185,7 @@ def _draw_groups(axes: Axes, name: str, rows: Sequence[SetScores], methods: Sequ
     groups = list(dict.fromkeys(g.name for of_row in of_property for g in of_row))
     for row, of_row in zip(rows, of_property, strict=True):
         index = methods.index(row.method)
-        mark, colour = MARKS[index % len(MARKS)], _colour(index)
+        mark, colour = MARKS[index % len(MARKS)], COLOURS[index % len(COLOURS)]
         shift = 0.5 * ((index + 0.5) / len(methods) - 0.5)  # side by side, within a group
         for group in of_row:
             x, (low, high) = groups.index(group.name) + shift, group.intervals[BROKEN_DOWN]

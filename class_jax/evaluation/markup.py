@@ -44,7 +44,7 @@ def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> str:
     rows = list(rows)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns or rows[0])
+    writer.writerow(rows[0] if rows else columns)
     for row in rows:
         writer.writerow(printable(c) if isinstance(c, str) else c for c in row.values())
     return file.getvalue()

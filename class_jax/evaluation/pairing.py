@@ -4,36 +4,38 @@ import contextlib
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from class_jax.data.folders import find_images
-from class_jax.data.images import read_highest, read_image
+from class_jax.data.images import read_highest
+from class_jax.data.layouts import folders_in
 from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
-from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.published import keep_letters
 from class_jax.evaluation.scoring import MapSet
-from class_jax.evaluation.sets import Masks, check_folders, list_by_stem, read_mask, shorten_paths
+from class_jax.evaluation.sets import Masks, check_folders, list_by_stem, shorten_paths
 from class_jax.files import absolute
 from class_jax.text import count, list_names
 
 
-class MethodMaps(NamedTuple):
-    """The maps of a method for the masks of a set."""
-
-    method: str
-    masks: Masks
-    maps: dict[str, Path]  # by the name of their mask, in the order of the masks
-    missing: list[str]  # masks without a map
-    notes: tuple[str, ...] = ()  # on what is left out, and on names that differ
-
-
-def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps]:
+def find_maps(
+    folders: Sequence[Path],
+    sets: Sequence[Masks],
+    *,
+    salient: Classes = (),
+    highest: int | None = None,
+) -> list[MapSet]:
     """Return the maps of each method for each set; a method is named by its folder.
 
     The maps of a set lie in a sub-folder of its name, or, for a single set, in the folder itself;
     in either, they may lie in a sub-folder `maps`. What mode eval wrote is named by its run.
+
+    Args:
+      folders: of the methods.
+      sets: their masks.
+      salient: as `read_truth` takes it.
+      highest: the level of the maps that stands for 1, if not their format's highest.
 
     Raises:
       UserError: no such folder, one that is given twice, or one without a map for any mask.
@@ -42,70 +44,59 @@ def find_maps(folders: Sequence[Path], sets: Sequence[Masks]) -> list[MethodMaps
     runs = [_find_run(absolute(folder)) for folder in folders]
     different = len(set(runs)) == len(runs)
     names = shorten_paths(runs if different else [absolute(folder) for folder in folders])
-    return [
-        _pair_maps(folder, name, masks, num_sets=len(sets))
-        for masks in sets
-        for folder, name in zip(folders, names, strict=True)
-    ]
+    read = functools.partial(read_truth, salient=salient)
+    found = []
+    for masks in sets:
+        for folder, name in zip(folders, names, strict=True):
+            maps, notes = _pair_maps(folder, name, masks, num_sets=len(sets))
+            tasks = [
+                Task(n, path, functools.partial(read, masks.files[n], masks.images.get(n)))
+                for n, path in maps.items()
+            ]
+            missing = [n for n in masks.files if n not in maps]
+            size = len(masks.files)
+            found.append(MapSet(masks.set_name, name, tasks, {}, highest, size, missing, notes))
+    return found
 
 
-def keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
+def keep_common(methods: Sequence[MapSet]) -> list[MapSet]:
     """Return the methods' maps of those images of a set that all of its methods have."""
     common: dict[str, set[str]] = {}
     for maps in methods:
-        names = common.setdefault(maps.masks.set_name, set(maps.maps))
-        names.intersection_update(maps.maps)
+        names = {task.name for task in maps.tasks}
+        common[maps.set_name] = common.get(maps.set_name, names) & names
     for set_name, names in common.items():
         if not names:
             raise UserError(f"{set_name}: there is no image that all methods have a map of.")
     return [
-        maps._replace(
-            maps={n: path for n, path in maps.maps.items() if n in common[maps.masks.set_name]}
-        )
+        maps._replace(tasks=[task for task in maps.tasks if task.name in common[maps.set_name]])
         for maps in methods
     ]
 
 
-def find_highest(maps: MethodMaps) -> int | None:
+def find_highest(maps: MapSet) -> int | None:
     """Return the highest value of a method's 16-bit maps; None if it has none."""
     values = []
-    for path in maps.maps.values():
+    for task in maps.tasks:
         with contextlib.suppress(UserError):  # reported when it is scored
-            values.append(read_highest(path))
+            values.append(read_highest(task.map))
     return max((value for value in values if value is not None), default=None)
 
 
-def build_map_set(
-    maps: MethodMaps,
-    *,
-    salient: Classes = (),
-    scale: bool = True,
-    highest: int | None = None,
-) -> MapSet:
-    """Return the maps of a method with their masks and images, to be scored.
+def keep_levels(maps: MapSet) -> MapSet:
+    """Return maps whose masks of two values are not scaled."""
+    tasks = [task._replace(read=functools.partial(task.read, scale=False)) for task in maps.tasks]
+    return maps._replace(tasks=tasks)
 
-    Args:
-      maps: of a method.
-      salient: as `read_mask` takes it, and `scale`.
-      scale: scale masks of two values.
-      highest: the level of the maps that stands for 1, if not their format's highest.
+
+def _pair_maps(
+    root: Path, method: str, masks: Masks, *, num_sets: int
+) -> tuple[dict[str, Path], list[str]]:
+    """Pair the maps of a method's folder and masks by what their names have in common.
+
+    Returns:
+      The maps by the names of their masks, in the order of the masks, and notes.
     """
-    files, images = maps.masks.files, maps.masks.images
-    read = functools.partial(read_mask, salient=salient, scale=scale)
-    tasks = [
-        Task(
-            name,
-            path,
-            functools.partial(read, files[name]),
-            functools.partial(read_image, images[name]) if name in images else None,
-        )
-        for name, path in maps.maps.items()
-    ]
-    return MapSet(maps.masks.set_name, maps.method, tasks, highest=highest, size=len(files))
-
-
-def _pair_maps(root: Path, method: str, masks: Masks, *, num_sets: int) -> MethodMaps:
-    """Pair the maps of a method's folder and masks by what their names have in common."""
     folder = _folder_of_set(root, masks.set_name, num_sets=num_sets)
     folder = folder / "maps" if (folder / "maps").is_dir() else folder
     found, left_out = list_by_stem(folder, "maps")
@@ -131,8 +122,7 @@ def _pair_maps(root: Path, method: str, masks: Masks, *, num_sets: int) -> Metho
         notes.append(
             f"{method}: {len(surplus)} maps have no mask and are left out: {list_names(surplus)}"
         )
-    missing = [name for name in masks.files if name not in matches]
-    return MethodMaps(method, masks, paired, missing, tuple(notes))
+    return {name: paired[name] for name in masks.files if name in paired}, notes
 
 
 def _note_names(maps: Mapping[str, Path], masks: Masks) -> Iterator[str]:
@@ -161,13 +151,14 @@ def _find_run(folder: Path) -> Path:
 
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     """Return the sub-folder of a set, if a method's folder holds one folder a set."""
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    inside = folders_in(folder)
+    below = [path for path in (folder / set_name, *inside) if path.is_dir()]
+    own = {path: path.relative_to(folder).as_posix() for path in below}
     # `DUTS/test` may be the sub-folder DUTS/test, DUTS-test or DUTS; `test` alone could be any.
-    below = [folder / set_name, *inside]
-    names = [set_name, set_name.partition("/")[0]]
-    for name in names:
-        found = [path for path in below if path.is_dir() and _is_named(path, folder, name)]
-        exact = [path for path in found if path.relative_to(folder).as_posix() == name]
+    for name in (set_name, set_name.partition("/")[0]):
+        # But for case and separators.
+        found = [path for path in own if keep_letters(own[path]) == keep_letters(name) != ""]
+        exact = [path for path in found if own[path] == name]
         if len(found) > 1 and not exact:
             raise UserError(
                 f"{folder}: both {list_names(path.name for path in found)} could hold the maps of "
@@ -184,9 +175,3 @@ def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
         f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "
         f"folder a set (found: {list_names(found_here) or 'none'})."
     )
-
-
-def _is_named(path: Path, folder: Path, name: str) -> bool:
-    """Return whether a sub-folder has a name, but for case and separators."""
-    own = keep_letters(path.relative_to(folder).as_posix())
-    return own == keep_letters(name) != ""

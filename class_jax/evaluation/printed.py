@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from class_jax.evaluation.comparison import Comparison, find_equals, have_same_images
-from class_jax.evaluation.markup import Bold, Table
+from class_jax.evaluation.markup import Bold, Table, to_text
 from class_jax.evaluation.protocols import METRICS, PROTOCOLS, PUBLISHED, names_of
 from class_jax.evaluation.published import COLUMNS, find_test_set, get_title
 from class_jax.evaluation.scoring import SetScores, group_by
@@ -46,15 +46,14 @@ def _build_results(
     names = scores[0].total.names
     rows = []
     for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
-        best: Mapping[str, set[str]] = {}
+        best: dict[str, set[str]] = {}
         if len(of_set) > 1 and have_same_images(of_set):
             values = {row.method: _values(row) for row in of_set}
             best = _find_best(values, set_name, comparisons, digits=DIGITS)
         for row in of_set:
-            figures = print_figures(row, names).items()
-            rows.append(
-                _title(row) | {n: _mark(f, row.method, best.get(n, ())) for n, f in figures}
-            )
+            cells = _print_figures(row, names)
+            cells |= {n: Bold(cells[n]) for n, methods in best.items() if row.method in methods}
+            rows.append(_title(row) | cells)
     lower = " and ".join(name for name in names if METRICS[name].lower_is_better)
     notes = [f"Higher is better, but for {lower}. {BOLD_NOTE}", *note_sets(scores)]
     return Table(title, " ".join(notes), rows)
@@ -63,7 +62,7 @@ def _build_results(
 def _build_intervals(title: str, scores: Sequence[SetScores]) -> Iterator[Table]:
     """Yield tables of 95 % intervals, a row for each set and method, nine figures wide."""
     note = "By resampling the images of a set. Intervals that overlap may differ all the same."
-    for names in split_names(scores[0].total.names):
+    for names in _split_names(scores[0].total.names):
         rows = []
         for row in scores:
             found = row.statistics.intervals() if row.has_salient else {}
@@ -80,6 +79,7 @@ def _build_overview(
     titles = {name: get_title(name) for name in by_set}
     if len(set(titles.values())) < len(titles):  # two spellings of one set
         titles = {name: name for name in by_set}
+    columns = [(t, PAPER_NAMES.get(n, n)) for t in titles.values() for n in COLUMNS]
     rows: dict[str, dict[Any, str]] = {}
     known: set[str] = set()  # methods with published figures
     notes = ["F and E are adaptive."]
@@ -90,9 +90,10 @@ def _build_overview(
         values |= {m: dict(zip(COLUMNS, of_m, strict=True)) for m, of_m in published.items()}
         best = _find_best(values, set_name, comparisons, digits=PAPER_DIGITS)
         for method, figures in values.items():
-            cells = rows.setdefault(method, {"method": method})
+            cells = rows.setdefault(method, {"method": method, **dict.fromkeys(columns, NO_VALUE)})
             for name in COLUMNS:
-                cell = _mark(_shorten(_print(figures[name], PAPER_DIGITS)), method, best[name])
+                cell = _shorten(_print(figures[name], PAPER_DIGITS))
+                cell = Bold(cell) if method in best[name] else cell
                 cells[titles[set_name], PAPER_NAMES.get(name, name)] = cell
         known |= published.keys()
         notes += [
@@ -103,11 +104,9 @@ def _build_overview(
         ]
     if known:
         notes.insert(1, "Published figures are as printed, by the protocol matlab.")
-    columns = ["method", *((t, PAPER_NAMES.get(n, n)) for t in titles.values() for n in COLUMNS)]
-    whole = [{column: row.get(column, NO_VALUE) for column in columns} for row in rows.values()]
-    whole.sort(key=lambda row: row["method"] in known)  # measured ones first
     title = f"{title}: {'beside published figures' if known else 'all sets'}"
-    return Table(title, " ".join(notes), whole)
+    measured_first = sorted(rows.values(), key=lambda row: row["method"] in known)
+    return Table(title, " ".join(notes), measured_first)
 
 
 def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
@@ -133,6 +132,14 @@ def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
             "Differences are of the method less the one it is held against; p by Wilcoxon and Holm."
         )
         yield Table(f"{title}: differences", note, differences)
+
+
+def format_table(scores: Sequence[SetScores]) -> str:
+    """Return plain text tables of the figures to four decimals, nine of them side by side."""
+    return "\n\n".join(
+        to_text([describe(row) | _print_figures(row, names) for row in scores])
+        for names in _split_names(scores[0].total.names)
+    )
 
 
 def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
@@ -175,13 +182,13 @@ def _values(row: SetScores) -> dict[str, float | None]:
     return {name: value if row.has_salient else None for name, value in row.total.figures().items()}
 
 
-def print_figures(row: SetScores, names: Iterable[str]) -> dict[str, str]:
+def _print_figures(row: SetScores, names: Iterable[str]) -> dict[str, str]:
     """Return the cells of figures, dashes if no mask of the set has a salient pixel."""
     values = _values(row)
     return {name: _print(values[name], DIGITS) for name in names}
 
 
-def split_names(names: Sequence[str]) -> list[list[str]]:
+def _split_names(names: Sequence[str]) -> list[list[str]]:
     """Return the names of the published figures, and those of further ones if there are any."""
     return list(group_by(names, lambda name: name in names_of(PUBLISHED)).values())
 
@@ -209,10 +216,6 @@ def _find_best(
             or method.removesuffix(FROM_PUBLISHED) in equals
         }
     return best
-
-
-def _mark(cell: str, method: str, best: Iterable[str]) -> str:
-    return Bold(cell) if method in best else cell
 
 
 def _print(value: float | None, digits: int) -> str:

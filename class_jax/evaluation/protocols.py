@@ -11,20 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from py_sod_metrics import (
-    MAE,
-    BERHandler,
-    DICEHandler,
-    Emeasure,
-    FmeasureHandler,
-    FmeasureV2,
-    IOUHandler,
-    PrecisionHandler,
-    RecallHandler,
-    Smeasure,
-    SpecificityHandler,
-    WeightedFmeasure,
-)
+import py_sod_metrics as sod
 from py_sod_metrics.utils import prepare_data
 
 from class_jax.data.check import BETA2
@@ -46,7 +33,7 @@ class Pysod:
     def __init__(self, stretched: np.ndarray, salient: np.ndarray) -> None:
         """Store a map in 0–1 and its mask, bool, [H, W] both, as `fit` gives them."""
         self.stretched, self.salient = stretched, salient
-        self._e_metric = Emeasure()
+        self._e_metric = sod.Emeasure()
 
     @staticmethod
     def fit(prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -67,16 +54,16 @@ class Pysod:
     def counted(self) -> dict:
         """Return F (β² = 0.3) and its curves from one count of pixels."""
         handlers = {
-            "F": FmeasureHandler(with_dynamic=True, with_adaptive=True),
-            "precision": PrecisionHandler(with_dynamic=True, with_adaptive=False),
-            "recall": RecallHandler(with_dynamic=True, with_adaptive=False),
+            "F": sod.FmeasureHandler(with_dynamic=True, with_adaptive=True),
+            "precision": sod.PrecisionHandler(with_dynamic=True, with_adaptive=False),
+            "recall": sod.RecallHandler(with_dynamic=True, with_adaptive=False),
         }
-        return self.run(FmeasureV2(handlers))
+        return self.run(sod.FmeasureV2(handlers))
 
     def cut(self, handler: type) -> float:
         """Return a binary metric, one of PySODMetrics' handlers, of the map cut at one half."""
         binary = handler(with_dynamic=False, with_adaptive=False, with_binary=True)
-        return self.run(FmeasureV2({"": binary}))[""]["binary"]
+        return self.run(sod.FmeasureV2({"": binary}))[""]["binary"]
 
     @functools.cached_property
     def e_measure(self) -> dict:
@@ -90,7 +77,7 @@ class Pysod:
     def structure(self) -> float:
         """Return S, at least 0; NaN if the mask's centre of mass is in the last row or column."""
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            return self.run(Smeasure())["sm"]
+            return self.run(sod.Smeasure())["sm"]
 
     def curves(self) -> Curves:
         """Return the curves of the image."""
@@ -134,7 +121,7 @@ class Matlab(Pysod):
         """Return S, which may be negative."""
         if self.salient.all():
             return super().structure()
-        metric = Smeasure()
+        metric = sod.Smeasure()
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             of_object = metric.object(self.stretched, self.salient)
             of_region = metric.region(self.stretched, self.salient)
@@ -166,18 +153,18 @@ METRICS = {
     "adpF": Metric(lambda image: image.counted["F"]["adaptive"]),
     "meanF": Metric(curve=("F", np.mean)),
     "maxF": Metric(curve=("F", np.max)),
-    "wF": Metric(lambda image: image.run(WeightedFmeasure())["wfm"]),
+    "wF": Metric(lambda image: image.run(sod.WeightedFmeasure())["wfm"]),
     "S": Metric(lambda image: image.structure()),
     "adpE": Metric(lambda image: image.adaptive_e()),
     "meanE": Metric(curve=("E", np.mean)),
     "maxE": Metric(curve=("E", np.max)),
-    "MAE": Metric(lambda image: image.run(MAE())["mae"], lower_is_better=True),
-    "IoU": Metric(lambda image: image.cut(IOUHandler), printed=ALL),
-    "Dice": Metric(lambda image: image.cut(DICEHandler), printed=ALL),
-    "BER": Metric(lambda image: image.cut(BERHandler), lower_is_better=True, printed=ALL),
-    "precision": Metric(lambda image: image.cut(PrecisionHandler), printed=ALL),
-    "recall": Metric(lambda image: image.cut(RecallHandler), printed=ALL),
-    "specificity": Metric(lambda image: image.cut(SpecificityHandler), printed=ALL),
+    "MAE": Metric(lambda image: image.run(sod.MAE())["mae"], lower_is_better=True),
+    "IoU": Metric(lambda image: image.cut(sod.IOUHandler), printed=ALL),
+    "Dice": Metric(lambda image: image.cut(sod.DICEHandler), printed=ALL),
+    "BER": Metric(lambda image: image.cut(sod.BERHandler), lower_is_better=True, printed=ALL),
+    "precision": Metric(lambda image: image.cut(sod.PrecisionHandler), printed=ALL),
+    "recall": Metric(lambda image: image.cut(sod.RecallHandler), printed=ALL),
+    "specificity": Metric(lambda image: image.cut(sod.SpecificityHandler), printed=ALL),
 }
 
 

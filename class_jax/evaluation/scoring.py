@@ -17,12 +17,14 @@ import numpy as np
 from tqdm import tqdm
 
 from class_jax.errors import UserError
-from class_jax.evaluation.breakdowns import Group, break_down
+from class_jax.evaluation.breakdowns import PROPERTIES, Group, break_down
 from class_jax.evaluation.measuring import CONSTANT, INVERTED, Outcome, Task, measure_task
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED, Figures, Measurement
 from class_jax.evaluation.statistics import NO_STATISTICS, Sample, Statistics, summarize
 from class_jax.text import printable
 
+# Cores that this process may use, where the system says so.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 FEW = 64  # images that one process measures before others could start
 AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
@@ -39,6 +41,8 @@ class MapSet(NamedTuple):
     failed: Mapping[str, str] = {}  # name → why an image of the set has no map
     highest: int | None = None  # the level of the maps that stands for 1, if not the format's
     size: int = 0  # masks of the set, if some of them are not measured
+    missing: Sequence[str] = ()  # masks without a map
+    notes: Sequence[str] = ()  # on what is left out, and on names that differ
 
 
 @dataclasses.dataclass(eq=False)
@@ -134,20 +138,20 @@ class Scorer(contextlib.AbstractContextManager):
                 measurement = outcome.by_protocol[row.protocol]
                 row.total += measurement
                 row.per_image[task.name] = measurement.figures()
-                row.has_salient |= outcome.has_salient
                 kept = [measurement.sums[name] for name in PROTOCOLS[row.protocol].KEPT]
                 of_row.append(np.array(kept, np.float32))
         if len(failed) == len(maps.tasks) + len(maps.failed):
             raise UserError(_explain_nothing(title, failed))
         for row, of_row in zip(scores, curves, strict=True):
             properties = np.stack([self._properties[maps.set_name, name] for name in row.per_image])
+            row.has_salient = bool(properties[:, PROPERTIES.index("area")].any())
             columns = {n: np.array([f[n] for f in row.per_image.values()]) for n in row.total.names}
             row.sample = Sample(row.protocol, columns, np.stack(of_row), properties)
         return scores
 
     def _show_progress(self, maps: MapSet, title: str) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks, beside a progress bar."""
-        processes = self._processes or (1 if len(maps.tasks) <= FEW else _count_cores())
+        processes = self._processes or (1 if len(maps.tasks) <= FEW else CORES)
         waits = f"starting {processes} processes" if processes > 1 and not self._pool else None
         interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds
         bar = tqdm(
@@ -215,14 +219,6 @@ def _initialize_process() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def _count_cores() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1
 
 
 def _explain_nothing(title: str, failed: Mapping[str, str]) -> str:

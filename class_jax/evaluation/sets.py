@@ -1,16 +1,14 @@
 """The masks of sets: the folders that hold them, their files or outlines, and the sets' names."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_labelme
+from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_drawings
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
-from class_jax.data.images import load_mask
-from class_jax.data.layouts import ANNOTATION, PUBLISHED, find_layout, kind_of
-from class_jax.data.masks import Classes, Reading
+from class_jax.data.layouts import ANNOTATION, PUBLISHED, find_layouts, kind_of
+from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.files import absolute
@@ -45,28 +43,20 @@ def find_masks(folders: Sequence[Path], salient: Classes = ()) -> list[Masks]:
     """
     check_folders(folders, "masks")
     places = [_find_mask_folder(folder) for folder in folders]
-    _check_different(places)
+    _check_different([place.resolve() for place in places])
     return [
         _list_masks(place, name, salient)
         for place, name in zip(places, _name_sets(places), strict=True)
     ]
 
 
-def read_mask(mask: Path | Drawing, *, salient: Classes = (), scale: bool = True) -> Reading:
-    """Read a mask, or draw it; see `masks.mask_of`."""
-    if isinstance(mask, Drawing):
-        return mask.draw()
-    return load_mask(mask, salient=salient, scale=scale)
-
-
-def shorten_paths(folders: Sequence[Path]) -> list[str]:
+def shorten_paths(folders: list[Path]) -> list[str]:
     """Return as few last parts of each path as tell it from the others.
 
     Raises:
       UserError: two paths are equal, so that nothing tells them apart.
     """
-    if twice := [folder for folder, number in Counter(folders).items() if number > 1]:
-        raise UserError(f"{twice[0]} is given twice.")
+    _check_different(folders)
     names = []
     for folder in folders:
         parts = 1
@@ -96,7 +86,7 @@ def check_folders(folders: Sequence[Path], content: str) -> None:
             found = "is a file" if folder.exists() else "does not exist"
             wanted = f"a folder of {content}" + " or a .json file of COCO" * (content == "masks")
             raise UserError(f"{folder} {found}, and {wanted} is needed.")
-    _check_different(folders)
+    _check_different([folder.resolve() for folder in folders])
 
 
 def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
@@ -111,15 +101,10 @@ def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
     )
     are_photographs = all(path.suffix.lower() in PHOTOGRAPHS for path in images.values())
     if outlines and (not images or (are_photographs and outlines.keys() <= images.keys())):
-        drawings, broken, notes = {}, {}, []
-        for stem, path in outlines.items():
-            try:
-                drawings[stem] = read_labelme(path)
-            except UserError as error:
-                broken[stem] = path  # reported when it is scored
-                notes.append(f"{name}: {error}")
-        drawn = choose_classes(drawings, salient)
-        return Masks(name, folder, {**drawn, **broken}, images, tuple(notes))
+        drawings, broken = read_drawings(outlines, salient)
+        unreadable = {stem: outlines[stem] for stem in broken}  # reported when they are scored
+        notes = tuple(f"{name}: {why}." for why in broken.values())
+        return Masks(name, folder, {**drawings, **unreadable}, images, notes)
     files, left_out = list_by_stem(folder, "masks")
     images = _find_images_beside(folder.resolve())
     beside = {mask: images[image] for image, mask in match_names(images, files).items()}
@@ -130,27 +115,26 @@ def _find_mask_folder(folder: Path) -> Path:
     """Return the folder itself, or that of the masks in it if images lie beside them."""
     if folder.is_file() or any(path.parent == folder for path in find_images(folder).images):
         return folder
-    try:
-        return find_layout(folder, leaf="masks", pool=True).masks
-    except UserError:
-        return folder  # its masks, if any, lie in sub-folders
+    layouts = find_layouts(folder)
+    return layouts[0].masks if len(layouts) == 1 else folder  # its masks lie in sub-folders
 
 
 def _find_images_beside(masks: Path) -> dict[str, Path]:
     """Return the images that lie beside a folder of masks in a usual layout."""
     for root in masks.parents[:LAYOUT_DEPTH]:
         # Only the sheet of examples needs images: their errors are ignored here.
-        with contextlib.suppress(UserError, OSError):
-            layout = find_layout(root, leaf="masks", pool=True)
-            if layout.masks == masks and not layout.is_flat:
-                return index_by_stem(find_images(layout.images).images, layout.images)[0]
+        with contextlib.suppress(OSError):
+            layouts = find_layouts(root)
+            if [pair.masks for pair in layouts] == [masks] != [pair.images for pair in layouts]:
+                folder = layouts[0].images
+                return index_by_stem(find_images(folder).images, folder)[0]
     return {}
 
 
-def _check_different(folders: Sequence[Path]) -> None:
-    resolved = [folder.resolve() for folder in folders]
-    if len(set(resolved)) < len(resolved):
-        raise UserError(f"{max(resolved, key=resolved.count)} is given twice.")
+def _check_different(folders: list[Path]) -> None:
+    """Raise UserError if a path is there twice."""
+    if len(set(folders)) < len(folders):
+        raise UserError(f"{max(folders, key=folders.count)} is given twice.")
 
 
 def _is_general(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from class_jax.data.sheet import GAP, Panel, Row, draw_sheet
 from class_jax.errors import UserError
 from class_jax.evaluation.figures import DPI, PAGE, write_pixels
 from class_jax.evaluation.markup import to_csv
-from class_jax.evaluation.measuring import Task, read_if_possible
+from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
 from class_jax.evaluation.published import get_title
 from class_jax.evaluation.scoring import MapSet, SetScores, group_by
@@ -38,10 +38,7 @@ class Choice(NamedTuple):
 def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[MapSet]) -> None:
     """Write a sheet of the best, the median and the worst map of every score, and their errors.
 
-    Args:
-      path: the PNG file, written atomically.
-      scores: of methods on sets.
-      map_sets: for each of the scores, the maps that were measured.
+    The map sets are those that were measured, one for each of the scores.
 
     Raises:
       UserError: the sheet cannot be written, or a mask or map cannot be read any more.
@@ -51,7 +48,7 @@ def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[M
         rows.append(f"{get_title(row.set_name)}: {row.method} ({row.protocol})")
         tasks = {task.name: task for task in maps.tasks}
         for name, label in pick_examples(row.per_image).items():
-            image, mask = _read_truth(tasks[name])
+            mask, image = tasks[name].read()
             levels = _read_map(tasks[name], maps)
             rows.append(f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {name}")
             rows.append([Panel(p) for p in (image, mask, levels, draw_errors(levels, mask))])
@@ -152,14 +149,9 @@ def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
 def _read_row(name: str, maps: Mapping[str, MapSet], methods: Sequence[str]) -> list[Panel]:
     """Read an image, its mask and each method's map; None for what is not there."""
     tasks = {method: task for method in maps for task in maps[method].tasks if task.name == name}
-    image, mask = _read_truth(next(iter(tasks.values())))
+    mask, image = next(iter(tasks.values())).read()
     found = {m: _resize(_read_map(task, maps[m]), mask) for m, task in tasks.items()}
     return [Panel(image), Panel(mask), *(Panel(found.get(method)) for method in methods)]
-
-
-def _read_truth(task: Task) -> tuple[np.ndarray | None, np.ndarray]:
-    """Return the image, if it can be read, and the mask."""
-    return read_if_possible(task), task.mask().levels
 
 
 def _read_map(task: Task, maps: MapSet) -> np.ndarray:

@@ -9,14 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from class_jax.evaluation.protocols import (
-    METRICS,
-    NUM_THRESHOLDS,
-    PROTOCOLS,
-    Curves,
-    Figures,
-    figures_of,
-)
+from class_jax.evaluation.protocols import METRICS, PROTOCOLS, Curves, Figures, figures_of
 
 RESAMPLES = 2000
 SEED = 0
@@ -40,9 +33,7 @@ class Statistics(NamedTuple):
     """The replicates of a method's figures on a set, and what a paired test needs beside them."""
 
     replicates: dict[str, np.ndarray]  # float64 [RESAMPLES] for each figure
-    by_image: dict[
-        str, np.ndarray
-    ]  # float64 [N]: one value of each image, whose mean is the figure
+    by_image: dict[str, np.ndarray]  # float64 [N]: a value of each image, their mean the figure
 
     def intervals(self) -> dict[str, Interval]:
         """Return the 95 % interval of each figure."""
@@ -148,7 +139,7 @@ def _flatten(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
 def _combine(sample: Sample, values: np.ndarray, curves: np.ndarray) -> dict[str, np.ndarray]:
     """Return the figures from averaged figures [..., V] and averaged curves [..., C·256]."""
     by_name = dict(zip(sample.figures, np.moveaxis(values, -1, 0), strict=True))
-    split = curves.reshape(*curves.shape[:-1], -1, NUM_THRESHOLDS)
+    split = curves.reshape(*curves.shape[:-1], *sample.curves.shape[1:])
     return by_name | figures_of(_complete(sample, split), sample.figures)
 
 

@@ -1,19 +1,12 @@
-"""Scores as files: CSV at full precision, Markdown and LaTeX to print; and the terminal's table."""
+"""Scores as files: CSV at full precision, Markdown and LaTeX to print."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from class_jax.evaluation.comparison import Comparison
-from class_jax.evaluation.markup import LATEX_HEAD, Row, to_csv, to_latex, to_markdown, to_text
-from class_jax.evaluation.printed import (
-    build_comparisons,
-    build_tables,
-    describe,
-    note_sets,
-    print_figures,
-    split_names,
-)
+from class_jax.evaluation.markup import LATEX_HEAD, Row, to_csv, to_latex, to_markdown
+from class_jax.evaluation.printed import build_comparisons, build_tables, describe, note_sets
 from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import NO_INTERVAL, Interval
 from class_jax.files import atomic_write
@@ -38,15 +31,11 @@ def write_tables(
     """
     tables = list(build_tables(scores, comparisons))
     compared = "".join(map(to_markdown, build_comparisons(comparisons)))
-    names = scores[0].total.names
-    bounds = [f"{name}_{end}" for name in names for end in ("low", "high")]
-    groups = ("set", "method", "protocol", "property", "group", "from", "to", "images")
-    images = ("set", "method", "image", "protocol")
     files = {
         "results.csv": to_csv(map(_list_figures, scores)),
-        "per_image.csv": to_csv(_list_images(scores), (*images, *names)),
+        "per_image.csv": to_csv(_list_images(scores)),
         "comparison.csv": to_csv(map(_list_comparison, comparisons), Comparison._fields),
-        "breakdown.csv": to_csv(_list_groups(scores), (*groups, *names, *bounds)),
+        "breakdown.csv": to_csv(_list_groups(scores)),
         "curves.csv": to_csv(_list_points(scores)),
         "results.md": "\n".join(["# Results", *map(to_markdown, tables)]),
         "results.tex": "\n".join([LATEX_HEAD, *map(to_latex, tables)]),
@@ -55,14 +44,6 @@ def write_tables(
     for name, text in files.items():
         with atomic_write(folder / name) as partial:
             partial.write_bytes((text.rstrip("\n") + "\n").encode())
-
-
-def format_table(scores: Sequence[SetScores]) -> str:
-    """Return plain text tables of the figures to four decimals, nine of them side by side."""
-    return "\n\n".join(
-        to_text([describe(row) | print_figures(row, names) for row in scores])
-        for names in split_names(scores[0].total.names)
-    )
 
 
 def _list_figures(row: SetScores) -> Row:

@@ -7,14 +7,12 @@ import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from class_jax import parallel
-from class_jax.data.masks import Reading
-from class_jax.data.sources import Example, PairSource, Source
+from class_jax.data.sources import PairSource, Source
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.scoring import MapSet
@@ -31,13 +29,6 @@ from datasets.inputs import EvaluationSource, evaluation_source, folder_source
 
 METHOD = "CLASS"
 ORIGIN = "source.txt"  # names the folder whose maps and tables lie beside it
-
-
-class Opened(NamedTuple):
-    """The sets that could be opened, by name, and what could not be used."""
-
-    sets: dict[str, EvaluationSource]
-    problems: list[str]
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -91,28 +82,27 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
     find(model or workdir.path, checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
-    opened = parallel.run_on_first(lambda: _open_sets(config, paths, skip_broken=skip_broken))
+    sets, problems = parallel.run_on_first(
+        lambda: _open_sets(config, paths, skip_broken=skip_broken)
+    )
     tables = output or workdir.evaluation
-    folders = {name: tables / name for name in opened.sets}
+    folders = {name: tables / name for name in sets}
     if inputs and output is None:
-        origins = {name: absolute(paths[name]) for name in opened.sets}
+        origins = {name: absolute(paths[name]) for name in sets}
         folders = parallel.run_on_first(lambda: _own_folders(workdir.evaluation, origins))
         tables /= "+".join(folder.name for folder in folders.values())
     parallel.run_on_first(lambda: check_output(tables))
     if output:
         check_apart(output, [absolute(path) for path in inputs])
-    plans = {
-        name: plan_source_maps(found.source, folders[name] / "maps")
-        for name, found in opened.sets.items()
-    }
-    sort = functools.partial(_sort_all, list(plans.values()))
+    plans = [plan_source_maps(s.source, folders[name] / "maps") for name, s in sets.items()]
+    sort = functools.partial(_sort_all, plans)
     network = open_network(model or workdir.path, config, checkpoint, sort)
+    planned = zip(sets.items(), plans, network.sorted_jobs, strict=True)
     map_sets = [
-        _make_maps(name, opened.sets[name].source, jobs, todo.todo, network)
-        for (name, jobs), todo in zip(plans.items(), network.sorted_jobs, strict=True)
+        _make_maps(name, s.source, jobs, todo.todo, network) for (name, s), jobs, todo in planned
     ]
     return parallel.run_on_first(
-        lambda: score_maps(tables, protocol, map_sets, opened.problems, metrics=metrics)
+        lambda: score_maps(tables, protocol, map_sets, problems, metrics=metrics)
     )
 
 
@@ -128,25 +118,27 @@ def _sort_all(plans: Sequence[Sequence[Job]], fingerprint: str) -> list[Sorted]:
     return found
 
 
-def _open_sets(config: ConfigDict, paths: Mapping[str, str], *, skip_broken: bool) -> Opened:
-    """Open the folders, given by name, or the configured sets."""
-    opened = Opened({}, [])
+def _open_sets(
+    config: ConfigDict, paths: Mapping[str, str], *, skip_broken: bool
+) -> tuple[dict[str, EvaluationSource], list[str]]:
+    """Open the folders, given by name, or the configured sets; return what cannot be used, too."""
+    sets: dict[str, EvaluationSource] = {}
+    problems: list[str] = []
     for name in paths or config.eval.sets:
         try:
             if paths:
-                found = folder_source(config, paths[name], name=name, leaf="--input")
+                sets[name] = folder_source(config, paths[name], name=name, leaf="--input")
             else:
-                found = evaluation_source(config, name)
+                sets[name] = evaluation_source(config, name)
         except UserError as error:
-            opened.problems.append(str(error))
+            problems.append(str(error))
             continue
-        opened.sets[name] = found
-        opened.problems.extend(() if skip_broken else found.problems)
-        for remark in found.remarks:
+        problems.extend(() if skip_broken else sets[name].problems)
+        for remark in sets[name].remarks:
             parallel.log(remark)
-    if not opened.sets:
-        raise UserError(" ".join(opened.problems))
-    return opened
+    if not sets:
+        raise UserError(" ".join(problems))
+    return sets, problems
 
 
 def _own_folders(base: Path, origins: Mapping[str, Path]) -> dict[str, Path]:
@@ -179,22 +171,17 @@ def _make_maps(
         if job.target in results.failed:
             failed[name] = results.failed[job.target]
         else:
-            load = _loader(source, index)
-            readers = functools.partial(_read_mask, load), functools.partial(_read_image, load)
-            tasks.append(Task(name, job.target, *readers))
+            tasks.append(Task(name, job.target, _reader(source, index)))
     return MapSet(set_name, METHOD, tasks, failed)
 
 
-def _loader(source: Source, index: int) -> Callable[[], Example]:
-    """Return a picklable function that loads one example, without the others of a long set."""
+def _reader(source: Source, index: int) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """Return a picklable function that reads one example, without the others of a long set."""
     if isinstance(source, PairSource):
         source, index = dataclasses.replace(source, pairs=(source.pairs[index],)), 0
-    return functools.partial(source.load, index)
+    return functools.partial(_read, source, index)
 
 
-def _read_mask(load: Callable[[], Example]) -> Reading:
-    return Reading(load()["mask"])
-
-
-def _read_image(load: Callable[[], Example]) -> np.ndarray:
-    return load()["image"]
+def _read(source: Source, index: int, **_: bool) -> tuple[np.ndarray, np.ndarray]:
+    example = source.load(index)
+    return example["mask"], example["image"]

@@ -9,27 +9,18 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from class_jax.data.check import check_masks
+from class_jax.data.sources import read_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
-from class_jax.evaluation.figures import write_breakdown, write_curves
+from class_jax.evaluation.figures import draw_breakdown, draw_curves, write_figure
 from class_jax.evaluation.measuring import CONSTANT, INVERTED
-from class_jax.evaluation.pairing import (
-    MethodMaps,
-    build_map_set,
-    find_highest,
-    find_maps,
-    keep_common,
-)
+from class_jax.evaluation.pairing import find_highest, find_maps, keep_common, keep_levels
+from class_jax.evaluation.printed import format_table
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
-from class_jax.evaluation.sets import find_masks, read_mask
-from class_jax.evaluation.sheets import (
-    check_names,
-    choose_images,
-    write_examples,
-    write_gallery,
-)
-from class_jax.evaluation.tables import format_table, write_tables
+from class_jax.evaluation.sets import find_masks
+from class_jax.evaluation.sheets import check_names, choose_images, write_examples, write_gallery
+from class_jax.evaluation.tables import write_tables
 from class_jax.files import absolute
 from class_jax.jobs.targets import check_output
 from class_jax.parallel import log
@@ -50,7 +41,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     folders = [absolute(path) for path in flags.predictions]
     salient = config.data.salient
     sets = find_masks([absolute(path) for path in flags.masks], salient)
-    methods = find_maps(folders, sets)
+    methods = find_maps(folders, sets, salient=salient, highest=flags.map_max)
     output = absolute(flags.output) if flags.output else workdir.local / "score"
     check_output(output)
     check_apart(output, [*(masks.folder for masks in sets), *folders])
@@ -58,23 +49,17 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if flags.allow_missing:
         methods = _keep_common(methods)
     for maps in methods:
-        _check_depth(maps, flags.map_max)
-    map_sets = []
+        _check_depth(maps)
     for masks in sets:
         _print_notes(masks.notes)
         readers = [functools.partial(read_mask, m, salient=salient) for m in masks.files.values()]
         check = check_masks(masks.set_name, readers)
         for line in check.lines:
             log(line)
-        map_sets += [
-            build_map_set(maps, salient=salient, scale=check.scale, highest=flags.map_max)
-            for maps in methods
-            if maps.masks is masks
-        ]
-    check_names(flags.gallery or (), map_sets)
-    return score_maps(
-        output, flags.protocol, map_sets, metrics=flags.metrics, gallery=flags.gallery
-    )
+        if not check.scale:
+            methods = [keep_levels(m) if m.set_name == masks.set_name else m for m in methods]
+    check_names(flags.gallery or (), methods)
+    return score_maps(output, flags.protocol, methods, metrics=flags.metrics, gallery=flags.gallery)
 
 
 def score_maps(
@@ -122,8 +107,9 @@ def score_maps(
     rows = [row for of_set in scored for row in of_set]
     comparisons = compare_methods(rows)
     write_tables(folder, rows, comparisons)
-    write_curves(folder, rows)
-    write_breakdown(folder / "breakdown.png", rows)
+    for kind in ("pr", "f"):
+        write_figure(folder / f"{kind}_curves.png", draw_curves(rows, kind))
+    write_figure(folder / "breakdown.png", draw_breakdown(rows))
     write_examples(folder / "examples.png", firsts, scored_maps)
     if gallery is not None:
         write_gallery(folder, choose_images(firsts, gallery), scored_maps)
@@ -172,15 +158,15 @@ def check_apart(folder: Path, inputs: Sequence[Path]) -> None:
             )
 
 
-def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> None:
+def _check_missing(methods: Sequence[MapSet], *, allow_missing: bool) -> None:
     """Name files without a partner; UserError if masks lack maps unless allowed."""
     missing = []
     for maps in methods:
         _print_notes(maps.notes)
         if maps.missing:
             missing.append(
-                f"{maps.method} has no map for {len(maps.missing)} of the {len(maps.masks.files)} "
-                f"masks of {maps.masks.set_name}: {list_names(maps.missing)}"
+                f"{maps.method} has no map for {len(maps.missing)} of the {maps.size} masks of "
+                f"{maps.set_name}: {list_names(maps.missing)}"
             )
     if missing and not allow_missing:
         raise UserError(
@@ -189,30 +175,31 @@ def _check_missing(methods: Sequence[MethodMaps], *, allow_missing: bool) -> Non
     _print_notes(missing)
 
 
-def _keep_common(methods: Sequence[MethodMaps]) -> list[MethodMaps]:
+def _keep_common(methods: Sequence[MapSet]) -> list[MapSet]:
     """Keep the images that all methods have, and say how many of a set those are."""
     kept = keep_common(methods)
-    for maps in {maps.masks.set_name: maps for maps in kept}.values():
-        if len(maps.maps) < (total := len(maps.masks.files)):
+    for maps in {maps.set_name: maps for maps in kept}.values():
+        if len(maps.tasks) < maps.size:
             log(
-                f"note: {maps.masks.set_name}: scored on the {len(maps.maps)} of {total} images "
+                f"note: {maps.set_name}: scored on the {len(maps.tasks)} of {maps.size} images "
                 "that all methods have a map of"
             )
     return kept
 
 
-def _check_depth(maps: MethodMaps, map_max: int | None) -> None:
+def _check_depth(maps: MapSet) -> None:
     """Raise UserError for maps of 8 bits in 16-bit files: their levels would be 257 times less."""
     highest = find_highest(maps)
     if not highest:
         return
-    if map_max is None and highest <= EIGHT_BITS:
+    if maps.highest is None and highest <= EIGHT_BITS:
         raise UserError(
             f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
             "bits, or give the level that stands for 1, --map_max=255, for example."
         )
-    if highest < (map_max or SIXTEEN_BITS) / 2:
+    top = maps.highest or SIXTEEN_BITS
+    if highest < top / 2:
         log(
-            f"warning: the maps of {maps.method} on {maps.masks.set_name} reach {highest} of "
-            f"{map_max or SIXTEEN_BITS}: is that the level that stands for 1? --map_max=N says it"
+            f"warning: the maps of {maps.method} on {maps.set_name} reach {highest} of {top}: is "
+            "that the level that stands for 1? --map_max=N says it"
         )

@@ -11,14 +11,14 @@ def test_the_facts_of_a_mask():
     levels = np.zeros((10, 20), np.uint8)
     levels[0] = 255
     levels[5, 5] = 128  # not above 128
-    salient, border, guess, *_ = facts_of(Reading(levels, ALPHA))
+    salient, border, guesses, *_ = facts_of(Reading(levels, (ALPHA,)))
     assert salient == pytest.approx(20 / 200)
     assert border == pytest.approx((20 + 2) / 60)  # corners count for both sides
-    assert guess == ALPHA
+    assert guesses == (ALPHA,)
 
 
-def masks(*shares, border=0.0, guess=None):
-    return [Facts(share, border, guess) for share in shares]
+def masks(*shares, border=0.0, guesses=()):
+    return [Facts(share, border, guesses) for share in shares]
 
 
 def test_the_summary():
@@ -35,7 +35,7 @@ def test_the_summary():
 
 
 def test_guesses_are_counted_once_a_set():
-    found = masks(0.2, 0.3, guess=ALPHA) + masks(0.1, guess=SCALED)
+    found = masks(0.2, 0.3, guesses=(ALPHA,)) + masks(0.1, guesses=(SCALED,))
     lines = describe("x", found, unit="masks").lines
     assert lines[1:] == [f"note: 2 of 3: {ALPHA}", f"note: 1 of 3: {SCALED}"]
 
@@ -57,7 +57,7 @@ def test_ordinary_masks_are_not_warned_of():
 
 
 def test_warnings_come_first_and_are_never_cut_off():
-    found = [Facts(0.9, 0.9, f"guess {index}") for index in range(20)]
+    found = [Facts(0.9, 0.9, (f"guess {index}",)) for index in range(20)]
     lines = describe("x", found, unit="masks").lines
     assert "are they inverted?" in lines[1]
     assert len(lines) == 11

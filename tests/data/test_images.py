@@ -430,14 +430,14 @@ def test_the_orientation_of_a_mask_is_obeyed_and_said(tmp_path):
     exif = Image.Exif()
     exif[274] = 3
     path = saved(tmp_path, Image.fromarray(MASK), exif=exif)
-    levels, guess, _ = load_mask(path)
+    levels, guesses, _ = load_mask(path)
     np.testing.assert_array_equal(levels, MASK[::-1, ::-1])
-    assert guess == UPRIGHT
+    assert guesses == (UPRIGHT,)
 
 
 def test_pages_of_a_tiff_are_said(tmp_path):
     pages = [Image.fromarray(MASK), Image.fromarray(MASK[::-1])]
     path = saved(tmp_path, pages[0], "x.tif", save_all=True, append_images=pages[1:])
-    levels, guess, _ = load_mask(path)
+    levels, guesses, _ = load_mask(path)
     np.testing.assert_array_equal(levels, MASK)
-    assert guess == FIRST_FRAME
+    assert guesses == (FIRST_FRAME,)

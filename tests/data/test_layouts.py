@@ -2,7 +2,7 @@
 
 import pytest
 
-from class_jax.data.layouts import find_layout, kind_of, split_flat
+from class_jax.data.layouts import find_layout, find_layouts, kind_of, split_flat
 from class_jax.errors import UserError
 
 LAYOUTS = [
@@ -93,7 +93,7 @@ def test_folders_of_classes_are_no_parts_of_a_set(tmp_path, names):
 
 def test_parts_may_be_taken_together(tmp_path):
     make(tmp_path, "images/train", "images/val", "masks/train", "masks/val")
-    assert find_layout(tmp_path, leaf="x", pool=True) == (tmp_path / "images", tmp_path / "masks")
+    assert find_layouts(tmp_path) == [(tmp_path / "images", tmp_path / "masks")]
 
 
 def test_a_folder_of_images_is_found_with_the_masks_beside_it(tmp_path):

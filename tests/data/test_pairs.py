@@ -201,7 +201,7 @@ def test_a_mask_of_0_and_1_is_read_as_the_others_of_its_set_say(folder, others, 
     write(folder / "masks" / "deep" / "c.png", value=1)
     found = check(folder)
     assert found.problems == ()
-    source = PairSource(found.pairs, scale=found.scale)
+    source = PairSource(found.pairs)
     assert source.load(2)["mask"].max() == highest
     said = "note: 1 of 3: masks that reach 1 among others that reach 255: taken as they are"
     assert any(line.startswith(said) for line in found.remarks) == (highest == 1)

@@ -82,7 +82,7 @@ def test_the_facts_of_a_pair(tmp_path):
     picture, mask = source_of(tmp_path, PIXELS, MASK // 2).read(0, 32)
     assert (picture.height, picture.width) == (40, 60)
     facts = facts_of(mask, picture)
-    assert (facts.size, facts.border, facts.guess) == ((40, 60), 0, SCALED)
+    assert (facts.size, facts.border, facts.guesses) == ((40, 60), 0, (SCALED,))
     assert facts.salient == pytest.approx((MASK > 0).mean())
 
 

@@ -2,7 +2,9 @@
 
 import zlib
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import datasets
 from class_jax.config import load_recipe
@@ -113,3 +115,19 @@ def test_folders_that_the_configuration_names_and_an_input_lacks_are_said(config
     other = pairs(tmp_path / "other", count=2)
     found = folder_source(config, str(other), name="other", leaf="--input")
     assert "has no pictures, as config.data says: others are used" in found.remarks[0]
+
+
+def test_each_part_of_a_mix_is_read_by_the_values_of_its_own_masks(config, tmp_path):
+    config.data.train, config.data.root, config.data.mix = "mix", str(tmp_path), ("ones", "soft")
+    masks = {}
+    for part in config.data.mix:
+        for path in sorted((pairs(tmp_path / part, count=3) / "masks").iterdir()):
+            # One mask of "soft" is nearly empty, beside others of 0 and 255.
+            ones = np.asarray(Image.open(path)) // 255
+            factor = 1 if part == "ones" or path.stem == "00" else 255
+            Image.fromarray(ones * np.uint8(factor)).save(path)
+            masks[f"{part}/{path.stem}"] = ones * (255 if part == "ones" else factor)
+    source = training_sources(config, skip_broken=False).train
+    assert list(source.names) == list(masks)
+    for index, name in enumerate(masks):
+        np.testing.assert_array_equal(source.load(index)["mask"], masks[name])

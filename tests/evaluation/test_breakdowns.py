@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from class_jax.evaluation.breakdowns import break_down, find_groups
-from class_jax.evaluation.properties import (
+from class_jax.evaluation.breakdowns import (
     PROPERTIES,
     SPECK,
+    break_down,
     describe_mask,
+    find_groups,
     measure_contrast,
     measure_regions,
 )

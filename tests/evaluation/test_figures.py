@@ -14,8 +14,7 @@ from class_jax.evaluation.figures import (
     PAGE,
     draw_breakdown,
     draw_curves,
-    write_breakdown,
-    write_curves,
+    write_figure,
 )
 from class_jax.evaluation.protocols import Measurement, measure
 from class_jax.evaluation.scoring import SetScores
@@ -72,9 +71,9 @@ def test_panels_and_legend(rows, titles, kind):
 
 
 def test_both_figures_are_written_as_wide_as_a_column(tmp_path):
-    write_curves(tmp_path, [scores("$x_{$", "m\udcff"), scores()])
-    assert {path.name for path in tmp_path.iterdir()} == {"pr_curves.png", "f_curves.png"}
-    for path in tmp_path.iterdir():
+    for kind in ("pr", "f"):
+        path = tmp_path / f"{kind}.png"
+        write_figure(path, draw_curves([scores("$x_{$", "m\udcff"), scores()], kind))
         assert cv2.imread(str(path)).shape[1] == round(COLUMN * DPI)
 
 
@@ -152,5 +151,5 @@ def test_a_panel_for_each_property_and_a_mark_for_each_method():
 
 
 def test_a_breakdown_is_as_wide_as_a_page(tmp_path):
-    write_breakdown(tmp_path / "b.png", [broken_down()])
+    write_figure(tmp_path / "b.png", draw_breakdown([broken_down()]))
     assert cv2.imread(str(tmp_path / "b.png")).shape[1] == round(PAGE * DPI)

@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 
 from class_jax.errors import UserError
-from class_jax.evaluation.pairing import (
-    build_map_set,
-    find_highest,
-    find_maps,
-    keep_common,
-)
+from class_jax.evaluation.pairing import find_highest, find_maps, keep_common, keep_levels
 from class_jax.evaluation.sets import find_masks
 
 
@@ -54,12 +49,12 @@ def masks(tmp_path):
 def test_pairs(tmp_path, masks, names, pairs, surplus):
     folder = touch(tmp_path / "Net", *names)
     (maps,) = find_maps([folder], masks)
-    assert {name: str(path.relative_to(folder)) for name, path in maps.maps.items()} == pairs
+    assert {task.name: str(task.map.relative_to(folder)) for task in maps.tasks} == pairs
     assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
     left_out = [note for note in maps.notes if "have no mask and are left out" in note]
     assert [note.rpartition("/")[2] for note in left_out] == surplus
     assert maps.method == "Net"
-    assert [task.name for task in build_map_set(maps).tasks] == sorted(pairs)
+    assert [task.name for task in maps.tasks] == sorted(pairs)
 
 
 @pytest.mark.parametrize(
@@ -89,19 +84,27 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
 def test_what_is_scored_is_read_from_the_files(tmp_path):
     picture = np.full((3, 4), 200, np.uint8)
     picture[0] = 255
-    for name in ("gt/a.png", "gt/b.png", "im/a.jpg"):
+    for name in ("gt/a.png", "gt/b.png", "im/a.jpg", "gt/c.png", "im/c.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), picture)
+    (tmp_path / "im/c.jpg").write_text("no image")
     masks = find_masks([tmp_path / "gt"])
-    maps = touch(tmp_path / "Net", "a.png", "b.png")
-    map_set = build_map_set(find_maps([maps], masks)[0])
-    assert (map_set.set_name, map_set.method) == (tmp_path.name, "Net")
-    assert [task.map for task in map_set.tasks] == [maps / "a.png", maps / "b.png"]
+    maps = touch(tmp_path / "Net", "a.png", "b.png", "c.png")
+    (map_set,) = find_maps([maps], masks, highest=100)
+    assert (map_set.set_name, map_set.method, map_set.highest) == (tmp_path.name, "Net", 100)
+    assert [task.map.name for task in map_set.tasks] == ["a.png", "b.png", "c.png"]
     for task in map_set.tasks:
-        assert task.mask().levels.tolist() == picture.tolist()
-    with_image, without = map_set.tasks
-    assert with_image.image().shape == (3, 4, 3)
-    assert without.image is None
+        assert task.read()[0].tolist() == picture.tolist()
+    with_image, without, broken = map_set.tasks
+    assert with_image.read()[1].shape == (3, 4, 3)
+    assert with_image.read(with_image=False)[1] is without.read()[1] is broken.read()[1] is None
+
+
+def test_masks_of_0_and_1_are_scaled_or_kept(tmp_path, masks):
+    cv2.imwrite(str(tmp_path / "toys" / "masks" / "a.png"), np.eye(3, dtype=np.uint8))
+    (maps,) = find_maps([touch(tmp_path / "Net", "a.png")], masks)
+    assert maps.tasks[0].read()[0].max() == 255
+    assert keep_levels(maps).tasks[0].read()[0].max() == 1
 
 
 def test_folders_of_one_name_are_told_apart(tmp_path, masks):
@@ -152,11 +155,11 @@ def test_several_sets_with_a_folder_for_each_in_those_of_the_methods(tmp_path):
     for folder in ("dutste", "ECSSD"):
         touch(tmp_path / "Net" / folder, "a.png", "b.png")
     found = find_maps([tmp_path / "Net"], sets)
-    assert [maps.maps["a"].parent.name for maps in found] == ["dutste", "ECSSD"]
+    assert [maps.tasks[0].map.parent.name for maps in found] == ["dutste", "ECSSD"]
     # One set of a method that has several.
     (maps,) = find_maps([tmp_path / "Net"], sets[1:])
-    assert maps.maps["a"] == tmp_path / "Net" / "ECSSD" / "a.png"
-    assert maps.notes == ()
+    assert maps.tasks[0].map == tmp_path / "Net" / "ECSSD" / "a.png"
+    assert maps.notes == []
     touch(tmp_path / "Other", "a.png")
     with pytest.raises(UserError, match=r"Other holds no folder DUTS-TE.*one folder a set"):
         find_maps([tmp_path / "Other"], sets)
@@ -173,7 +176,7 @@ def test_methods_are_compared_on_the_images_that_all_have(tmp_path, masks):
         touch(tmp_path / "B", "b_1.png", "sub/c.png"),
     ]
     for maps in keep_common(find_maps(folders, masks)):
-        assert list(maps.maps) == ["b_1"]
+        assert [task.name for task in maps.tasks] == ["b_1"]
     with pytest.raises(UserError, match="no image that all methods have"):
         keep_common(find_maps([*folders, touch(tmp_path / "C", "a.png")], masks))
 
@@ -205,7 +208,7 @@ def test_maps_of_a_set_lie_in_the_folder_that_has_its_whole_name(tmp_path):
     for folder in ("DUTS/test", "ECSSD-test"):
         touch(tmp_path / "A" / folder, "a.png")
     found = find_maps([tmp_path / "A"], sets)
-    assert [str(maps.maps["a"].relative_to(tmp_path)) for maps in found] == [
+    assert [str(maps.tasks[0].map.relative_to(tmp_path)) for maps in found] == [
         "A/DUTS/test/a.png",
         "A/ECSSD-test/a.png",
     ]

@@ -8,10 +8,9 @@ import numpy as np
 import py_sod_metrics
 import pytest
 
-from class_jax.data.images import load_mask
 from class_jax.data.masks import ALPHA
 from class_jax.errors import UserError
-from class_jax.evaluation.measuring import Task
+from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.protocols import PROTOCOLS, measure
 from class_jax.evaluation.scoring import AHEAD, MapSet, Scorer
 
@@ -32,7 +31,7 @@ def tasks(tmp_path_factory):
         paths = [folder / f"{kind}{index}.png" for kind in ("map", "mask")]
         cv2.imwrite(str(paths[0]), levels.astype(np.uint8))
         cv2.imwrite(str(paths[1]), mask)
-        made.append(Task(f"name {index}", paths[0], functools.partial(load_mask, paths[1])))
+        made.append(Task(f"name {index}", paths[0], functools.partial(read_truth, paths[1])))
     made[3].map.write_text("no image")
     return made
 
@@ -58,8 +57,7 @@ def test_sums_are_those_of_the_images(tasks):
     readable = [task for task in tasks if task.name != "name 3"]
     for row in score(tasks):
         singles = [
-            measure(cv2.imread(str(task.map), 0), task.mask().levels, row.protocol)
-            for task in readable
+            measure(cv2.imread(str(task.map), 0), task.read()[0], row.protocol) for task in readable
         ]
         assert row.total.figures() == sum(singles[1:], singles[0]).figures()
         assert (row.set_name, row.method, row.total.images) == ("s", "m", COUNT - 1)
@@ -73,7 +71,7 @@ def test_figures_are_those_of_a_plain_pysodmetrics_loop(tasks):
     (row,) = score(tasks, protocols=["pysod"])
     metrics = py_sod_metrics.MAE(), py_sod_metrics.Smeasure(), py_sod_metrics.WeightedFmeasure()
     for task in tasks:
-        levels, mask = cv2.imread(str(task.map), 0), task.mask().levels
+        levels, mask = cv2.imread(str(task.map), 0), task.read()[0]
         if levels is not None:
             resized = cv2.resize(levels, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
             for metric in metrics:
@@ -85,7 +83,7 @@ def test_figures_are_those_of_a_plain_pysodmetrics_loop(tasks):
         assert figures[ours] == pytest.approx(metric.get_results()[theirs], rel=0, abs=1e-12)
 
 
-def read_and_note(mask, log, name):
+def read_and_note(mask, log, name, **options):
     """Note that a mask was read; the first one is slow, until the others are no longer read."""
     (log / name).touch()
     if name == "name 0":
@@ -93,14 +91,14 @@ def read_and_note(mask, log, name):
         while read != (read := len(list(log.iterdir()))) or read < 2:  # the other process starts
             time.sleep(0.5)
         (log.parent / "read before the first").write_text(str(read))
-    return load_mask(mask)
+    return read_truth(mask, **options)
 
 
 def test_processes_compute_what_one_does_and_run_ahead_only_a_little(tasks, tmp_path, capsys):
     (tmp_path / "log").mkdir()
     noted = [
         task._replace(
-            mask=functools.partial(read_and_note, *task.mask.args, tmp_path / "log", task.name)
+            read=functools.partial(read_and_note, *task.read.args, tmp_path / "log", task.name)
         )
         for task in tasks
     ]
@@ -155,21 +153,24 @@ def test_how_maps_were_read_and_whether_any_mask_is_salient_is_kept(tasks, tmp_p
 def test_samples_hold_each_image_and_each_mask_is_described_once(tasks, tmp_path):
     seen = []
 
-    def image():
-        seen.append(1)
-        return np.zeros((30, 40, 3), np.uint8)
+    def counted(task):
+        def read(*, with_image):
+            seen.append(with_image)
+            return task.read()[0], np.zeros((30, 40, 3), np.uint8)
 
-    first = [tasks[0]._replace(image=image), tasks[3], tasks[5]]  # the map of the second is broken
-    levels = tasks[0].map
-    second = [task._replace(map=levels, image=image) for task in (tasks[0], tasks[3], tasks[5])]
+        return task._replace(read=read)
+
+    first = [counted(tasks[0]), tasks[3], tasks[5]]  # the map of the second is broken
+    same_map = [tasks[i]._replace(map=tasks[0].map) for i in (0, 3, 5)]
+    second = [counted(task) for task in same_map]
     with Scorer(PROTOCOLS) as scorer:
         one, two = (scorer.score(MapSet("s", m, t)) for m, t in (("a", first), ("b", second)))
-        assert len(seen) == 2  # of the first mask and of the one that was not described before
-    for rows, made in ((one, [tasks[0], tasks[5]]), (two, second)):
+    assert seen == [True, False, True, False]  # the first, and what was not described before
+    for rows, made in ((one, [tasks[0], tasks[5]]), (two, same_map)):
         for row in rows:
             assert row.sample.curves.dtype == np.float32
             for index, task in enumerate(made):
-                mask = task.mask().levels
+                mask = task.read()[0]
                 single = measure(cv2.imread(str(task.map), 0), mask, row.protocol)
                 kept = [single.sums[name] for name in PROTOCOLS[row.protocol].KEPT]
                 np.testing.assert_allclose(row.sample.curves[index], kept, rtol=0, atol=1e-7)

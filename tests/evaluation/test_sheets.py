@@ -25,7 +25,7 @@ from class_jax.evaluation.sheets import (
     write_examples,
     write_gallery,
 )
-from tests.array_source import ArraySource, image_of, mask_of, reading_of
+from tests.array_source import ArraySource, mask_of, truth_of
 
 
 def scores_of(method, errors, set_name="toys"):
@@ -91,8 +91,7 @@ def test_columns_are_image_mask_and_methods(tmp_path):
         for index, name in enumerate(source.names[: 2 if method == "A" else 1]):
             path = tmp_path / method / f"{name}.png"
             write_picture(path, np.full((5, 5), level, np.uint8))
-            readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
-            tasks.append(Task(name, path, *readers))
+            tasks.append(Task(name, path, functools.partial(truth_of, source, index)))
         map_sets.append(MapSet("toys", method, tasks))
     choices = [Choice("toys", "two", "named"), Choice("toys", "one", "named")]
     write_gallery(tmp_path, choices, map_sets)
@@ -156,8 +155,7 @@ def tasks_of(source, folder):
     for index, name in enumerate(source.names):
         path = folder / f"{index}.png"
         write_picture(path, saliency_of(source, index))
-        readers = (functools.partial(read, source, index) for read in (reading_of, image_of))
-        tasks.append(Task(name, path, *readers))
+        tasks.append(Task(name, path, functools.partial(truth_of, source, index)))
     return tasks
 
 
@@ -173,10 +171,10 @@ def test_sheet_holds_image_mask_and_map(tmp_path):
     source = ArraySource(["sub/one", "three", "four", "a" * 80])
     scores, tasks = measured(source), tasks_of(source, tmp_path / "maps")
 
-    def fail():
-        raise UserError("gone")
-
-    unknown = [task._replace(image=None if task.name == "three" else fail) for task in tasks]
+    unknown = [
+        task._replace(read=lambda index=index: (mask_of(source, index), None))
+        for index, task in enumerate(tasks)
+    ]
     write_examples(
         tmp_path / "examples.png",
         [scores, scores],

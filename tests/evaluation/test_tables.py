@@ -9,12 +9,12 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import Comparison
-from class_jax.evaluation.printed import LABELS
+from class_jax.evaluation.printed import LABELS, format_table
 from class_jax.evaluation.protocols import Measurement, names_of
 from class_jax.evaluation.published import TEST_SETS, find_test_set
 from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import Statistics
-from class_jax.evaluation.tables import format_table, write_tables
+from class_jax.evaluation.tables import write_tables
 
 FIGURES = names_of("published")
 CURVES = ("F", "E", "precision", "recall")

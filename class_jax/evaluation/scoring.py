@@ -197,14 +197,20 @@ class Scorer(contextlib.AbstractContextManager):
 @contextlib.contextmanager
 def _hold_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back for a moment; processes that start meanwhile never get it."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[int] = []
+    # A signal that this thread blocks goes to another one, and Python interrupts this one for it.
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
+    if can_block:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # new processes inherit it
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _initialize_process() -> None:

@@ -144,11 +144,11 @@ def test_damaged_saved_configuration(workdir):
     workdir.create()
     for text in ("{", "[]", '{"seed": 1}'):
         workdir.config_file.write_text(text)
-        with pytest.raises(UserError, match=r"is no configuration in JSON|has no leaf"):
+        with pytest.raises(UserError, match=r"is not a configuration in JSON|has no leaf"):
             load_config(None, workdir, [])
     workdir.config_file.unlink()
     workdir.config_file.mkdir()
-    with pytest.raises(UserError, match="is no file: expected a configuration in JSON"):
+    with pytest.raises(UserError, match="is not a file: expected a configuration in JSON"):
         load_config(None, workdir, [])
 
 

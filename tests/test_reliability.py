@@ -539,7 +539,7 @@ def test_a_network_that_no_machine_holds_is_refused_before_memory_is_asked_for(w
 
 def test_a_configuration_nested_without_end_is_refused(workdir):
     (workdir / "config.json").write_text("[" * 100_000)
-    with pytest.raises(UserError, match="is no configuration in JSON"):
+    with pytest.raises(UserError, match="is not a configuration in JSON"):
         Workdir(workdir).load_config()
 
 

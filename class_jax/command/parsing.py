@@ -200,7 +200,7 @@ def _add_words(flags: argparse.Namespace, mode: Mode, words: Sequence[str]) -> N
         return
     if not mode.words:
         raise UserError(
-            f"{mode.name} takes flags alone, and {words[0]} is none; see {program()} {mode.name} "
+            f"{mode.name} takes only flags, and {words[0]} is not one; see {program()} {mode.name} "
             "--help."
         )
     (flag,) = (flag for flag in mode.flags if flag.name == mode.words)

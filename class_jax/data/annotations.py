@@ -175,7 +175,7 @@ def read_coco(path: Path) -> dict[str, Drawing]:
             name = str(entry["file_name"]).replace("\\", "/")
             drawings[name] = Drawing(path, *size, tuple(outlines[number]), left_out[number])
     if any(left_out.values()) and not any(outlines.values()):
-        raise UserError(f"{path} holds boxes and no outlines, of which no masks can be drawn.")
+        raise UserError(f"{path} holds boxes but no outlines, so no masks can be drawn.")
     return drawings
 
 
@@ -228,4 +228,4 @@ def _open(path: Path, tool: str) -> Iterator[Any]:
     try:
         yield content
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise UserError(f"{path} is no annotation file of {tool} ({error!r}).") from error
+        raise UserError(f"{path} is not an annotation file of {tool} ({error!r}).") from error

@@ -33,7 +33,7 @@ def check_graph(path: Path) -> None:
     except ImportError as error:
         raise UserError(f"{path} needs onnx and ONNX Runtime: {INSTALL}.") from error
     if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"{path} has more than 2 GB: it is no exported network.")
+        raise UserError(f"{path} has more than 2 GB: it is not an exported network.")
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except OSError:

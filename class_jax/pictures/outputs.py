@@ -112,7 +112,7 @@ def render(output: Output, scene: Scene) -> np.ndarray:
     """
     to_levels(scene.saliency, scene.name)  # NaN would pass for an alpha
     if scene.image is None and output.needs_image:
-        raise UserError(f"{output.row.noun} need the image beside its map.")
+        raise UserError(f"{output.row.noun} need the image as well as its map.")
     return output.row.render(output, scene)
 
 

@@ -115,7 +115,7 @@ def parse_background(
             return path.absolute() if is_video else flatten(load_original(path))
     or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
-        f"{name}={quote(value)} is no background: expected a colour such as "
+        f"{name}={quote(value)} is not a background: expected a colour such as "
         f'"white" or "#20a0ff"{or_picture}.'
     )
 

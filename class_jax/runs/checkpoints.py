@@ -203,7 +203,7 @@ class Checkpoints:
         if which in map(str, steps):
             return int(which), "as asked"
         raise UserError(
-            f"{which} is no checkpoint of {self._folder}: expected best, latest or one of its "
+            f"{which} is not a checkpoint of {self._folder}: expected best, latest or one of its "
             f"steps: {', '.join(map(str, steps))}."
         )
 

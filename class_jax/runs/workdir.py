@@ -153,7 +153,7 @@ class Workdir:
         found, count = _fingerprint(names), self.count_examples()
         if count is None:
             raise UserError(
-                f"{self.examples_file} is damaged, so that nobody knows whether the run learnt "
+                f"{self.examples_file} is damaged, so it is unknown whether the run learnt "
                 "from these examples: delete it if it did."
             )
         if json.loads(self.examples_file.read_text()) != found:
@@ -181,15 +181,15 @@ class Workdir:
         if not self.config_file.exists():
             return None
         if not (self.is_remote or Path(self.config_file).is_file()):  # a pipe, for epath, is one
-            raise UserError(f"{self.config_file} is no file: expected a configuration in JSON.")
+            raise UserError(f"{self.config_file} is not a file: expected a configuration in JSON.")
         if (size := self.config_file.stat().length) > MOST_CONFIG:
-            raise UserError(f"{self.config_file} has {size:,} bytes: it is no configuration.")
+            raise UserError(f"{self.config_file} has {size:,} bytes: it is not a configuration.")
         try:
             return ConfigDict(_with_tuples(json.loads(self.config_file.read_text())))
         except (ValueError, AttributeError, OSError, RecursionError) as error:
             raise UserError(
-                f"{self.config_file} is no configuration in JSON ({error}): restore it, or name a "
-                "recipe."
+                f"{self.config_file} is not a configuration in JSON ({error}): restore it or name "
+                "a recipe."
             ) from error
 
 

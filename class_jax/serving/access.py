@@ -40,7 +40,9 @@ class Access(NamedTuple):
         """
         for origin in origins:
             if origin != ANYBODY and not ORIGIN.fullmatch(origin.lower()):
-                raise UserError(f"{origin} is no origin: expected as in https://example.org:8000.")
+                raise UserError(
+                    f"{origin} is not an origin: expected as in https://example.org:8000."
+                )
         known = {name.strip("[]").lower() for name in names} | OWN
         is_own = ipaddress.ip_address(address).is_loopback
         if not is_own:

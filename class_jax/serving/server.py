@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
         if number == errno.EADDRINUSE:
             sentence = f"{place} is in use: choose another, or end the program that has it."
         elif isinstance(error, (socket.gaierror, UnicodeError)) or number == errno.EADDRNOTAVAIL:
-            sentence = f"{host} is no address of this machine: 127.0.0.1 is for this machine alone."
+            sentence = f"{host} is not an address of this machine; 127.0.0.1 is its own."
         raise UserError(sentence) from error
 
 

@@ -97,7 +97,7 @@ def _read_torch(path: Path) -> Weights:
 
 def _torch_to_float32(name: str, value: Any, path: Path) -> np.ndarray:
     if value.is_quantized or value.is_sparse or value.is_meta or value.is_complex():
-        raise UserError(f"{path}: {name} is no plain tensor of floats ({value.dtype}).")
+        raise UserError(f"{path}: {name} is not a plain tensor of floats ({value.dtype}).")
     # Through float32, because NumPy has no bfloat16.
     array = value.detach().float() if value.is_floating_point() else value.detach()
     return _to_float32(name, array.numpy(), path)

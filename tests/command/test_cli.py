@@ -203,7 +203,7 @@ def test_mistakes_are_answered_before_jax_is_loaded(arguments, tmp_path):
         (["README.md"], "README.md is a file, and a mode comes first, as in class-jax predict"),
         (["docs"], "docs is a folder, and a mode comes first"),
         (["nowhere.jpg"], "nowhere.jpg is neither a mode nor a file"),
-        (["train", "README.md"], "train takes flags alone, and README.md is none"),
+        (["train", "README.md"], "train takes only flags, and README.md is not one"),
         (["convert", "a.pth", "b.pth"], "convert takes one --source, and not b.pth as well"),
         (["predict"], "predict needs --input, images or folders"),
         (["score", "--masks", "docs"], "score needs --predictions"),

@@ -127,7 +127,7 @@ def test_salient_classes_by_name(tmp_path, salient, expected):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{", "is not JSON"), ("[]", "no annotation file of labelme"), ("{}", "'shapes'")],
+    [("{", "is not JSON"), ("[]", "not an annotation file of labelme"), ("{}", "'shapes'")],
 )
 def test_a_broken_file_of_labelme_is_named_and_the_others_are_read(tmp_path, content, words):
     for name in "ab":
@@ -219,12 +219,16 @@ def test_runs_of_coco(tmp_path, pack):
 
 
 def test_files_that_are_not_of_coco_are_refused(tmp_path):
-    for content, words in (("[1]", "no annotation file of COCO"), ("{}", "COCO"), ("x", "JSON")):
+    for content, words in (
+        ("[1]", "not an annotation file of COCO"),
+        ("{}", "COCO"),
+        ("x", "JSON"),
+    ):
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(UserError, match=words):
             read_coco(tmp_path / "x.json")
     file = coco(tmp_path / "x.json", ["a.jpg"], [(0, 1, [])])
-    with pytest.raises(UserError, match="holds boxes and no outlines"):
+    with pytest.raises(UserError, match="holds boxes but no outlines"):
         read_coco(file)
     (tmp_path / "x.json").write_text(
         '{"images": [{"id": 0, "file_name": "a", "height": 999999, "width": 999999}], '

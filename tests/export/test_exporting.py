@@ -345,7 +345,7 @@ def test_what_the_network_does_not_use_is_not_taken_from_another_folder(run, tra
     (["--format", "jpeg"], "--format=jpeg: expected one of safetensors, onnx"),
     (["--format", "torch"], "config.model.backbone"),
     (["--precision", "int8"], "--precision=int8 is for --format=onnx, not for safetensors"),
-    (["--checkpoint", "7"], "7 is no checkpoint"),
+    (["--checkpoint", "7"], "7 is not a checkpoint"),
     (["--output", "{here}/notes"], "holds other files"),
     (["--input", "{here}/nothing"], "nothing: there is no such file or folder"),
     (["--model", "{here}/notes"], "holds no trained network"),

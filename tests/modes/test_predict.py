@@ -267,7 +267,7 @@ def test_two_processes_share_the_images(predict, trained, tmp_path):
         (["--input", "deep", "--output", "deep/er"], "would replace the image"),
         (["--input", "in", "--output", ""], "--output is empty"),
         (["--input", "twice", "in", "deep", "in", "--output", "out/1.png"], "several images"),
-        (["--input", "in", "--checkpoint", "77"], "77 is no checkpoint of"),
+        (["--input", "in", "--checkpoint", "77"], "77 is not a checkpoint of"),
         (["--input", "in", "--output", "/proc/maps"], "cannot be written"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_full_disk_behind_a_pipe_is_one_sentence(trained, scene):
     (["--format", "cut"], "--format=cut: expected one of map, cutout, overlay, attention"),
     (["--background", "red"], "--background is for --format cutout, not for map."),
     (["--format", "overlay", "--background", "red"], "--background is for --format cutout"),
-    (["--format", "cutout", "--background", "redd"], "--background=redd is no background"),
+    (["--format", "cutout", "--background", "redd"], "--background=redd is not a background"),
     (["--threshold", "1.5"], "--threshold=1.5: expected a level above 0, up to 1."),
     (["--threshold", "0"], "--threshold=0.0: expected a level above 0"),
     (["--threshold", "nan"], "--threshold=nan"),

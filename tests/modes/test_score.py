@@ -349,7 +349,7 @@ def test_outlines_of_labelme_and_coco_are_scored_as_the_masks_they_are(score, fo
     (folders / "outlines" / "2.json").write_text("{}")
     status, _, err = score("--masks=outlines", "--predictions=A", "--output=out")
     assert status == 1
-    assert "2.json is no annotation file of labelme" in err
+    assert "2.json is not an annotation file of labelme" in err
     assert rows_of(folders / "out" / "results.csv")[0]["images"] == "3"
 
 

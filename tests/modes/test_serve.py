@@ -129,10 +129,10 @@ def test_a_port_in_use_is_one_sentence(run, trained):
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--port", "70000"], "--port=70000: expected 1 to 65535"),
-    (["--host", "192.0.2.1", "--port", "0"], "192.0.2.1 is no address of this machine"),
+    (["--host", "192.0.2.1", "--port", "0"], "192.0.2.1 is not an address of this machine"),
     (["--workdir", "nowhere", "--port", "0"], "nowhere"),
     (["--input", "a.jpg"], "--input is for"),
-    (["--allow_origin", "example.org", "--port", "0"], "example.org is no origin"),
+    (["--allow_origin", "example.org", "--port", "0"], "example.org is not an origin"),
     (["--root_path", "a b", "--port", "0"], "--root_path=a b: expected a path"),
 ])  # fmt: skip
 def test_mistakes_at_the_start_are_one_sentence(run, trained, arguments, sentence):

@@ -129,15 +129,15 @@ def exported(trained, tmp_path):
 def test_a_configuration_is_a_regular_file_of_usual_size(exported):
     file = exported / "config.json"
     file.write_bytes(b" " * 2**20 + b"{}")
-    with pytest.raises(UserError, match="it is no configuration"):
+    with pytest.raises(UserError, match="it is not a configuration"):
         Predictor.load(exported)
     file.unlink()
     os.mkfifo(file)  # would be waited for
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         Predictor.load(exported)
     file.unlink()
     file.symlink_to("/dev/zero")  # would be read without end
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         Predictor.load(exported)
 
 

@@ -116,7 +116,7 @@ def test_backgrounds_are_colours_pictures_or_blurred(tmp_path):
     behind = parse_background(str(tmp_path / "behind.png"))
     assert (render(Output("cutout", behind), saliency, image, "x") == 200).all()
     for wrong in ("whitish", "#12345", "no/such/file.png"):
-        with pytest.raises(UserError, match="is no background: expected a colour"):
+        with pytest.raises(UserError, match="is not a background: expected a colour"):
             parse_background(wrong)
 
 

@@ -53,7 +53,7 @@ def test_colours_arrays_pictures_and_paths_are_backgrounds(tmp_path):
                        tmp_path / "behind.png", str(tmp_path / "behind.png")):  # fmt: skip
         made = nothing.cutout(IMAGE, background=background)
         assert (made == (10, 20, 30)).all()
-    with pytest.raises(UserError, match="is no background"):
+    with pytest.raises(UserError, match="is not a background"):
         parse_address("cutout", [("background", str(tmp_path / "behind.png"))])  # a stranger's
 
 

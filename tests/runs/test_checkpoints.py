@@ -68,7 +68,7 @@ def test_the_two_latest_and_the_best_are_kept_and_found(folder):
         assert checkpoints.find("latest")[0] == 5
         assert checkpoints.find("best") == (2, "best, val_maxF 0.9000")
         assert checkpoints.find("5")[0] == 5
-        with pytest.raises(UserError, match=r"3 is no checkpoint of .*: 2, 4, 5"):
+        with pytest.raises(UserError, match=r"3 is not a checkpoint of .*: 2, 4, 5"):
             checkpoints.find("3")
 
 

@@ -42,5 +42,5 @@ def test_pages_of_others_are_let_in_by_their_whole_origin():
 
 @pytest.mark.parametrize("origin", ["friend.example", "https://friend.example/page", "ftp://a", ""])
 def test_what_is_no_origin_is_refused(origin):
-    with pytest.raises(UserError, match="is no origin"):
+    with pytest.raises(UserError, match="is not an origin"):
         Access.make("127.0.0.1", [], [origin])

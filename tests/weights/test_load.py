@@ -186,7 +186,7 @@ def test_odd_tensors_of_pytorch(tmp_path):
     }
     for name, tensor in odd.items():
         torch.save({name: tensor}, path)
-        with pytest.raises(UserError, match=rf"{name} (is no plain tensor|holds values of type)"):
+        with pytest.raises(UserError, match=rf"{name} (is not a plain|holds values of)"):
             read_weights(str(path))
     torch.save({3: torch.ones(2)}, path)
     with pytest.raises(UserError, match="expected names with tensors"):

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_drawings
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import ANNOTATION, PUBLISHED, find_layouts, kind_of
+from class_jax.data.layouts import (
+    ANNOTATION,
+    PUBLISHED,
+    find_layouts,
+    kind_of,
+    layouts_in,
+    split_parts,
+)
 from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
@@ -124,10 +131,11 @@ def _find_images_beside(masks: Path) -> dict[str, Path]:
     for root in masks.parents[:LAYOUT_DEPTH]:
         # Only the sheet of examples needs images: their errors are ignored here.
         with contextlib.suppress(OSError):
-            layouts = find_layouts(root)
-            if [pair.masks for pair in layouts] == [masks] != [pair.images for pair in layouts]:
-                folder = layouts[0].images
-                return index_by_stem(find_images(folder).images, folder)[0]
+            # Of what else lies above the masks, nothing is looked at.
+            pairs = {pair for layout in layouts_in(root) for pair in (layout, *split_parts(layout))}
+            folders = [pair.images for pair in pairs if pair.masks == masks and not pair.is_flat]
+            if len(folders) == 1:
+                return index_by_stem(find_images(folders[0]).images, folders[0])[0]
     return {}
 
 

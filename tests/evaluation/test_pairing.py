@@ -81,6 +81,15 @@ def test_masks_and_the_name_of_their_set(tmp_path, given, masks, name, has_image
     assert [path.name for path in found.images.values()] == (["a.jpg"] if has_images else [])
 
 
+def test_images_are_found_beside_the_masks_of_a_part_and_beside_other_sets(tmp_path):
+    for name in ("images/test", "images/train", "masks/test", "masks/train"):
+        touch(tmp_path / "own" / name, f"{name[-4:]}.png")
+    touch(tmp_path / "other" / "images", "test.png")
+    touch(tmp_path / "other" / "masks", "test.png")
+    (found,) = find_masks([tmp_path / "own" / "masks" / "test"])
+    assert found.images == {"test": tmp_path / "own" / "images" / "test" / "test.png"}
+
+
 def test_what_is_scored_is_read_from_the_files(tmp_path):
     picture = np.full((3, 4), 200, np.uint8)
     picture[0] = 255

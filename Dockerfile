@@ -8,7 +8,7 @@ RUN pip install --no-cache-dir "/src[serve,onnx]" && rm -r /src \
     && useradd --create-home class_jax
 
 USER class_jax
-WORKDIR /home/class_jax
+WORKDIR /data
 EXPOSE 7860
 ENTRYPOINT ["class-jax"]
 CMD ["serve", "--host", "0.0.0.0"]

@@ -16,6 +16,7 @@ from class_jax.errors import UserError
 from class_jax.jobs.marks import make_mark, write_marked
 from class_jax.jobs.plan import Job, MapJob, Sorted
 from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import find, is_there, keep_trying
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.pictures.pipeline import make_each
@@ -136,6 +137,8 @@ def make_outputs(
     pictures = [job for job in jobs if isinstance(job, MapJob)]
     sources = ((job, job.source) for job in pictures)
     bar = tqdm(total=len(pictures), desc=printable(title), unit="image", disable=len(pictures) <= 1)
+    if not isinstance(predictor.engine, OnnxEngine):
+        bar.set_postfix_str("compiling, some seconds")
     with bar:
         still = output._replace(smooth=None)  # that is for videos
         for job, made in make_each(predictor, sources, [still], lambda job: job.target):
@@ -149,6 +152,7 @@ def make_outputs(
                 empty += [] if made.is_salient else [job.target]
             except UserError as error:
                 failed[job.target] = str(error)
+            bar.set_postfix_str("", refresh=False)
             bar.update()
     for film in (job for job in jobs if isinstance(job, FilmJob)):
         try:

@@ -50,6 +50,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     ours = compute_maps(trained.network, trained.variables)
     is_new = not target.parent.exists()
     partial = target.with_name(f".{target.name}.partial{target.suffix}")
+    print(f"{kind}: writing, then comparing the maps of {len(images)} images", file=sys.stderr)
     try:
         _remove(partial)
         partial.parent.mkdir(parents=True, exist_ok=True)

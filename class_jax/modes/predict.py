@@ -92,7 +92,8 @@ def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, f
     if len(results.failed) == len(plan.jobs):
         several = f"nothing could be made:{list_lines(problems)}"
         raise UserError(several if len(problems) > 1 else problems[0])
-    parallel.log(f"{count(results.written, output.row.noun)} written to {folder}")
+    where = folder if len(plan.jobs) > 1 else plan.jobs[0].target
+    parallel.log(f"{count(results.written, output.row.noun)} written to {where}")
     for guess, images in results.guesses.items():
         parallel.log(f"note: {images} of {results.written}: {guess}")
     if results.empty:

@@ -111,20 +111,20 @@ def configure_network(
       UserError: there is no network; or a leaf is given that an exported network has fixed.
     """
     from class_jax.config import load_config
-    from class_jax.networks.places import PHOTO, choose, is_onnx, is_there, read_settings, resolve
+    from class_jax.networks import places
     from class_jax.runs.workdir import Workdir
 
-    if flags.model is None and choose(None, flags.workdir, otherwise=RUNS) == PHOTO:
-        flags.model = PHOTO
+    if flags.model is None and flags.workdir is None and places.is_left_to_photo(RUNS):
+        flags.model = places.PHOTO
     if flags.model is None:
         # What was typed is checked before what lies on the disk.
         config = load_config(flags.config, workdir, overrides) if flags.config else None
-        if not is_there(workdir.path):
-            read_settings(workdir.path)  # says how to get one
+        if not places.is_there(workdir.path):
+            places.read_settings(workdir.path)  # says how to get one
         return config or load_config(None, workdir, overrides)
-    flags.model = resolve(flags.model)
-    if not is_onnx(flags.model):
-        read_settings(flags.model)  # is there a model at all
+    flags.model = places.resolve(flags.model)
+    if not places.is_onnx(flags.model):
+        places.read_settings(flags.model)  # is there a model at all
         return load_config(flags.config, Workdir(flags.model), overrides)
     for name in overrides:
         if name.startswith(FIXED_IN_ONNX):

@@ -55,7 +55,8 @@ def find(text: str | os.PathLike[str], checkpoint: str = BEST) -> Trained:
     place = resolve(text)
     is_single = is_onnx(place) or is_released(place) or is_exported(place)
     if is_single and checkpoint != BEST:
-        raise UserError(f"{text} holds one network, and no checkpoint {checkpoint}.")
+        name = PHOTO if absolute(place) == PACKAGED else text
+        raise UserError(f"{name} holds one network, and no checkpoint {checkpoint}.")
     if is_onnx(place):
         return _find_onnx(absolute(place))
     if is_released(place):
@@ -83,18 +84,9 @@ def keep_trying(read: Callable[[], Result]) -> Result:
     raise AssertionError
 
 
-def choose(model: str | None, workdir: str | None, *, otherwise: str) -> str:
-    """Return the name of the network to use: one that was named, else a run, else "photo".
-
-    Args:
-      model: what was named, if anything.
-      workdir: the workdir that was named, if any.
-      otherwise: the workdir where none was named, which is used if it holds a run.
-    """
-    if model or workdir:
-        return model or workdir or ""
-    run = Workdir(otherwise)
-    return otherwise if is_there(otherwise) or run.has_begun() or not is_packaged() else PHOTO
+def is_left_to_photo(workdir: str) -> bool:
+    """Return whether a workdir holds no run, so that the package's network stands in for it."""
+    return is_packaged() and not (is_there(workdir) or Workdir(workdir).has_begun())
 
 
 def resolve(text: str | os.PathLike[str]) -> str:
@@ -172,6 +164,8 @@ def _explain_absence(workdir: Workdir) -> UserError:
     inner = workdir.path / "safetensors"
     if inner.is_dir():
         return UserError(f"{workdir.path} holds exports: name {inner}, or another one of them.")
+    if workdir.path.is_file():
+        return UserError(f"{workdir.path} is neither an .onnx file nor a folder with a network.")
     return UserError(f"{workdir.path} holds no trained network yet: {HOW_TO_GET_ONE}")
 
 

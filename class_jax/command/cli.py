@@ -3,12 +3,11 @@
 # ruff: noqa: PLC0415 - JAX is imported only once the flags are right and its environment is set
 
 import argparse
-import contextlib
 import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from class_jax.beside import make_importable
 from class_jax.command.pages import complete, help_page, start_page
@@ -109,21 +108,13 @@ def _join_processes(flags: argparse.Namespace) -> None:
 
     logging.set_verbosity(logging.FATAL)  # orbax logs every file, and raises what fails
     if several:
-        with _explain_flags(flags):
+        try:
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
+        except UserError as error:
+            if not flags.distributed:
+                raise UserError(f"--coordinator: {error}") from error
+            raise UserError(
+                f"{error} --distributed is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere "
+                "give --coordinator, --num_processes and --process_id."
+            ) from error
     parallel.check_same({**vars(flags), "process_id": None}, "their flags")
-
-
-@contextlib.contextmanager
-def _explain_flags(flags: argparse.Namespace) -> Iterator[None]:
-    """Add to an error of joining how the flags should be given."""
-    try:
-        yield
-    except UserError as error:
-        if flags.distributed:
-            hint = (
-                "--distributed is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere give "
-                "--coordinator, --num_processes and --process_id."
-            )
-            raise UserError(f"{error} {hint}") from error
-        raise UserError(f"--coordinator: {error}") from error

@@ -117,8 +117,5 @@ def _can_start_again() -> bool:
 
 def _has_settings() -> bool:
     """Return whether the C library knows the settings."""
-    try:
-        name, version = os.confstr("CS_GNU_LIBC_VERSION").split()  # type: ignore[union-attr]
-        return name == "glibc" and tuple(map(int, version.split("."))) >= FIRST_GLIBC
-    except (OSError, ValueError, AttributeError):  # no Linux, or another C library
-        return False
+    name, version = platform.libc_ver()
+    return name == "glibc" and tuple(map(int, version.split("."))) >= FIRST_GLIBC

@@ -31,6 +31,7 @@ class Export(NamedTuple):
     config: ConfigDict  # without what only concerns the machine that trained it
     card: str  # the model card, Markdown
     unused: Path | None = None  # what the authors' checkpoint held beyond the network
+    precision: str = "float32"  # of the kernels in an ONNX file; see proof.LIMITS
 
 
 class Format(NamedTuple):
@@ -49,7 +50,7 @@ def compute_maps(network: Network, variables: Variables) -> Maps:
 
 @functools.partial(jax.jit, static_argnums=0)  # compiled once for all values of a network
 def _apply(network: Network, variables: Variables, images: jax.Array) -> jax.Array:
-    return jax.nn.sigmoid(network.apply(variables, images)[0])
+    return jax.nn.sigmoid(network.predict(variables, images))
 
 
 def write_folder(export: Export, path: Path, *, kernels: type[np.floating] = np.float32) -> None:
@@ -75,10 +76,11 @@ def write_onnx(export: Export, path: Path) -> None:
     folded = fold_batch_norms(export.variables, epsilon=export.network.backbone.EPSILON)
 
     def function(images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = export.network.apply(folded, images)[0]
+        logits = export.network.predict(folded, images)
         return jax.nn.sigmoid(logits), logits
 
-    write_model(path, function, side=export.side, about=json.dumps(export.config.to_dict()))
+    about = json.dumps(export.config.to_dict())
+    write_model(path, function, side=export.side, about=about, precision=export.precision)
 
 
 def read_onnx(export: Export, path: Path) -> Maps:
@@ -93,7 +95,7 @@ def write_stablehlo(export: Export, path: Path) -> None:
     variables = fold_batch_norms(export.variables, epsilon=export.network.backbone.EPSILON)
     (batch,) = jax.export.symbolic_shape("b")
     shape = jax.ShapeDtypeStruct((batch, export.side, export.side, 3), jnp.uint8)
-    function = jax.jit(lambda images: jax.nn.sigmoid(export.network.apply(variables, images)[0]))
+    function = jax.jit(lambda images: jax.nn.sigmoid(export.network.predict(variables, images)))
     path.write_bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
 
 

@@ -20,13 +20,7 @@ class Tensor(NamedTuple):
     order: tuple[int, ...]
 
 
-class Stack(NamedTuple):
-    """Tensors that are stacked along a new first axis, which is not carried out."""
-
-    parts: tuple[Any, ...]
-
-
-Value = np.ndarray | Tensor | Stack  # constants are arrays
+Value = np.ndarray | Tensor  # constants are arrays
 
 
 class GraphWriter:
@@ -53,7 +47,6 @@ class GraphWriter:
         """Return the name of a tensor or constant with its axes in the given order."""
         if isinstance(value, np.ndarray):
             return self.hold(value.transpose(order))
-        assert isinstance(value, Tensor), "reshaped or stacked values are used by no operator"
         if value.order == tuple(order):
             return value.name
         permutation = [value.order.index(axis) for axis in order]
@@ -61,21 +54,10 @@ class GraphWriter:
 
     def plain(self, value: Value) -> str:
         """Return the name of a tensor with its axes in JAX's order."""
-        return self.arrange(value, range(len(value.shape)))  # type: ignore[union-attr]
+        return self.arrange(value, range(len(value.shape)))
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Give tensors other names."""
         for node in self.nodes:
             for listed in (node.input, node.output):
                 listed[:] = [names.get(name, name) for name in listed]
-
-    def drop_unused(self, results: Sequence[str]) -> None:
-        """Drop operators and constants that the tensors `results` do not depend on."""
-        wanted = set(results)
-        nodes: list[onnx.NodeProto] = []
-        for node in reversed(self.nodes):
-            if wanted & set(node.output):
-                wanted |= set(node.input)
-                nodes.insert(0, node)
-        self.nodes = nodes
-        self.constants = [constant for constant in self.constants if constant.name in wanted]

@@ -17,6 +17,7 @@ from onnx import helper
 from class_jax.errors import UserError
 from class_jax.export.graph import GraphWriter, Tensor, Value
 from class_jax.export.operators import BINARY, LAYERS, PRIMITIVES, broadcast, combine
+from class_jax.export.precision import shrink
 from class_jax.networks.onnx_engine import OUTPUTS
 
 OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
@@ -24,7 +25,14 @@ INPUT = "images"
 NESTED = ("jit", "pjit", "custom_jvp_call", "remat2", "checkpoint", "closed_call")
 
 
-def write_model(path: Path, function: Callable[[jax.Array], Any], *, side: int, about: str) -> None:
+def write_model(
+    path: Path,
+    function: Callable[[jax.Array], Any],
+    *,
+    side: int,
+    about: str,
+    precision: str = "float32",
+) -> None:
     """Write an ONNX file that computes maps.
 
     Args:
@@ -32,8 +40,11 @@ def write_model(path: Path, function: Callable[[jax.Array], Any], *, side: int, 
       function: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S].
       side: S, pixels.
       about: the network's configuration in JSON, kept in the file's metadata.
+      precision: of the kernels in the file, "float32", "float16" or "int8".
     """
     graph = translate(function, side=side, names=OUTPUTS)
+    if precision != "float32":
+        shrink(graph, precision)
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -66,7 +77,6 @@ def translate(
     constants = [np.asarray(value) for value in program.consts]
     results = run(graph, program.jaxpr, [*constants, entry])
     graph.rename({graph.plain(result): name for result, name in zip(results, names, strict=True)})
-    graph.drop_unused(names)
     shape: list[str | int | None] = ["batch", side, side]
     return helper.make_graph(
         graph.nodes,

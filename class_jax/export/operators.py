@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from class_jax.export.graph import GraphWriter, Stack, Tensor, Value
+from class_jax.export.graph import GraphWriter, Tensor, Value
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
 
@@ -116,15 +116,13 @@ def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: V
     for value, inner, outer, is_right in zip(
         (left, right), contracted, batches, (False, True), strict=True
     ):
-        assert isinstance(value, (Tensor, np.ndarray))
         free = [a for a in range(len(value.shape)) if a not in (*inner, *outer)]
         matrix = [*inner, *free] if is_right else [*free, *inner]
         names.append(graph.arrange(value, [*outer, *matrix]))
     return Tensor(graph.add("MatMul", names), shape, tuple(range(len(shape))))
 
 
-def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Value) -> Value:
-    assert isinstance(x, Tensor)
+def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
     lengths = [length if isinstance(length, int) else -1 for length in shape]
     name: str
     order: tuple[int, ...]
@@ -149,17 +147,9 @@ def _concatenate(graph: GraphWriter, params: Any, shape: Shape, *parts: Tensor) 
     return Tensor(graph.add("Concat", names, axis=axis), shape, order)
 
 
-def _stack(_: GraphWriter, params: Any, shape: Shape, *parts: Tensor) -> Value:
-    assert params["axis"] == 0
-    return Stack(parts)
-
-
-def _pick(graph: GraphWriter, params: Any, shape: Any, x: Value, index: np.ndarray) -> Value:
+def _pick(graph: GraphWriter, params: Any, shape: Any, x: Tensor, index: np.ndarray) -> Value:
     """Translate `x[..., i, ...]` for a constant i."""
     (axis,) = params["dimension_numbers"].collapsed_slice_dims
-    if isinstance(x, Stack):
-        return x.parts[index.item()]
-    assert isinstance(x, Tensor)
     place = graph.hold(np.array(index.item()))
     name = graph.add("Gather", [x.name, place], axis=x.order.index(axis))
     return Tensor(name, shape, _rank([a for a in x.order if a != axis]))
@@ -215,6 +205,5 @@ PRIMITIVES: dict[str, Callable[..., Value]] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "concatenate": _concatenate,
-    "stack": _stack,
     "gather": _pick,
 }

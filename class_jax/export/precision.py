@@ -16,10 +16,8 @@ LEAST = 256  # values; smaller constants are not worth shrinking
 LEAST_INT8 = 4096  # smaller kernels, such as depthwise ones, become float16: int8 costs more there
 
 
-def shrink(path: Path, precision: str) -> None:
-    """Rewrite an ONNX file with its kernels as float16, or the large ones as int8."""
-    model = onnx.load(path)
-    graph = model.graph
+def shrink(graph: onnx.GraphProto, precision: str) -> None:
+    """Turn the kernels of a graph to float16, or the large ones to int8."""
     kernels = {node.input[1] for node in graph.node if node.op_type in ("Conv", "MatMul")}
     nodes: list[onnx.NodeProto] = []
     scales: list[onnx.TensorProto] = []
@@ -41,8 +39,6 @@ def shrink(path: Path, precision: str) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(scales)
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString())
 
 
 def _find_scale(kernel: np.ndarray) -> np.ndarray:

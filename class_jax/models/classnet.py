@@ -136,11 +136,14 @@ class ClassNet(nnx.Module):
           images: normalised RGB, [B, H, W, 3] in the compute dtype, H and W of at least 32.
 
         Returns:
-          float32 [4, B, H, W]: logits of D_2, D_3, D_4, D_5 at the size of the images. The
-          prediction is the sigmoid of entry 0.
+          float32 [4, B, H, W]: logits of D_2, D_3, D_4, D_5 at the size of the images.
         """
-        levels = self.extract(images)
-        return self.supervise(self.decode(levels), images.shape[1], images.shape[2])
+        return jnp.stack(self.supervise(self.decode(self.extract(images)), *images.shape[1:3]))
+
+    def predict(self, images: jax.Array) -> jax.Array:
+        """Return the logits of D_2, float32 [B, H, W], whose sigmoid is the prediction."""
+        finest = self.decode(self.extract(images))[:1]
+        return self.supervise(finest, *images.shape[1:3])[0]
 
     def extract(self, images: jax.Array) -> list[jax.Array]:
         """Return levels 2–5 behind their bridges, [B, H_l, W_l, C], of normalised images."""
@@ -167,10 +170,9 @@ class ClassNet(nnx.Module):
         return stages
 
     @jax.named_scope("heads")
-    def supervise(self, stages: list[jax.Array], height: int, width: int) -> jax.Array:
-        """Return the logits of all stages, a 3×3 convolution resized to the images' size."""
-        logits = [
+    def supervise(self, stages: list[jax.Array], height: int, width: int) -> list[jax.Array]:
+        """Return the logits of the first stages, a 3×3 convolution resized to the images' size."""
+        return [
             upsample(head(stage), height, width)[..., 0]
-            for head, stage in zip(self.heads, stages, strict=True)
+            for head, stage in zip(self.heads, stages, strict=False)
         ]
-        return jnp.stack(logits)

@@ -39,7 +39,7 @@ class Frozen(NamedTuple):
 
     def holds(self, path: tuple[Any, ...]) -> bool:
         """Return whether the parameter at a path of the network keeps its value."""
-        return (_name(path) + "/").startswith(self.params)
+        return (name_of(path) + "/").startswith(self.params)
 
     def holds_statistics(self, path: Sequence[Any]) -> bool:
         """Return whether the batch norm at a path of the network uses its running statistics."""
@@ -49,8 +49,14 @@ class Frozen(NamedTuple):
 NOT_FROZEN = Frozen((), ())
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def name_of(path: tuple[Any, ...]) -> str:
+    """Return the name of a leaf by its path in a tree: "params/encoder/layer1/0/conv1/kernel"."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def named_leaves(tree: Tree) -> dict[str, Any]:
+    """Return all leaves of a tree by name."""
+    return {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 class Network:
@@ -96,7 +102,7 @@ class Network:
         """
 
         def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-            name = _name(path)
+            name = name_of(path)
             rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
             return self._initializers[name](rng, leaf.shape)
 
@@ -150,15 +156,20 @@ class Network:
 
         Running statistics are used, so that an image's logits do not depend on the others.
         """
-        module = self._merge(variables)
-        module.eval()
-        return module(self.normalize(images))
+        return self._merge_eval(variables)(self.normalize(images))
+
+    def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """Return the finest stage's logits alone, float32 [B, H, W], as `apply`."""
+        return self._merge_eval(variables).predict(self.normalize(images))
 
     def attend(self, variables: Variables, images: jax.Array) -> list[Attention]:
         """Return the attention weights at levels 2, 3, 4 of images as `apply` takes them."""
+        return self._merge_eval(variables).attend(self.normalize(images))
+
+    def _merge_eval(self, variables: Variables) -> ClassNet:
         module = self._merge(variables)
         module.eval()
-        return module.attend(self.normalize(images))
+        return module
 
     def _merge(self, variables: Variables) -> ClassNet:
         # A copy: batch norm writes to its statistics, and NNX forbids writing to variables that
@@ -210,15 +221,12 @@ def check_model(model: Mapping[str, Any]) -> None:
 
 def describe_difference(wanted: Tree, stored: Tree) -> str:
     """Say which arrays of two trees differ in name or shape; "" if none do."""
-    ours, theirs = _list_shapes(wanted), _list_shapes(stored)
+    ours, theirs = (
+        {name: tuple(leaf.shape) for name, leaf in named_leaves(tree).items()}
+        for tree in (wanted, stored)
+    )
     names = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
     if not names:
         return ""
     found, expected = (shapes.get(names[0], "absent") for shapes in (theirs, ours))
     return f"{len(names)} arrays differ, the first is {names[0]} ({found} there, {expected} here)"
-
-
-def _list_shapes(tree: Tree) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every array in a tree by its name."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {_name(path): tuple(leaf.shape) for path, leaf in leaves}

@@ -45,7 +45,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if kind == "torch":
         check_released(config, hint="choose another --format than torch")
     photographs = _find_photographs(flags.input or ())
-    trained = _load(model, config, flags.checkpoint)
+    trained = _load(model, config, flags.checkpoint)._replace(precision=precision)
     images = gather_images(trained.side, photographs)
     ours = compute_maps(trained.network, trained.variables)
     is_new = not target.parent.exists()
@@ -55,10 +55,6 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         _remove(partial)
         partial.parent.mkdir(parents=True, exist_ok=True)
         form.write(trained, partial)
-        if precision != "float32":
-            from class_jax.export.precision import note_difference, shrink  # noqa: PLC0415
-
-            shrink(partial, precision)
         limit = LIMITS[precision]
         difference = measure_difference(ours, form.read(trained, partial), images)
         if difference > limit:
@@ -69,6 +65,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             )
             return 1
         if precision != "float32":
+            from class_jax.export.precision import note_difference  # noqa: PLC0415
+
             print(note_difference(partial, precision, difference, len(images)), file=sys.stderr)
         _remove(target)
         partial.rename(target)

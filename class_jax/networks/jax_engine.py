@@ -51,7 +51,7 @@ class JaxEngine:
         self._padded_size = mesh.size  # only grows, so that few sizes are compiled
         replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
         self._finest_logits = jax.jit(
-            lambda variables, images: network.apply(variables, images)[0],
+            network.predict,
             in_shardings=(replicated, sharded),
             out_shardings=replicated,
             compiler_options=compiler_options(mesh),

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from class_jax.models.network import NOT_FROZEN, Frozen, Network
+from class_jax.models.network import NOT_FROZEN, Frozen, Network, name_of
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -84,7 +84,7 @@ def sgd(
         del leaf
         if frozen.holds(path):
             return "frozen"
-        return "backbone" if jax.tree_util.keystr(path[:1], simple=True) == "encoder" else "decoder"
+        return "backbone" if name_of(path).startswith("encoder/") else "decoder"
 
     groups = {"backbone": group(lr_backbone), "decoder": group(lr), "frozen": optax.set_to_zero()}
     labels = functools.partial(jax.tree_util.tree_map_with_path, label)

@@ -48,7 +48,7 @@ class Summaries:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Flush and close both logs."""
+        """Close both logs."""
         if self._board:
             self._board.close()
         self._file.close()
@@ -76,14 +76,11 @@ class Summaries:
         """Write an image, uint8 [H, W, 3], to TensorBoard."""
         if self._board:
             self._board.write(step, summary.image(name, image, dataformats="HWC"))
-            self._board.flush()
 
     def publish(self) -> None:
         """Write the log again if it was deleted, and copy both to the bucket, if there is one."""
         if not self._path.exists():
             self._write_anew()
-        if self._board:
-            self._board.flush()
         if self._publish:
             self._publish()
 
@@ -113,21 +110,16 @@ class Board:
             self._writer.write_event(Event(step=start_step + 1, session_log=start))
 
     def write(self, step: int, *summaries: summary.Summary) -> None:
-        """Add points or images of a step."""
+        """Write points or images of a step to the disk."""
         with self._give_up_if_it_fails():
             if self._writer:
                 for values in summaries:
                     event = Event(step=step, wall_time=time.time(), summary=values)
                     self._writer.write_event(event)
-
-    def flush(self) -> None:
-        """Write to the disk what was added."""
-        with self._give_up_if_it_fails():
-            if self._writer:
                 self._writer.flush()
 
     def close(self) -> None:
-        """Flush and close the file."""
+        """Close the file."""
         with self._give_up_if_it_fails():
             if self._writer:
                 self._writer.close()

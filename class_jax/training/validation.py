@@ -79,7 +79,7 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
     """
 
     def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
-        maps = jax.nn.sigmoid(network.apply(variables, batch["image"])[0])
+        maps = jax.nn.sigmoid(network.predict(variables, batch["image"]))
         masks = batch["mask"] > SALIENT_ABOVE
         valid = batch["valid"]
         curves = f_curves(stretch(maps), masks)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from class_jax.errors import UserError
-from class_jax.models.network import Network, Variables
+from class_jax.models.network import Network, Variables, name_of, named_leaves
 from class_jax.text import printable
 from class_jax.weights.files import COUNTER, Weights, read_weights
 from class_jax.weights.names import LEAVES, released_name
@@ -102,9 +102,9 @@ def _convert(
         raise UserError(f"{source} does not fit the network:{listed}")
 
     def convert(path: tuple[Any, ...], leaf: Any) -> Any:
-        if _name(path) not in names:
+        if name_of(path) not in names:
             return leaf
-        value = weights[names[_name(path)]]
+        value = weights[names[name_of(path)]]
         return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.reshape(leaf.shape)
 
     return jax.tree_util.tree_map_with_path(convert, variables)
@@ -152,12 +152,3 @@ def _released_name(network: Network, name: str) -> str:
         return f"res_{_encoder_names(network, name)[0]}"
     module, _, leaf = path.rpartition("/")
     return f"{released_name(module)}.{LEAVES[leaf]}"
-
-
-def named_leaves(variables: Variables) -> dict[str, Any]:
-    """Return all leaves by name: "params/encoder/layer1/0/conv1/kernel"."""
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
-
-
-def _name(path: tuple[Any, ...]) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")

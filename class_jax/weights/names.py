@@ -18,31 +18,17 @@ BLOCK = {"conv": "0", "bn": "1"}
 
 # Modules and blocks outside the backbone: ours → the released network's.
 RELEASED = {
-    "bridges/0/compress": "squeeze2",
-    "bridges/1/compress": "squeeze3",
-    "bridges/2/compress": "squeeze4",
-    "bridges/3/compress": "squeeze5",
-    "stages/0/transfer_high/first": "extra_conv9",
-    "stages/0/transfer_high/second": "extra_conv10",
-    "stages/0/transfer_low/first": "extra_conv11",
-    "stages/0/transfer_low/second": "extra_conv12",
-    "stages/1/transfer_high/first": "extra_conv5",
-    "stages/1/transfer_high/second": "extra_conv6",
-    "stages/1/transfer_low/first": "extra_conv7",
-    "stages/1/transfer_low/second": "extra_conv8",
-    "stages/2/transfer_high/first": "extra_conv1",
-    "stages/2/transfer_high/second": "extra_conv2",
-    "stages/2/transfer_low/first": "extra_conv3",
-    "stages/2/transfer_low/second": "extra_conv4",
+    **{f"bridges/{i}/compress": f"squeeze{i + 2}" for i in range(4)},
+    **{f"heads/{i}": f"supervision{number}" for i, number in enumerate((1, 3, 4, 5))},
     "last/first": "extra_conv17",
     "last/second": "extra_conv18",
-    "heads/0": "supervision1",
-    "heads/1": "supervision3",
-    "heads/2": "supervision4",
-    "heads/3": "supervision5",
 }
-for stage, level in (("stages/0", 2), ("stages/1", 3), ("stages/2", 4)):
+for stage, level, transfer in (("stages/0", 2, 9), ("stages/1", 3, 5), ("stages/2", 4, 1)):
     RELEASED |= {
+        f"{stage}/transfer_high/first": f"extra_conv{transfer}",
+        f"{stage}/transfer_high/second": f"extra_conv{transfer + 1}",
+        f"{stage}/transfer_low/first": f"extra_conv{transfer + 2}",
+        f"{stage}/transfer_low/second": f"extra_conv{transfer + 3}",
         f"{stage}/position": f"PAM{level}",
         f"{stage}/position/query": f"PAM{level}.conv_high",
         f"{stage}/position/key": f"PAM{level}.conv_low",

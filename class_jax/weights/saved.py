@@ -9,14 +9,9 @@ import jax
 import numpy as np
 
 from class_jax.errors import UserError
-from class_jax.models.network import Network, Variables, describe_difference
+from class_jax.models.network import Network, Variables, describe_difference, named_leaves
 from class_jax.weights.files import COUNTER, Weights, read_weights, write_safetensors
-from class_jax.weights.load import (
-    UNUSED_IN_RELEASED,
-    list_released_names,
-    named_leaves,
-    to_torch_layout,
-)
+from class_jax.weights.load import UNUSED_IN_RELEASED, list_released_names, to_torch_layout
 
 
 def save_exported(

@@ -277,8 +277,8 @@ def test_kernels_of_other_precision_are_what_they_were(tmp_path):
     )  # fmt: skip
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)],
                                    ir_version=9)  # fmt: skip
+    shrink(model.graph, "int8")
     onnx.save(model, tmp_path / "m.onnx")
-    shrink(tmp_path / "m.onnx", "int8")
     import onnxruntime  # noqa: PLC0415 - after the engine, which switches its telemetry off
 
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")

@@ -1,6 +1,6 @@
 """Write a network as the package ships it: one file of weights, which both engines read.
 
-    python -m class_jax.export.packaged MODEL class_jax/networks/photo FACTOR
+    python -m datasets.photo.packaged MODEL class_jax/networks/photo FACTOR
 
 The finest logits are multiplied by the factor, which makes maps sharper; docs/photo.md says how it
 was chosen.
@@ -11,10 +11,11 @@ does once when it loads the graph. A model card that lies in the folder stays.
 """
 
 import json
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,33 +26,27 @@ from onnx import TensorProto, helper, numpy_helper
 
 from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
-from class_jax.export.formats import (
-    Export,
-    compute_maps,
-    read_folder,
-    write_folder,
-    write_onnx,
-)
+from class_jax.export.formats import Export, compute_maps, read_folder, write_folder, write_onnx
 from class_jax.export.proof import LIMIT, gather_images, measure_difference
 from class_jax.leaves import export_leaves
-from class_jax.models.network import Variables, build_network
+from class_jax.models.network import Variables, build_network, name_of, named_leaves
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import GRAPH, WEIGHTS, find
-from class_jax.weights.load import named_leaves
 from class_jax.weights.saved import load_exported
 
 TO_OIHW = (3, 2, 0, 1)
 PARTS = ("stored", "cast", "slope", "scaled")
 BYTES = 2  # of a float16
 LARGE = 1024  # numbers, from which on a kernel is not stored twice
+FUSED = 3  # maps, to which a fusion applies one kernel in parts
 FINEST_HEAD = "params/heads/0/"
 MOST_BYTES = {WEIGHTS: 8_000_000, GRAPH: 300_000}
 
 
 class Kernel(NamedTuple):
-    """A kernel in the file of weights, or some of the inputs of a 1×1 kernel."""
+    """A kernel in the file of weights, or a part of its inputs."""
 
-    values: np.ndarray  # [h, w, in, out], as the graph has it
+    shape: tuple[int, ...]  # h, w, in, out
     slope: np.ndarray  # [out], of the batch norm that follows
     offset: int  # of its bytes in the file
 
@@ -88,8 +83,7 @@ def sharpen(variables: Variables, factor: float) -> Variables:
     """Return the values of a network whose finest logits are `factor` times as large."""
 
     def scale(path: tuple[Any, ...], leaf: np.ndarray) -> np.ndarray:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        return leaf * np.float32(factor) if name.startswith(FINEST_HEAD) else leaf
+        return leaf * np.float32(factor) if name_of(path).startswith(FINEST_HEAD) else leaf
 
     return jax.tree_util.tree_map_with_path(scale, variables)
 
@@ -122,7 +116,7 @@ def write_packaged(export: Export, folder: Path) -> None:
     write_onnx(export._replace(variables=rounded), folder / GRAPH)
     model = onnx.load(folder / GRAPH)
     epsilon = export.network.backbone.EPSILON
-    _share_weights(model.graph, list(_list_kernels(rounded, folder / WEIGHTS, epsilon)))
+    _share_weights(model.graph, _list_kernels(rounded, folder / WEIGHTS, epsilon))
     (folder / GRAPH).write_bytes(model.SerializeToString())
     onnx.checker.check_model(os.fspath(folder / GRAPH))
     for name, most in MOST_BYTES.items():
@@ -130,15 +124,27 @@ def write_packaged(export: Export, folder: Path) -> None:
             raise UserError(f"{name} has {size:,} bytes, and {most:,} at most are shipped.")
 
 
-def _list_kernels(variables: Variables, path: Path, epsilon: float) -> Iterator[Kernel]:
-    """Yield the kernels in a file of weights."""
+def _list_kernels(variables: Variables, path: Path, epsilon: float) -> dict[bytes, Kernel]:
+    """Return the large kernels in a file of weights, by the bytes that a graph would hold.
+
+    Those of 1×1 pixels are there in parts, too: a fusion applies one to three maps.
+    """
     offsets = _read_offsets(path)
     ones = jax.tree.map(lambda leaf: np.ones_like(leaf) if leaf.ndim == 4 else leaf, variables)
     folded = named_leaves(fold_batch_norms(variables, epsilon=epsilon))
     slopes = named_leaves(fold_batch_norms(ones, epsilon=epsilon))  # of kernels of ones
+    kernels = {}
     for name, values in folded.items():
-        if values.ndim == 4:
-            yield Kernel(values, slopes[name][0, 0, 0], offsets[name])
+        if values.ndim != 4:
+            continue
+        is_in_parts = values.shape[:2] == (1, 1) and values.shape[2] % FUSED == 0
+        for count in (1, FUSED) if is_in_parts else (1,):
+            for number, part in enumerate(np.split(values, count, axis=2)):
+                offset = offsets[name] + number * BYTES * part.size  # inputs lie one after another
+                if part.size >= LARGE:
+                    key = part.transpose(TO_OIHW).tobytes()
+                    kernels[key] = Kernel(part.shape, slopes[name][0, 0, 0], offset)
+    return kernels
 
 
 def _read_offsets(path: Path) -> Mapping[str, int]:
@@ -150,12 +156,12 @@ def _read_offsets(path: Path) -> Mapping[str, int]:
     return {name: 8 + length + about["data_offsets"][0] for name, about in header.items()}
 
 
-def _share_weights(graph: onnx.GraphProto, kernels: Sequence[Kernel]) -> None:
+def _share_weights(graph: onnx.GraphProto, kernels: Mapping[bytes, Kernel]) -> None:
     """Replace the constants of a graph that are kernels by their bytes in the file of weights."""
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     for tensor in graph.initializer:
-        kernel = _find(numpy_helper.to_array(tensor), kernels)
+        kernel = kernels.get(numpy_helper.to_array(tensor).tobytes())
         if kernel is None:
             constants.append(tensor)
             continue
@@ -172,32 +178,16 @@ def _share_weights(graph: onnx.GraphProto, kernels: Sequence[Kernel]) -> None:
         field.extend(values)  # type: ignore[attr-defined]
 
 
-def _find(constant: np.ndarray, kernels: Sequence[Kernel]) -> Kernel | None:
-    """Return the kernel, or the part of one, that a large constant is; None if it is none."""
-    if constant.ndim != 4 or constant.size < LARGE:
-        return None
-    outputs, count, height, width = constant.shape
-    for values, slope, offset in kernels:
-        inputs = values.shape[2]
-        is_part = height * width == 1 and inputs % count == 0  # its bytes are contiguous
-        if values.shape != (height, width, inputs, outputs) or not (is_part or count == inputs):
-            continue
-        for first in range(0, inputs, count):
-            part = values[:, :, first : first + count]
-            if np.array_equal(part.transpose(TO_OIHW), constant):
-                return Kernel(part, slope, offset + BYTES * first * outputs)
-    return None
-
-
 def _name_bytes(name: str, kernel: Kernel) -> onnx.TensorProto:
     """Return a constant of float16 whose values lie in the file of weights."""
     tensor = TensorProto(
         name=name,
         data_type=TensorProto.FLOAT16,
-        dims=kernel.values.shape,
+        dims=kernel.shape,
         data_location=TensorProto.EXTERNAL,
     )
-    place = {"location": WEIGHTS, "offset": kernel.offset, "length": BYTES * kernel.values.size}
+    length = BYTES * math.prod(kernel.shape)
+    place = {"location": WEIGHTS, "offset": kernel.offset, "length": length}
     for key, value in place.items():
         tensor.external_data.add(key=key, value=str(value))
     return tensor

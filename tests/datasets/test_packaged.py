@@ -13,7 +13,6 @@ from PIL import Image
 
 from class_jax.errors import UserError
 from class_jax.export.formats import Export
-from class_jax.export.packaged import package, sharpen, write_packaged
 from class_jax.models.network import build_network
 from class_jax.networks import places
 from class_jax.networks.jax_engine import JaxEngine
@@ -21,6 +20,7 @@ from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import find
 from class_jax.weights.saved import save_exported
 from configs import photo
+from datasets.photo.packaged import package, sharpen, write_packaged
 from tests.export.test_exporting import perturbed, run_script
 from tests.program import ROOT, use_one_device
 from tests.small_run import mesh_of

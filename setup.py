@@ -39,6 +39,7 @@ setup(
     package_dir={f"{INSIDE}.{name}": name.replace(".", "/") for name in beside},
     include_package_data=False,  # named below; those of a checkout would be taken for packages
     package_data={
+        "class_jax.export": ["card.md"],
         "class_jax.networks": ["photo/*"],
         "class_jax.serving": ["page.html", "examples/*.jpg"],
         f"{INSIDE}.datasets.photo": ["*.toml", "*.tsv"],

@@ -23,8 +23,7 @@ from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.protocols import METRICS
 from class_jax.evaluation.scoring import MapSet, Scorer
 from class_jax.evaluation.tables import write_tables
-from class_jax.models.backbones import BACKBONES
-from class_jax.models.network import Variables, build_network, check_model
+from class_jax.models.network import BACKBONES, Variables, build_network, check_model
 from class_jax.training.optimizer import make_optimizer
 from class_jax.weights.load import load_encoder
 from tests.array_source import ArraySource

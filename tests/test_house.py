@@ -31,7 +31,7 @@ ALLOWED = {
     "runs": {"models", "parallel", "sharding", "files"},
     "training": {"models", "losses", "data", "sharding", "runs", "parallel", "files"},
     "evaluation": {"data", "files"},
-    "networks": {"models", "leaves", "data", "sharding", "runs", "files", "weights", "beside"},
+    "networks": {"models", "config", "leaves", "data", "sharding", "runs", "files", "weights"},
     "pictures": {"models", "data", "networks"},
     "jobs": {"data", "files", "networks", "pictures", "parallel"},
     "export": {"models", "data", "weights", "networks", "leaves"},

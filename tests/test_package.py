@@ -73,8 +73,8 @@ def test_the_tables_of_published_sources_and_their_authors_are_installed(install
         assert copy.read_bytes() == path.read_bytes()
 
 
-def test_the_page_is_installed(installed):
-    page = "class_jax/serving/page.html"
+@pytest.mark.parametrize("page", ["class_jax/serving/page.html", "class_jax/export/card.md"])
+def test_pages_are_installed(installed, page):
     assert (installed / page).read_bytes() == (ROOT / page).read_bytes()
 
 

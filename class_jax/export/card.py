@@ -1,39 +1,10 @@
 """The model card of an exported network: what it is, its data, terms and scores."""
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
-CARD = """---
-library_name: class_jax
-pipeline_tag: image-segmentation
-tags: [salient-object-detection, background-removal]
----
-
-# {title}
-
-A network for salient object detection: it maps a photograph to what stands out in it.
-It is CLASS (Tang & Li, *CLASS: Cross-Level Attention and Supervision for Salient Objects
-Detection*, ACCV 2020) as class_jax implements it, {parameters:,} parameters, for images of
-{side}×{side} pixels.
-
-```python
-from class_jax import Predictor
-
-predictor = Predictor.load("FOLDER")  # this folder, or hf://owner/name once it is shared
-saliency = predictor.predict("photo.jpg")  # float32 [H, W] in 0–1
-```
-
-## Data
-
-{data}
-
-## Terms
-
-{terms}
-
-## Scores
-
-{scores}
-"""
+CARD = Path(__file__).with_name("card.md").read_text(encoding="utf-8")
 UNKNOWN_TERMS = (
     "Not stated. Whoever shares these weights should say under which licence, and whether the "
     "training data allow it."
@@ -61,7 +32,6 @@ def write_card(
     if config.model.pretrained:
         data += f" The encoder started from `{config.model.pretrained}`."
     return CARD.format(
-        title="CLASS for salient object detection",
         parameters=parameters,
         side=config.eval.image_size,
         data="As the authors trained it, on DUTS-TR." if is_converted else data,

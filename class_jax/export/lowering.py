@@ -42,7 +42,7 @@ def write_model(
       about: the network's configuration in JSON, kept in the file's metadata.
       precision: of the kernels in the file, "float32", "float16" or "int8".
     """
-    graph = translate(function, side=side, names=OUTPUTS)
+    graph = translate(function, side=side)
     if precision != "float32":
         shrink(graph, precision)
     model = helper.make_model(
@@ -56,15 +56,12 @@ def write_model(
     path.write_bytes(model.SerializeToString())
 
 
-def translate(
-    function: Callable[[jax.Array], Any], *, side: int, names: Sequence[str]
-) -> onnx.GraphProto:
+def translate(function: Callable[[jax.Array], Any], *, side: int) -> onnx.GraphProto:
     """Return the ONNX graph of a function of images; its other inputs become constants.
 
     Args:
       function: uint8 [B, S, S, 3] → arrays [B, S, S] of float32, for any B.
       side: S, pixels.
-      names: of the results.
 
     Raises:
       UserError: the function uses something that is not known here.
@@ -76,13 +73,13 @@ def translate(
     entry = Tensor(INPUT, images.shape, (0, 1, 2, 3))
     constants = [np.asarray(value) for value in program.consts]
     results = run(graph, program.jaxpr, [*constants, entry])
-    graph.rename({graph.plain(result): name for result, name in zip(results, names, strict=True)})
+    graph.rename({graph.plain(result): name for result, name in zip(results, OUTPUTS, strict=True)})
     shape: list[str | int | None] = ["batch", side, side]
     return helper.make_graph(
         graph.nodes,
         "class_jax",
         [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [*shape, 3])],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in names],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in OUTPUTS],
         graph.constants,
     )
 

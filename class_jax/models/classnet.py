@@ -9,9 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from class_jax.models.attention import ChannelAttention, PositionAttention
-from class_jax.models.backbones import Backbone
 from class_jax.models.fusion import FeatureFusion, ReleasedFusion, SumFusion
-from class_jax.models.layers import ConvBnRelu, ConvPair, MapConv, upsample
+from class_jax.models.layers import Backbone, ConvBnRelu, ConvPair, MapConv, upsample
 
 STAGES = 4  # supervised: D_2, D_3, D_4, D_5
 QUERY_REDUCTION = 8  # in the released form queries and keys have C / 8 channels

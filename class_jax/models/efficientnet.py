@@ -6,13 +6,12 @@ Inverted residual blocks with ReLU6 and without squeeze-and-excitation. Weights 
 
 import functools
 from collections.abc import Sequence
-from typing import ClassVar
 
 import jax
 from flax import nnx
 
 from class_jax.models.depthwise import DepthwiseConv, same_padding
-from class_jax.models.layers import BatchNorm, Conv, convolve, relu6
+from class_jax.models.layers import Backbone, BatchNorm, Conv, convolve, relu6
 
 EPSILON = 1e-3
 EXPANSION = 6
@@ -64,28 +63,25 @@ class Block(nnx.Module):
         return y + x if self.has_shortcut else y
 
 
-class EfficientNet(nnx.Module):
+class EfficientNet(Backbone):
     """Stem and seven stages; returns levels 2–5 of the paper, at strides 4, 8, 16, 32.
 
     EfficientNet-Lite0 is `stage_sizes=(1, 2, 2, 3, 3, 4, 1), width=32`: 2,958,848 parameters
     without its head (a 1×1 convolution to 1,280 channels and the classifier).
     """
 
-    NUM_STAGES: ClassVar[int] = 7
-    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = (
+    NUM_STAGES = 7
+    PARTS = (
         ("conv1", "bn1", "blocks/0"),
         ("blocks/1",),
         ("blocks/2",),
         ("blocks/3", "blocks/4"),
         ("blocks/5", "blocks/6"),
     )
-    EPSILON: ClassVar[float] = EPSILON
-    MEAN: ClassVar[tuple[float, ...]] = (127.0, 127.0, 127.0)
-    STD: ClassVar[tuple[float, ...]] = (128.0, 128.0, 128.0)
-    HEADS: ClassVar[tuple[str, ...]] = (
-        *("conv_head.", "bn2.", "classifier."),
-        *("_conv_head.", "_bn1.", "_fc."),
-    )
+    EPSILON = EPSILON
+    MEAN = (127.0, 127.0, 127.0)
+    STD = (128.0, 128.0, 128.0)
+    HEADS = ("conv_head.", "bn2.", "classifier.", "_conv_head.", "_bn1.", "_fc.")
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the seven stages, on a stem of `width` channels."""

@@ -1,4 +1,4 @@
-"""The layers of backbones and decoder: convolution, batch norm, pooling, upsampling.
+"""What a backbone is, and layers: convolution, batch norm, pooling, upsampling.
 
 Layers compute in the dtype of their input; parameters are float32. A parameter is created with the
 function that draws its initial value beside it: `initializer(rng, shape)`, in NumPy.
@@ -7,6 +7,7 @@ function that draws its initial value beside it: `initializer(rng, shape)`, in N
 import functools
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,37 @@ MOMENTUM, EPSILON = 0.9, 1e-5  # PyTorch's defaults, whose momentum of 0.1 is 0.
 # Mean and standard deviation of RGB on the 0-255 scale that the paper's authors train with.
 RGB_MEAN = (124.55, 118.90, 102.94)
 RGB_STD = (56.77, 55.97, 57.50)
+
+
+class Backbone(nnx.Module):
+    """A network whose levels 2–5 the decoder uses; docs/extending.md shows how to add one."""
+
+    NUM_STAGES: ClassVar[int]  # length of config.model.stage_sizes
+    # Parameters by prefix: the stem's, then what level 2, 3, 4, 5 needs beyond the one before.
+    PARTS: ClassVar[tuple[tuple[str, ...], ...]]
+    HEADS: ClassVar[tuple[str, ...]]  # prefixes of classifier weights, which are ignored
+    EPSILON: ClassVar[float] = EPSILON  # of its batch norms
+    MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN  # that is subtracted from images
+    STD: ClassVar[tuple[float, ...]] = RGB_STD  # that they are divided by
+    level_features: Sequence[int]  # channels of levels 2–5
+
+    def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
+        """Create the layers."""
+        raise NotImplementedError
+
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        """Compute levels 2–5, [B, H_l, W_l, C_l], of normalised images [B, H, W, 3]."""
+        raise NotImplementedError
+
+    @staticmethod
+    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of a module, by its path in ours, in PyTorch's files of weights.
+
+        There is one name for each naming that such files come in, in the same order for all; here
+        our own, as in torchvision's ResNet: ("layer1", "0", "conv1") → "layer1.0.conv1".
+        """
+        del stage_sizes
+        return (".".join(module),)
 
 
 def he_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,11 +12,19 @@ import numpy as np
 from flax import nnx
 
 from class_jax.errors import UserError
-from class_jax.models.backbones import BACKBONES, Backbone
 from class_jax.models.classnet import Attention, ClassNet, DecoderSettings
-from class_jax.models.layers import BatchNorm
+from class_jax.models.efficientnet import EfficientNet
+from class_jax.models.layers import Backbone, BatchNorm
+from class_jax.models.resnet import ResNet
+from class_jax.models.vgg import Vgg
 from class_jax.text import quote
 
+# What config.model.backbone may name.
+BACKBONES: dict[str, type[Backbone]] = {
+    "resnet": ResNet,
+    "vgg": Vgg,
+    "efficientnet": EfficientNet,
+}
 MAX_PARAMETERS = 4_000_000_000
 # What config.train.freeze may name: the encoder's parts up to one of them.
 FREEZABLE = ("none", "stem", "level2", "level3", "level4", "encoder")

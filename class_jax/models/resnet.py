@@ -5,22 +5,12 @@ Attributes are named as in torchvision (`conv1`, `bn1`, `layer1`, …).
 
 import functools
 from collections.abc import Sequence
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from class_jax.models.layers import (
-    EPSILON,
-    RGB_MEAN,
-    RGB_STD,
-    BatchNorm,
-    Conv,
-    convolve,
-    max_pool,
-    relu,
-)
+from class_jax.models.layers import Backbone, BatchNorm, Conv, convolve, max_pool, relu
 
 EXPANSION = 4  # the output of a bottleneck is four times as wide as its 3×3 convolution
 
@@ -95,21 +85,18 @@ def make_stage(
     return nnx.List([first, *rest])
 
 
-class ResNet(nnx.Module):
+class ResNet(Backbone):
     """Stem and four stages; returns levels 2–5 of the paper, at strides 4, 8, 16, 32.
 
     ResNet-50 is `stage_sizes=(3, 4, 6, 3), width=64`: 23,508,032 parameters without classifier.
     """
 
-    NUM_STAGES: ClassVar[int] = 4
-    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = (
+    NUM_STAGES = 4
+    PARTS = (
         ("conv1", "bn1"),
         *((f"layer{number}",) for number in (1, 2, 3, 4)),
     )
-    HEADS: ClassVar[tuple[str, ...]] = ("fc.",)
-    EPSILON: ClassVar[float] = EPSILON
-    MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
-    STD: ClassVar[tuple[float, ...]] = RGB_STD
+    HEADS = ("fc.",)
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the four stages, on a stem of `width` channels."""
@@ -135,9 +122,3 @@ class ResNet(nnx.Module):
                     x = block(x)
             levels.append(x)
         return levels
-
-    @staticmethod
-    def torch_names(module: tuple[str, ...], *, stage_sizes: Sequence[int]) -> tuple[str, ...]:
-        """Return torchvision's name of a module: ("layer1", "0", "conv1") → "layer1.0.conv1"."""
-        del stage_sizes
-        return (".".join(module),)

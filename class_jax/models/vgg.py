@@ -1,15 +1,14 @@
 """VGG (Simonyan & Zisserman 2015; torchvision's layout, no batch norm) as a backbone."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import jax
 from flax import nnx
 
-from class_jax.models.layers import EPSILON, RGB_MEAN, RGB_STD, Conv, max_pool, relu
+from class_jax.models.layers import Backbone, Conv, max_pool, relu
 
 
-class Vgg(nnx.Module):
+class Vgg(Backbone):
     """Five groups of 3×3 convolutions with max-pooling between; returns levels 2–5 of the paper.
 
     The paper names no taps; read literally the five groups are levels 1–5, so that conv2_2,
@@ -17,12 +16,9 @@ class Vgg(nnx.Module):
     `stage_sizes=(2, 2, 3, 3, 3), width=64`: 14,714,688 parameters without classifier.
     """
 
-    NUM_STAGES: ClassVar[int] = 5
-    PARTS: ClassVar[tuple[tuple[str, ...], ...]] = tuple((f"groups/{i}",) for i in range(5))
-    HEADS: ClassVar[tuple[str, ...]] = ("classifier.", "pre_logits.", "head.")
-    EPSILON: ClassVar[float] = EPSILON
-    MEAN: ClassVar[tuple[float, ...]] = RGB_MEAN
-    STD: ClassVar[tuple[float, ...]] = RGB_STD
+    NUM_STAGES = 5
+    PARTS = tuple((f"groups/{i}",) for i in range(5))
+    HEADS = ("classifier.", "pre_logits.", "head.")
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create groups of `stage_sizes` convolutions; the first has `width` channels."""

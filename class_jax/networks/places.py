@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from etils import epath
 from ml_collections import ConfigDict
 
-from class_jax.beside import make_importable
+from class_jax.config import RELEASED_RECIPE, load_shipped
 from class_jax.data.folders import file_fingerprint
 from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
 from class_jax.files import absolute
@@ -222,10 +222,7 @@ def _find_released(source: str) -> Trained:
 def _released_settings(source: str) -> ConfigDict:
     if not source.startswith(HUB) and not absolute(source).is_file():
         raise UserError(f"{source}: there is no such file of weights.")
-    make_importable()
-    from configs import r50_released  # noqa: PLC0415
-
-    return r50_released.get_config()
+    return load_shipped(RELEASED_RECIPE)
 
 
 def _find_run(workdir: Workdir, checkpoint: str) -> Trained:

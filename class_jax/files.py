@@ -105,14 +105,7 @@ def lock(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold the lock file `path` against other processes; the system frees it when one is killed.
 
     Raises:
-      BlockingIOError: another process holds it, and `wait` is False.
+      TimeoutError: another process holds it, and `wait` is False.
     """
-    held = filelock.FileLock(path, timeout=-1 if wait else 0)
-    try:
-        held.acquire()
-    except filelock.Timeout as error:
-        raise BlockingIOError(f"{path} is locked") from error
-    try:
+    with filelock.FileLock(path, timeout=-1 if wait else 0):
         yield
-    finally:
-        held.release()

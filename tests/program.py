@@ -44,7 +44,7 @@ def call(monkeypatch, capsys, *arguments):
 def use_devices(patch, count):
     """Have the program see so many of the simulated devices."""
     patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(count))
-    patch.setattr("class_jax.networks.jax_engine.local_mesh", lambda: mesh_of(count))
+    patch.setattr("class_jax.sharding.local_mesh", lambda: mesh_of(count))
 
 
 def use_one_device(patch):

@@ -1,18 +1,14 @@
 """The engine for accelerators and for networks that are not exported: a program by JAX."""
 
-from collections.abc import Callable
-
 import jax
 import numpy as np
-from jax.sharding import Mesh, Sharding
-from ml_collections import ConfigDict
+from jax.sharding import Mesh
 
 from class_jax.models.classnet import Attention
-from class_jax.models.network import Network, Variables, build_network
+from class_jax.models.network import Network, Variables
 from class_jax.sharding import (
     batch_sharding,
     compiler_options,
-    local_mesh,
     put_batch,
     replicated_sharding,
     round_up_batch,
@@ -74,21 +70,3 @@ class JaxEngine:
         """Pad batches as for `count` images, so that those left of a set are predicted alike."""
         size = min(count, self.batch_size)
         self._padded_size = max(self._padded_size, round_up_batch(size, self._mesh))
-
-
-def load_engine(config: ConfigDict, load: Callable[[Network, Sharding], Variables]) -> JaxEngine:
-    """Load a network for this process's devices.
-
-    Args:
-      config: its sections `model` and `eval` describe the network.
-      load: returns the network's values.
-    """
-    network = build_network(config.model, dtype=config.eval.dtype)
-    mesh = local_mesh()  # several processes make maps of their own
-    return JaxEngine(
-        network,
-        load(network, replicated_sharding(mesh)),
-        image_size=config.eval.image_size,
-        batch_size=config.eval.batch_size,
-        mesh=mesh,
-    )

@@ -52,24 +52,25 @@ class OnnxEngine:
         options.log_severity_level = 4  # failures are raised
         # Threads that wait in a loop cost 70 % more processor time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        model = str(path) if has_data_beside else path.read_bytes()
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path) if has_data_beside else path.read_bytes(),
+                model,
                 options,
                 ["CPUExecutionProvider"],
-                enable_fallback=0,  # it prints an error of its own
+                enable_fallback=0,  # which would print
             )
             (entry,) = self._session.get_inputs()
             names = [output.name for output in self._session.get_outputs()]
             _, self.image_size, width, channels = entry.shape
-            is_ours = (entry.type, width, channels) == ("tensor(uint8)", self.image_size, 3)
-            is_ours = is_ours and names == OUTPUTS
-        except OSError:
-            raise
+            found = (entry.type, width, channels, names)
+            if found != ("tensor(uint8)", self.image_size, 3, OUTPUTS):
+                raise ValueError(f"its input and outputs are {found}")
         except Exception as error:  # ONNX Runtime does not state what it raises
-            raise _refuse(path) from error
-        if not is_ours:
-            raise _refuse(path)
+            raise UserError(
+                f"{path} is not an ONNX file that was exported here, or it is damaged: export the "
+                "network again."
+            ) from error
         self._input, self._attentive = entry.name, attentive
         self._try_out(path)
         self.batch_size = min(batch_size, MAX_BATCH)
@@ -104,10 +105,3 @@ class OnnxEngine:
 
     def expect(self, count: int) -> None:
         """Ignore `count`: the size of a batch does not change the result of an image."""
-
-
-def _refuse(path: Path) -> UserError:
-    return UserError(
-        f"{path} is not an ONNX file that was exported here, or it is damaged: export the network "
-        "again."
-    )

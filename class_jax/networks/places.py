@@ -20,8 +20,6 @@ from class_jax.networks.trained import Trained, only_predicts
 from class_jax.runs.workdir import Workdir
 
 if TYPE_CHECKING:
-    from jax.sharding import Sharding
-
     from class_jax.models.network import Network, Variables
     from class_jax.runs.checkpoints import Checkpoints
 
@@ -193,7 +191,7 @@ def _find_exported(folder: Path) -> Trained:
     if not is_ours:
         _check_own(folder)
 
-    def load(network: "Network", _: "Sharding") -> "Variables":
+    def load(network: "Network") -> "Variables":
         from class_jax.weights.saved import load_exported  # noqa: PLC0415
 
         return load_exported(file, network)
@@ -209,7 +207,7 @@ def _find_exported(folder: Path) -> Trained:
 
 
 def _find_released(source: str) -> Trained:
-    def load(network: "Network", _: "Sharding") -> "Variables":
+    def load(network: "Network") -> "Variables":
         from class_jax.weights.load import load_released  # noqa: PLC0415
 
         return load_released(source, network)
@@ -246,12 +244,12 @@ def _find_run(workdir: Workdir, checkpoint: str) -> Trained:
     return read_checkpoints(folder, choose_step)
 
 
-def _restore(
-    folder: epath.Path, step: int, network: "Network", sharding: "Sharding"
-) -> "Variables":
-    """Return the values in a checkpoint."""
+def _restore(folder: epath.Path, step: int, network: "Network") -> "Variables":
+    """Return the values in a checkpoint; each of several processes reads all for itself."""
     from class_jax.runs.checkpoints import read_checkpoints  # noqa: PLC0415
+    from class_jax.sharding import local_mesh, replicated_sharding  # noqa: PLC0415
 
+    sharding = replicated_sharding(local_mesh())
     return read_checkpoints(
         folder, lambda checkpoints: checkpoints.restore_variables(step, network.shapes, sharding)
     )

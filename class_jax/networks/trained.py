@@ -19,15 +19,13 @@ from class_jax.networks.foreign import check_graph
 from class_jax.text import first_line
 
 if TYPE_CHECKING:
-    from jax.sharding import Sharding
-
     from class_jax.models.network import Network, Variables
 
 # JAX is imported only where it computes: ONNX Runtime needs none of it.
 
 EVALUATED = ("eval.image_size", "eval.batch_size", "eval.dtype")
 
-Loader = Callable[["Network", "Sharding"], "Variables"]
+Loader = Callable[["Network"], "Variables"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +49,6 @@ class Trained:
         model = json.dumps(settings.model.to_dict(), sort_keys=True, default=str)
         return f"{self.origin} {settings.eval.image_size} {settings.eval.dtype} {model}"
 
-    @property
-    def can_attend(self) -> bool:
-        """Return whether its attention can be shown."""
-        return self.load is not None
-
     def with_settings(self, settings: ConfigDict) -> Self:
         """Return the same values under other settings: another size, another dtype."""
         other = dataclasses.replace(self, settings=settings)
@@ -73,13 +66,9 @@ class Trained:
         import jax  # noqa: PLC0415
         import numpy as np  # noqa: PLC0415
 
-        from class_jax.sharding import local_mesh, replicated_sharding  # noqa: PLC0415
-
         if self.load is None:
             raise only_predicts(self.folder)
-        # Each of several processes reads all values for itself.
-        values = self.load(network, replicated_sharding(local_mesh()))
-        return jax.tree.map(np.asarray, values)
+        return jax.tree.map(np.asarray, self.load(network))
 
     def engine(self) -> Engine:
         """Load it: in ONNX Runtime where that is faster and can be done, else by JAX.
@@ -95,17 +84,27 @@ class Trained:
             if self.load is None:  # it may come from elsewhere
                 check_graph(self.graph)
             size = {"batch_size": self.settings.eval.batch_size} if self.settings else {}
-            attentive = functools.cache(self._jax_engine) if self.can_attend else None
-            is_ours = self.can_attend
+            is_ours = self.load is not None
+            attentive = functools.cache(self._jax_engine) if is_ours else None
             return OnnxEngine(self.graph, **size, attentive=attentive, has_data_beside=is_ours)
         return self._jax_engine()
 
     def _jax_engine(self) -> Engine:
         with end_by_ctrl_c():
-            from class_jax.networks.jax_engine import load_engine  # noqa: PLC0415
+            from class_jax.models.network import build_network  # noqa: PLC0415
+            from class_jax.networks.jax_engine import JaxEngine  # noqa: PLC0415
+            from class_jax.sharding import local_mesh  # noqa: PLC0415
 
         assert self.load is not None
-        return load_engine(self._settings(), self.load)
+        settings = self._settings()
+        network = build_network(settings.model, dtype=settings.eval.dtype)
+        return JaxEngine(
+            network,
+            self.load(network),
+            image_size=settings.eval.image_size,
+            batch_size=settings.eval.batch_size,
+            mesh=local_mesh(),  # several processes make maps of their own
+        )
 
     def _settings(self) -> ConfigDict:
         if self.settings is None:

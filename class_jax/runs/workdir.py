@@ -115,7 +115,7 @@ class Workdir:
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(files.lock(self.local / ".lock", wait=False))
-            except BlockingIOError as error:
+            except TimeoutError as error:
                 raise UserError(
                     f"another process is training in {self.path}: wait for it, or choose another "
                     "workdir."

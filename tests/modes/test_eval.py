@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def run_eval(run, folder, monkeypatch, *, devices, batch_size, protocol="pysod"):
-    monkeypatch.setattr("class_jax.networks.jax_engine.local_mesh", lambda: mesh_of(devices))
+    monkeypatch.setattr("class_jax.sharding.local_mesh", lambda: mesh_of(devices))
     workdir = Workdir(run)
     config = workdir.load_config()
     config.eval.batch_size = batch_size

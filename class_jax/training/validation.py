@@ -4,8 +4,7 @@ The scores follow PySODMetrics (min–max stretched 8-bit maps, masks above 128,
 size the network works at and not at the images' own; published numbers come from evaluation.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -94,33 +93,12 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
     return jax.jit(step, in_shardings=(replicated, sharded), out_shardings=(replicated, replicated))
 
 
-def compute_scores(
-    step: ValidationStep,
-    variables: Variables,
-    batches: Iterable[Mapping[str, np.ndarray]],
-    mesh: Mesh,
-) -> tuple[dict[str, float], jax.Array]:
-    """Return scores over all valid images i, and the maps [B, H, W] of the first batch.
-
-    The scores are `val_mae` and `val_maxF` = max_t mean_i F_i(t).
-    """
-    rest = iter(batches)
-    total, first_maps = step(variables, put_batch(next(rest), mesh))
-    for batch in rest:
-        sums, _ = step(variables, put_batch(batch, mesh))
-        total = jax.tree.map(jnp.add, total, sums)
-    images = int(total["images"])
-    scores = {
-        "val_mae": float(total["mae"]) / images,
-        "val_maxF": float(total["f_curve"].max()) / images,
-    }
-    return scores, first_maps
-
-
 def make_validation(
     network: Network, source: Source, *, settings: ConfigDict, mesh: Mesh
 ) -> Callable[[Variables], tuple[dict[str, float], np.ndarray]]:
     """Return a function variables → (scores, contact sheet of the first images).
+
+    The scores are `val_mae` and `val_maxF` = max_t mean_i F_i(t), over all images i.
 
     `settings`: the `image_size` that `source` is resized to, and a `batch_size`.
     """
@@ -131,7 +109,15 @@ def make_validation(
     def validate(variables: Variables) -> tuple[dict[str, float], np.ndarray]:
         batches = eval_batches(source, batch_size=batch_size, size=settings.image_size, rows=rows)
         first = next(batches)
-        scores, maps = compute_scores(step, variables, itertools.chain([first], batches), mesh)
+        total, maps = step(variables, put_batch(first, mesh))
+        for batch in batches:
+            sums, _ = step(variables, put_batch(batch, mesh))
+            total = jax.tree.map(jnp.add, total, sums)
+        images = int(total["images"])
+        scores = {
+            "val_mae": float(total["mae"]) / images,
+            "val_maxF": float(total["f_curve"].max()) / images,
+        }
         return scores, draw_examples(first, np.asarray(maps)[rows.start : rows.stop])
 
     return validate

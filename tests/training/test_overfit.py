@@ -11,13 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from class_jax.data.layouts import find_layout
 from class_jax.data.pairs import match_pairs
 from class_jax.data.sources import PairSource
 from class_jax.models.network import build_network
 from class_jax.sharding import put_batch
-from class_jax.training.validation import compute_scores, make_validation_step
+from class_jax.training.validation import make_validation
 from datasets.synthetic import SyntheticSource
 from tests.small_run import SMALL_MODEL, mesh_of, small_run
 
@@ -38,6 +39,16 @@ def eight_examples():
     }
 
 
+class Held:
+    """The examples as a set."""
+
+    def __init__(self, examples):
+        self.examples, self.names = examples, list(range(8))
+
+    def load(self, index, side=None):
+        return {name: rows[index] for name, rows in self.examples.items()}
+
+
 @pytest.mark.slow
 def test_eight_images_are_learned_by_heart():
     network = build_network(
@@ -45,15 +56,14 @@ def test_eight_images_are_learned_by_heart():
     )
     mesh = mesh_of(1)
     run = small_run(network, mesh, total_steps=STEPS, lr_backbone=0.05, warmup=0.1, nesterov=True)
-    validation_step = make_validation_step(network, mesh)
     state = run.start()
     examples = eight_examples()
+    settings = ConfigDict({"batch_size": 8, "image_size": SIDE})
+    validate = make_validation(network, Held(examples), settings=settings, mesh=mesh)
     batch = put_batch(examples, mesh)
     for count in range(1, STEPS + 1):
         state, metrics = run.step(state, batch)
         if count % 20 == 0:
-            scores, _ = compute_scores(
-                validation_step, state.variables, [{**examples, "valid": np.ones(8, bool)}], mesh
-            )
+            scores, _ = validate(state.variables)
             print(f"step {count}: loss {float(metrics['loss']):.4f}, {scores}", flush=True)
     assert scores["val_mae"] < 0.02

@@ -8,11 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from class_jax.training.validation import (
-    compute_scores,
     draw_examples,
     f_curves,
     make_validation,
-    make_validation_step,
     mean_absolute_errors,
     stretch,
 )
@@ -47,19 +45,15 @@ def test_mae_and_f_curve_equal_pysodmetrics():
 
 
 def test_padding_counts_for_nothing(small_network, one_device):
-    step = make_validation_step(small_network, one_device)
     variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
-    masks = rng.integers(0, 2, (6, 32, 32), np.uint8) * 255
+    source = SyntheticSource(6, seed=0, image_size=(32, 32))
 
-    def in_batches(size):
-        for start in range(0, 6, size):
-            index = np.arange(start, start + size)
-            yield {"image": images[index % 6], "mask": masks[index % 6], "valid": index < 6}
+    def score(batch_size):
+        settings = ConfigDict({"batch_size": batch_size, "image_size": 32})
+        validate = make_validation(small_network, source, settings=settings, mesh=one_device)
+        return validate(variables)[0]
 
-    whole, _ = compute_scores(step, variables, in_batches(6), one_device)
-    padded, _ = compute_scores(step, variables, in_batches(4), one_device)
+    whole, padded = score(6), score(4)
     assert padded == pytest.approx(whole, rel=1e-5)
     assert 0 < whole["val_maxF"] < 1
 

@@ -1,4 +1,4 @@
-"""What a backbone is, and layers: convolution, batch norm, pooling, upsampling.
+"""Layers: convolution, batch norm, pooling, upsampling; and the base class of backbones.
 
 Layers compute in the dtype of their input; parameters are float32. A parameter is created with the
 function that draws its initial value beside it: `initializer(rng, shape)`, in NumPy.

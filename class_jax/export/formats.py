@@ -79,8 +79,7 @@ def write_onnx(export: Export, path: Path) -> None:
         logits = export.network.predict(folded, images)
         return jax.nn.sigmoid(logits), logits
 
-    about = json.dumps(export.config.to_dict())
-    write_model(path, function, side=export.side, about=about, precision=export.precision)
+    write_model(export, function, path)
 
 
 def read_onnx(export: Export, path: Path) -> Maps:

@@ -3,9 +3,10 @@
 Only the operations of class_jax networks are supported; any other is refused.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,38 +21,29 @@ from class_jax.export.operators import BINARY, LAYERS, PRIMITIVES, broadcast, co
 from class_jax.export.precision import shrink
 from class_jax.networks.onnx_engine import OUTPUTS
 
+if TYPE_CHECKING:
+    from class_jax.export.formats import Export
+
 OPSET, IR_VERSION = 18, 8  # of 2022: runtimes of the last years read them
 INPUT = "images"
 NESTED = ("jit", "pjit", "custom_jvp_call", "remat2", "checkpoint", "closed_call")
 
 
-def write_model(
-    path: Path,
-    function: Callable[[jax.Array], Any],
-    *,
-    side: int,
-    about: str,
-    precision: str = "float32",
-) -> None:
-    """Write an ONNX file that computes maps.
+def write_model(export: "Export", function: Callable[[jax.Array], Any], path: Path) -> None:
+    """Write an ONNX file that computes maps, with the network's configuration in its metadata.
 
-    Args:
-      path: the file.
-      function: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S].
-      side: S, pixels.
-      about: the network's configuration in JSON, kept in the file's metadata.
-      precision: of the kernels in the file, "float32", "float16" or "int8".
+    `function`: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S].
     """
-    graph = translate(function, side=side)
-    if precision != "float32":
-        shrink(graph, precision)
+    graph = translate(function, side=export.side)
+    if export.precision != "float32":
+        shrink(graph, export.precision)
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="class_jax",
     )
-    helper.set_model_props(model, {"config": about})
+    helper.set_model_props(model, {"config": json.dumps(export.config.to_dict())})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
 

@@ -1,7 +1,6 @@
 """The CLASS network (paper §3.1, Fig. 2): backbone, bridges, cross-level attention, decoder."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax
@@ -73,12 +72,10 @@ class Stage(nnx.Module):
         self.transfer_high = ConvPair(features) if is_released else None
         self.transfer_low = ConvPair(features) if is_released else None
         queries = max(features // QUERY_REDUCTION, 1) if is_released else features
-        make_position = functools.partial(
-            PositionAttention, features, query_features=queries, misread_output=is_released
-        )
-        self.position = make_position() if settings.position_attention else None
-        has_channel = settings.channel_attention
-        self.channel = ChannelAttention(prefer_unlike=is_released) if has_channel else None
+        position = PositionAttention(features, query_features=queries, misread_output=is_released)
+        self.position = position if settings.position_attention else None
+        channel = ChannelAttention(prefer_unlike=is_released)
+        self.channel = channel if settings.channel_attention else None
         self.fusion = make_fusion(settings)
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:

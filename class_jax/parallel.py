@@ -19,7 +19,7 @@ import numpy as np
 from etils import epath
 
 from class_jax.errors import UserError, sentence_of
-from class_jax.text import first_line
+from class_jax.text import first_line, printable
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ def local_indices(total: int) -> range:
 def log(text: str) -> None:
     """Print to standard error, in process 0 only."""
     if is_first():
-        print(text, file=sys.stderr)
+        print(printable(text, keep="\n"), file=sys.stderr)
 
 
 def all_gather(value: T) -> list[T]:

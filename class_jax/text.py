@@ -6,11 +6,10 @@ MAX_LISTED = 10
 LONGEST = 100  # characters of a value that are quoted
 
 
-def printable(text: str) -> str:
+def printable(text: str, *, keep: str = "") -> str:
     """Return `text` with control characters and stray bytes, which file names may hold, escaped."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+        letter if letter.isprintable() or letter in keep else repr(letter)[1:-1] for letter in text
     )
 
 

@@ -1,6 +1,7 @@
 """The sources of images that a configuration names."""
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -189,9 +190,9 @@ def _train_on_folders(config: ConfigDict, skip_broken: bool) -> TrainingSources:
         _source(config, (pair for pair in found.pairs if (pair.name in chosen) == wanted))
         for wanted in (False, True)
     )
-    if not train.names or not held_out.names:
-        raise UserError(f"{root}: too few pairs can be used to hold one out.")
-    return TrainingSources(train, held_out, remarks)
+    if train.names and held_out.names:
+        return TrainingSources(train, held_out, remarks)
+    raise UserError(f"{root}: too few pairs can be used to hold one out.")
 
 
 def _find_usable(
@@ -214,14 +215,19 @@ def _open_validation(
         return None, ()
     leaf = "config.data.val_root"
     found, remarks = _find_usable(config, root, leaf=leaf, skip_broken=skip_broken)
-    images = {os.path.realpath(pair.image) for pair in trained}
-    both = [pair.image for pair in found.pairs if os.path.realpath(pair.image) in images]
-    if both:
+    known = {key(pair.image) for pair in trained for key in (os.path.realpath, _digest)}
+    if both := [pair.image for pair in found.pairs if os.path.realpath(pair.image) in known]:
         raise UserError(
             f"config.data.val_root = {root}: {len(both)} of its images are in config.data.root, "
             f"and would be trained on: {list_names(both)}. Without val_root a tenth is held out."
         )
-    return _source(config, found.pairs), remarks
+    copies = [pair.image.name for pair in found.pairs if _digest(pair.image) in known]
+    listed = f"{len(copies)} images of {root} are trained on, too: {list_names(copies)}"
+    return _source(config, found.pairs), remarks + (f"warning: {listed}",) * bool(copies)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _hold_out_of_folders(config: ConfigDict) -> EvaluationSource:
@@ -249,8 +255,8 @@ def _train_on_mix(config: ConfigDict, skip_broken: bool) -> TrainingSources:
         found, _ = _check_part(config, config.data.backgrounds, skip_broken=skip_broken)
         backgrounds = _source(config, found.pairs)
     held_out, notes = _open_validation(config, pairs, skip_broken=skip_broken)
-    train = _source(config, pairs)
-    return TrainingSources(train, held_out, remarks + notes, tuple(mix), backgrounds)
+    source = _source(config, pairs)
+    return TrainingSources(source, held_out, remarks + notes, tuple(mix), backgrounds)
 
 
 def _check_part(

@@ -16,6 +16,7 @@ from class_jax.command.process import cache_compiled_programs, set_up_process
 from class_jax.command.streams import is_output_lost
 from class_jax.errors import BrokenFilesError, UserError, end_by_ctrl_c, sentence_of
 from class_jax.modes.table import ALL, MODES, RUNS
+from class_jax.text import printable
 
 TRACEBACK = "CLASS_JAX_TRACEBACK"
 
@@ -45,7 +46,7 @@ def report(error: Exception) -> int:
         return 1
     if isinstance(error, BrokenFilesError) and error.skippable:
         sentence += "\nFix them, or leave them out with --skip_broken."
-    print(f"error: {sentence}", file=sys.stderr)
+    print("error:", printable(sentence, keep="\n"), file=sys.stderr)
     return 2
 
 

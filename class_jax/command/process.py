@@ -33,7 +33,8 @@ def set_up_process() -> None:
     protect_streams()
     # What libraries print when a write fails in the background is raised as well; on a full disk
     # it would be hundreds of lines above our sentence.
-    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    for library in ("asyncio", "PIL"):
+        python_logging.getLogger(library).setLevel(python_logging.CRITICAL)
     # Matplotlib warns of a home directory that cannot be written, which is harmless.
     python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
     # A full disk under the compilation cache costs only time.

@@ -171,9 +171,9 @@ def read_coco(path: Path) -> dict[str, Drawing]:
             left_out[entry["image_id"]] += not shapes
         drawings = {}
         for entry in content["images"]:
-            number, size = entry["id"], (int(entry["height"]), int(entry["width"]))
-            name = str(entry["file_name"]).replace("\\", "/")
-            drawings[name] = Drawing(path, *size, tuple(outlines[number]), left_out[number])
+            number, name = entry["id"], str(entry["file_name"]).replace("\\", "/")
+            high, wide = (int(entry.get(key) or 0) for key in ("height", "width"))
+            drawings[name] = Drawing(path, high, wide, tuple(outlines[number]), left_out[number])
     if any(left_out.values()) and not any(outlines.values()):
         raise UserError(f"{path} holds boxes but no outlines, so no masks can be drawn.")
     return drawings

@@ -27,7 +27,7 @@ NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"}
 # An image of more pixels than MAX_PIXELS may be an attack on the memory ("decompression bomb").
 # Where only a small copy of it is needed, up to MOST_PIXELS are read.
 MAX_PIXELS, MOST_PIXELS = 178_956_970, 500_000_000
-MANY_FRAMES = {"GIF", "WEBP", "PNG", "AVIF", "TIFF"}
+MANY_FRAMES = {"GIF", "WEBP", "PNG", "AVIF", "TIFF", "HEIF"}
 FIRST_FRAME = "of several frames, the first is used"
 FEW_BITS = "16-bit files that use fewer bits, scaled to 8"
 SIXTEEN_BITS = "16 bits a channel, read and written as 8"
@@ -41,6 +41,7 @@ TURNS = {  # what makes an image upright, by its EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+PHOTOMETRIC, PLANES, BITS, WHITE_IS_ZERO = 262, 284, 258, 0  # tags of TIFF
 SIDEWAYS = 5  # orientations from here on swap height and width
 
 _LIMIT = threading.Lock()  # held while Pillow's own limit is off
@@ -98,6 +99,14 @@ def decode(
         if side is not None and opened.format == "JPEG":
             opened.draft("", (2 * side, 2 * side))
         is_deep = _is_deep_colour(opened)
+        tags = getattr(opened, "tag_v2", {})
+        if tags.get(PLANES) == 2 and len(bits := tags.get(BITS, ())) > 1 and max(bits) > 8:
+            raise UserError(  # Pillow and OpenCV would take it for something else
+                f"{name_of(source)} holds 16 bits a channel, each channel by itself (planar): save "
+                "it interleaved, or with 8 bits."
+            )
+        # Pillow maps grey files into memory, as if no tag of TIFF turned them.
+        opened.filename = ""  # type: ignore[attr-defined]
         opened.load()
         orientation = _orientation_of(opened)
         image, guesses = _finish(opened, source if is_deep else None)
@@ -123,6 +132,14 @@ def _finish(image: Image.Image, deep: ImageSource | None) -> tuple[Image.Image, 
         guesses.append(FIRST_FRAME)
     if image.mode == "La":  # of a PIL image; nothing converts it but this
         image = image.convert("LA")
+    if image.mode.startswith("I;16"):
+        values, clear = np.asarray(image), image.info.get("transparency")
+        if clear is not None:  # the one grey that is transparent
+            levels, how = scale_to_8_bits(values)
+            image = Image.fromarray(np.dstack([levels, np.uint8(255) * (values != clear)]))
+            guesses.append(how)
+        elif getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            image = Image.fromarray(65535 - values)  # of 8 bits Pillow does so
     if deep is not None and (found := _decode_deep(deep)) is not None:
         kept = {key: value for key, value in image.info.items() if key != "transparency"}
         image, guess = found
@@ -140,7 +157,9 @@ def _explain_errors(source: ImageSource) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not an image that can be read.") from error
+        is_tiff = _read_bytes(source).startswith((b"II*\0", b"MM\0*"))
+        hint = ": cut short, or floats in colour? Save it with 8 or 16 bits a channel" * is_tiff
+        raise UserError(f"{name} is not an image that can be read{hint}.") from error
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to

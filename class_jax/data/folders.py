@@ -84,11 +84,11 @@ def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
     return Found(sorted(images), sorted(left_out), problems)
 
 
-def describe_left_out(paths: Iterable[Path]) -> list[str]:
-    """Return a line for each kind: "2 .heic left out: pip install pillow-heif (a.heic, b.heic)"."""
+def describe_left_out(paths: Iterable[Path], *, films: str | None = None) -> list[str]:
+    """Return lines such as "2 .heic left out: advice (a.heic, b.heic)"; `films` is for videos."""
     kinds: dict[tuple[str, str], list[str]] = {}
     for path in sorted(paths):
-        advice = advise(path)
+        advice = (path.suffix.lower() in FILMS and films) or advise(path)
         kind = "of no known suffix" if advice == MISNAMED else path.suffix.lower()
         kinds.setdefault((kind, advice), []).append(path.name)
     return [

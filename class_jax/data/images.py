@@ -253,16 +253,25 @@ def write_picture(
       UserError: the file cannot be written, or its format has no room for the image.
     """
     kind = Image.registered_extensions()[path.suffix.lower()]
-    check_sides(kind, pixels, path)
     with atomic_write(path) as partial:
-        partial.write_bytes(encode(pixels, kind, like=like, **options))
+        partial.write_bytes(encode(pixels, kind, like=like, name=path, **options))
 
 
 def encode(
-    pixels: np.ndarray, kind: str = "PNG", *, like: Original | None = None, **options: Any
+    pixels: np.ndarray,
+    kind: str = "PNG",
+    *,
+    like: Original | None = None,
+    name: object = "the image",
+    **options: Any,
 ) -> bytes:
-    """Return the bytes of an image file, as `write_picture` writes it."""
-    check_sides(kind, pixels, "the image")
+    """Return the bytes of an image file, as `write_picture` writes it; `name` is for messages."""
+    height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST.get(kind, max(height, width)):
+        raise UserError(
+            f"{name} would have {width}x{height} pixels, and sides of {kind} files have at most "
+            f"{LONGEST[kind]}: write a PNG file."
+        )
     kept = (like.metadata if like else {}) | options
     if pixels.ndim == 3:  # maps are small, and quickly compressed, at the usual level
         kept["compress_level"] = COLOUR_LEVEL
@@ -270,13 +279,3 @@ def encode(
     # A format ignores the options that it does not know.
     Image.fromarray(pixels).save(buffer, format=kind, quality=95, **kept)
     return buffer.getvalue()
-
-
-def check_sides(kind: str, pixels: np.ndarray, name: object) -> None:
-    """Raise UserError if an image is larger than a format allows."""
-    height, width = pixels.shape[:2]
-    if max(height, width) > LONGEST.get(kind, max(height, width)):
-        raise UserError(
-            f"{name} would have {width}x{height} pixels, and sides of {kind} files have at most "
-            f"{LONGEST[kind]}: write a PNG file."
-        )

@@ -91,8 +91,8 @@ def find_layouts(root: Path) -> list[Layout]:
 
     Any usual name of a folder of images goes with any usual one of masks, if what else the names
     say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
-    `root` may also hold both, or be a folder of images whose masks lie beside it: `images/val` of
-    `masks/val`.
+    One folder may also hold both. `root` may be a folder of images whose masks lie beside it:
+    `images/val` of `masks/val`.
     """
     layouts = layouts_in(root) or [pair for f in folders_in(root) for pair in layouts_in(f)]
     parents = {layout.images.parent for layout in layouts}
@@ -100,7 +100,8 @@ def find_layouts(root: Path) -> list[Layout]:
         return [Layout(root, root)]  # a folder for each image, with masks of its objects
     if not layouts and _is_flat(root):
         return [Layout(root, root)]
-    return layouts or _layouts_around(root)
+    inside = (folder for folder in folders_in(root) if _is_flat(folder))
+    return layouts or _layouts_around(root) or [Layout(folder, folder) for folder in inside]
 
 
 def _explain_several(layouts: list[Layout], root: Path) -> str:

@@ -67,7 +67,7 @@ def draw_outlines(examples: Sequence[Example]) -> np.ndarray:
     """Draw a sheet of images with the outlines of their masks over them, uint8 [H, W, 3]."""
     panels = []
     for example in examples:
-        image, mask = _fit(example["image"], CELL), _fit(example["mask"], CELL)
+        image, mask = fit(example["image"], CELL), fit(example["mask"], CELL)
         salient = (mask[..., 0] > SALIENT_ABOVE).astype(np.uint8)
         outlines, _ = cv2.findContours(salient, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         image = cv2.drawContours(np.ascontiguousarray(image), outlines, -1, (0, 0, 0), 3)
@@ -79,7 +79,7 @@ def _draw_pictures(
     pictures: Sequence[np.ndarray | None], width: int, cell: int, paper: int
 ) -> np.ndarray:
     """Draw a row of images and the gap below it."""
-    fitted = [None if picture is None else _fit(picture, cell) for picture in pictures]
+    fitted = [None if picture is None else fit(picture, cell) for picture in pictures]
     tallest = max(len(picture) for picture in fitted if picture is not None)
     strip = np.full((tallest + GAP, width, 3), paper, np.uint8)
     for index, picture in enumerate(fitted):
@@ -91,7 +91,7 @@ def _draw_pictures(
     return strip
 
 
-def _fit(picture: np.ndarray, cell: int) -> np.ndarray:
+def fit(picture: np.ndarray, cell: int) -> np.ndarray:
     """Resize to RGB whose longer side is `cell`."""
     scale = cell / max(picture.shape[:2])
     height, width = (max(1, round(side * scale)) for side in picture.shape[:2])

@@ -1,7 +1,6 @@
 """Plan outputs: which images, into which files, and which of them are there already."""
 
 import functools
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +118,6 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
     Raises:
       UserError: a path is none of those.
     """
-    refused = 0
     images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
@@ -128,30 +126,23 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             raise UserError(f"{path}: there is no such file or folder.")
         if path.is_dir():
             found = find_images(path)
-            films = [file for file in found.left_out if is_film(file)]
-            if films and (refusal := explain_refusal(made)):
-                refused += len(films)
-                counts = Counter(film.suffix.lower() for film in films)
-                problems += [f"{n} {suffix} left out: {refusal}" for suffix, n in counts.items()]
-                films = []
-            inputs = sorted([*found.images, *films])
-            images |= {image: image.relative_to(path) for image in inputs}
-            left_out += [file for file in found.left_out if not is_film(file)]
+            films = [file for file in found.left_out if is_film(file) and not explain_refusal(made)]
+            images |= {file: file.relative_to(path) for file in sorted([*found.images, *films])}
+            left_out += [file for file in found.left_out if file not in images]
             problems += found.problems
             if not found.images and not found.left_out and not found.problems:
                 problems.append(f"{path}: no images there")
         elif not path.is_file():
             raise UserError(f"{path} is neither a file nor a folder.")
-        elif path.suffix.lower() in readable_suffixes():
-            images[path] = Path(path.name)
-        elif is_film(path):
-            if refusal := explain_refusal(made):
-                raise UserError(f"{path} is a video: {refusal}.")
+        elif is_film(path) and (refusal := explain_refusal(made)):
+            raise UserError(f"{path} is a video: {refusal}.")
+        elif is_film(path) or path.suffix.lower() in readable_suffixes():
             images[path] = Path(path.name)
         else:
             why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
             raise UserError(f"{path} cannot be read as an image: {why}.")
-    return images, [*problems, *describe_left_out(left_out)], refused + len(left_out)
+    refusal = explain_refusal(made) if any(map(is_film, left_out)) else None
+    return images, [*problems, *describe_left_out(left_out, films=refusal)], len(left_out)
 
 
 def _moves(path: Path, made: Output) -> bool:

@@ -141,7 +141,9 @@ def make_outputs(
         bar.set_postfix_str("compiling, some seconds")
     with bar:
         still = output._replace(smooth=None)  # that is for videos
-        for job, made in make_each(predictor, sources, [still], lambda job: job.target):
+        for job, made in make_each(
+            predictor, sources, [still], lambda job: job.target if callable(job.source) else None
+        ):
             try:
                 if isinstance(made, UserError):
                     raise made

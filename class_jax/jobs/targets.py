@@ -10,6 +10,7 @@ from class_jax.data.folders import NOT_IMAGES, readable_suffixes
 from class_jax.errors import UserError
 from class_jax.jobs.marks import read_mark
 from class_jax.jobs.video.films import is_film
+from class_jax.text import list_names
 
 # Formats that keep 8-bit grey of any size; icons, for example, do not.
 MAP_FORMATS = {
@@ -62,28 +63,22 @@ def plan_targets(
         for image, name in images.items()
         if not (image.is_relative_to(output) and read_mark(image) is not None)
     }
+    levels = dict.fromkeys(names, 0)  # of names: a map's, the whole one, then both with folders
 
-    def map_name(image: Path, name: Path) -> Path:
-        return name.with_suffix(suffixes.get(image, ".png"))
+    def target_of(image: Path, name: Path) -> Path:
+        suffix = suffixes.get(image, ".png")
+        return Path(f"{name}{suffix}") if levels[image] % 2 else name.with_suffix(suffix)
 
-    def whole_name(image: Path, name: Path) -> Path:
-        return Path(f"{name}{suffixes.get(image, '.png')}")
-
-    targets: dict[Path, Path] = {}
-    for same in _group(names, map_name):
-        short = {image: names[image] for image in same}
-        long = _tell_apart(short)
-        ways = [(short, map_name), (short, whole_name), (long, map_name), (long, whole_name)]
-        chosen, name_of = next((way for way in ways if len(_group(*way)) == len(same)), ways[-1])
-        for image, name in chosen.items():
-            target = output / name_of(image, name)
-            if target in targets:
-                raise UserError(
-                    f"{targets[target]} and {image} would both write {target}: give them one by "
-                    "one."
-                )
-            targets[target] = image
-    return targets
+    while clashes := [same for same in _group(names, target_of) if len(same) > 1]:
+        for same in clashes:
+            level = min(levels[image] for image in same)
+            if level > 2:
+                raise UserError(f"{list_names(same)} give one output: name them one by one.")
+            told = _tell_apart({image: names[image] for image in same}) if level == 1 else names
+            for image in same:
+                if levels[image] == level:
+                    levels[image], names[image] = level + 1, told[image]
+    return {output / target_of(image, name): image for image, name in names.items()}
 
 
 def _group(names: Mapping[Path, Path], name_of: Callable[[Path, Path], Path]) -> list[list[Path]]:
@@ -105,8 +100,6 @@ def _tell_apart(names: Mapping[Path, Path]) -> dict[Path, Path]:
 def check_images_survive(targets: dict[Path, Path]) -> None:
     """Raise UserError if an output would replace one of the images, by any link."""
     images = {os.path.realpath(image) for image in targets.values()}
-    for target, image in targets.items():
+    for target in targets:
         if os.path.realpath(target) in images:
-            raise UserError(
-                f"the output of {image} would replace the image {target}: choose another one."
-            )
+            raise UserError(f"an output would replace the image {target}: choose another one.")

@@ -15,7 +15,7 @@ from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.jobs.plan import Job, Plan, Sorted, plan_image_maps, sort_jobs
 from class_jax.jobs.run import Results, make_shared, open_network, open_predictor
-from class_jax.jobs.targets import check_target, is_image_name
+from class_jax.jobs.targets import check_images_survive, check_target, is_image_name
 from class_jax.jobs.video.films import FilmJob
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import is_onnx
@@ -24,7 +24,7 @@ from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
 from class_jax.pictures.settings import parse_output
 from class_jax.runs.workdir import Workdir
-from class_jax.text import count, list_lines, list_names
+from class_jax.text import count, list_lines, list_names, printable
 
 MANY = 20  # images; for more an export is worth its minute
 STANDARD = "-"  # standard input or output
@@ -47,6 +47,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     names = ("background", "threshold", "crop", "point", "smooth")
     settings = {name: getattr(flags, name) for name in names}
     output = parse_output(flags.format or MAP, settings, prefix="--")
+    if flags.background and flags.output and absolute(flags.background).is_file():
+        check_images_survive({absolute(flags.output): absolute(flags.background)})
     model = flags.model or workdir.path
     if output.kind == ATTENTION and is_onnx(model):
         raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
@@ -101,7 +103,7 @@ def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, f
         found = f"{len(results.empty)} of {results.written}"
         parallel.log(f"note: nothing salient was found in {found}: {names}")
     for problem in problems:
-        parallel.log(f"error: {problem}")
+        parallel.log(f"error: {printable(problem)}")
     left_out = plan.left_out + len(sorted_jobs.foreign)
     parallel.log(
         f"{results.written} made, {len(sorted_jobs.kept)} kept, {len(results.empty)} empty, "

@@ -38,6 +38,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: nothing to score, nowhere to write, masks without a map, or maps of wrong depth.
     """
+    if flags.map_max is not None and flags.map_max < 1:
+        raise UserError(f"--map_max={flags.map_max}: expected a level of 1 or more.")
     folders = [absolute(path) for path in flags.predictions]
     salient = config.data.salient
     sets = find_masks([absolute(path) for path in flags.masks], salient)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from class_jax.data.resize import resize
-from class_jax.data.sheet import CELL, Panel, draw_sheet
+from class_jax.data.sheet import CELL, Panel, draw_sheet, fit
 from class_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def draw_attention(output: "Output", scene: "Scene") -> np.ndarray:
         raise UserError(f"the point {x},{y} lies outside of {scene.name}, {width}x{height} pixels.")
     stages = dict(zip((2, 3, 4), scene.attend(image), strict=True))
     place = ((y + 0.5) / height, (x + 0.5) / width)
-    small = _fit(image)
+    small = fit(image, CELL)
     marked = _mark(small, x / width, y / height)
     first = [Panel(marked, f"the point {x}, {y}")]
     second = [Panel(_heat(small, saliency, (0, 1)), "saliency map")]
@@ -84,13 +83,6 @@ def _heat(
     colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return (0.35 * grey + 0.65 * colours).astype(np.uint8)
-
-
-def _fit(image: np.ndarray) -> np.ndarray:
-    """Return an image that fits into a panel."""
-    scale = CELL / max(image.shape[:2])
-    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
-    return resize(image, height, width)
 
 
 def _mark(image: np.ndarray, x: float, y: float) -> np.ndarray:

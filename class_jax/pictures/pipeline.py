@@ -148,9 +148,13 @@ def _finish(
         side = predictor.image_size
         return predictor.engine.attend(resize(image, side, side)[None])
 
-    original = _load_whole(source) if any(output.needs_image for output in outputs) else None
-    scene = Scene(saliency, None, str(_name_of(source) if name is None else name), attend=attend)
-    if original:
+    if name is None:
+        name = "the image" if isinstance(source, Original) or callable(source) else name_of(source)
+    scene, original = Scene(saliency, None, str(name), attend=attend), None
+    if any(output.needs_image for output in outputs):
+        if callable(source):
+            raise UserError("only maps are made of the images of a set.")
+        original = source if isinstance(source, Original) else load_original(source)
         profile = original.metadata.get("icc_profile")
         scene = scene._replace(image=original.pixels, profile=profile)
     return Made(
@@ -160,16 +164,3 @@ def _finish(
         all(output.finds_object(saliency) for output in outputs),
         prepared.guesses,
     )
-
-
-def _load_whole(source: Held) -> Original:
-    """Return an image at its own size."""
-    if isinstance(source, Original):
-        return source
-    if callable(source):
-        raise UserError("only maps are made of the images of a set.")
-    return load_original(source)
-
-
-def _name_of(source: Held) -> object:
-    return "the image" if isinstance(source, Original) or callable(source) else name_of(source)

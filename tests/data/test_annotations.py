@@ -70,7 +70,9 @@ def labelme(path, *shapes, **content):
     return path
 
 
-@pytest.mark.parametrize("folders", [("", ""), ("images", "labels"), ("images", "annotations")])
+@pytest.mark.parametrize(
+    "folders", [("", ""), ("images", "labels"), ("images", "annotations"), ("data", "data")]
+)
 def test_files_of_labelme_beside_images_or_in_a_folder(tmp_path, folders):
     for name, polygon in (("a", STAR), ("b", BOX)):
         image(tmp_path / folders[0] / f"{name}.jpg")
@@ -236,6 +238,20 @@ def test_files_that_are_not_of_coco_are_refused(tmp_path):
     )
     with pytest.raises(UserError, match="there is no image of 999999x999999"):
         read_coco(tmp_path / "x.json")["a"].draw()
+
+
+def test_a_file_of_coco_without_sizes_is_drawn_at_the_images(tmp_path):
+    image(tmp_path / "images" / "a.png")
+    content = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 1, "segmentation": [np.ravel(BOX).tolist()]}
+        ],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    found = match_pairs(find_layout(tmp_path, leaf="x", images="images", masks="c.json"))
+    mask = PairSource(found.pairs).load(0)["mask"]
+    np.testing.assert_array_equal(mask == 255, inside(BOX))
 
 
 def test_an_image_that_is_listed_and_not_there_is_named(tmp_path):

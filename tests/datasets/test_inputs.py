@@ -87,6 +87,20 @@ def test_validation_on_the_training_images_is_refused(config):
         training_sources(config, skip_broken=False)
 
 
+def test_copies_of_training_images_under_other_names_are_said(config, tmp_path):
+    for index in (1, 4):
+        for kind, suffix in (("images", "jpg"), ("masks", "png")):
+            (tmp_path / "val" / kind).mkdir(parents=True, exist_ok=True)
+            file = tmp_path / "mine" / kind / f"{index:02d}.{suffix}"
+            (tmp_path / "val" / kind / f"other{index}.{suffix}").write_bytes(file.read_bytes())
+    config.data.val_root = str(tmp_path / "val")
+    remarks = training_sources(config, skip_broken=False).remarks
+    (warning,) = (line for line in remarks if "trained on, too" in line)
+    assert warning == (
+        f"warning: 2 images of {tmp_path / 'val'} are trained on, too: other1.jpg, other4.jpg"
+    )
+
+
 def test_parts_of_a_set_are_trained_and_validated_on_apart(config, tmp_path):
     root = tmp_path / "mine"
     for kind in ("images", "masks"):

@@ -132,6 +132,16 @@ def test_images_with_one_name_get_maps_of_their_whole_names(tmp_path):
     assert problems == []
 
 
+def test_a_whole_name_that_another_image_has_is_made_longer(tmp_path):
+    """Downloads leave a.jpg.jpg beside a.jpg: of 3,000 files none is refused for it."""
+    for name in ("a.jpg", "a.jpeg", "a.jpg.jpg", "a.jpg.png.jpg", "b.jpg"):
+        write(tmp_path / "in" / name)
+    found, _ = targets([tmp_path / "in"], tmp_path / "out")
+    assert sorted(found) == [
+        "a.jpeg.png", "a.jpg.jpg.png", "a.jpg.png", "a.jpg.png.png", "b.png"
+    ]  # fmt: skip
+
+
 def test_images_of_one_name_in_several_inputs_keep_what_tells_them_apart(tmp_path):
     for name in ("a/front.png", "c/front.png", "a/side.png", "in1/x/z.jpg", "in2/x/z.jpg"):
         write(tmp_path / name)

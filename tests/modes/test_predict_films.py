@@ -74,6 +74,7 @@ def test_smoothing_and_a_video_behind_are_for_videos(predict, tmp_path):
 
 @pytest.mark.parametrize(("flags", "sentence"), [
     (["--output", "x.avi"], "name a .mp4, .webm or .mov"),
+    (["--output", "x.jpg"], "cannot be written in this format"),
     (["--output", "x.mp4", "--format", "cutout"], "name a .webm or .mov, or give a background"),
     (["--output", "x.mp4", "--crop"], "cannot be cropped"),
     (["--format", "attention"], "no attention"),

@@ -152,6 +152,12 @@ def test_8_bits_in_16_are_refused_unless_the_top_level_is_given(score, folders):
     assert list(deep.values())[2:] == list(plain.values())[2:]
 
 
+@pytest.mark.parametrize("level", ["0", "-4"])
+def test_a_highest_level_below_1_is_refused(score, folders, level):
+    status, _, err = score(*TOYS, "--predictions", "A", "--map_max", level)
+    assert (status, f"--map_max={level}: expected a level of 1 or more" in err) == (2, True), err
+
+
 def test_several_sets_in_one_command(score, folders):
     shutil.copytree(folders / "toys", folders / "more")
     (folders / "more" / "gt" / "3.png").unlink()

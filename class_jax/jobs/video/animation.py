@@ -143,7 +143,3 @@ class AnimationWriter(FilmWriter):
             self._path, format=self._format, save_all=True, append_images=others,
             duration=[ticks * self._tick for ticks in np.diff(self._times).tolist()], **options,
         )  # fmt: skip
-
-    def close(self) -> None:
-        """Forget the frames."""
-        self._images.clear()

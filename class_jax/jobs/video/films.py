@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.folders import FILMS
+from class_jax.data.folders import FILMS, readable_suffixes
 from class_jax.data.images import Original
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
@@ -70,7 +70,7 @@ def check_name(path: Path, film: Path) -> bool:
     """Return whether a path names an output of a video; UserError if it names another file."""
     if is_moving_name(path):
         return True
-    if path.suffix.lower() in {*FILMS, *animation.FORMATS}:
+    if path.suffix.lower() in FILMS | readable_suffixes():
         raise UserError(
             f"{path}: the output of the video {film} cannot be written in this format; {NAMES}."
         )

@@ -35,8 +35,7 @@ class NumberedPictures(FilmWriter):
         if (self._film.aspect or 1) != 1:
             self.note(f"pixels are not square ({self._film.aspect}), and images cannot store that")
         self._count += 1
-        name = self._pattern.name % self._count
-        write_marked(self._pattern.with_name(name), pixels, self._text)
+        write_marked(_number(self._pattern, self._count), pixels, self._text)
 
     def finish(self) -> None:
         """Remove the images of a longer video that were made here before."""
@@ -45,12 +44,17 @@ class NumberedPictures(FilmWriter):
                 path.unlink(missing_ok=True)
 
 
+def _number(pattern: Path, number: int) -> Path:
+    """Return the file of a number; other percent signs in its name stay."""
+    return pattern.with_name(NUMBERED.sub(lambda found: found[0] % number, pattern.name, count=1))
+
+
 def _find_numbered(pattern: Path) -> dict[int, Path]:
     """Return the files whose names are of a pattern, by their numbers, from 1."""
     before, after = (re.escape(part) for part in NUMBERED.split(pattern.name, maxsplit=1))
     found = {}
-    for path in sorted(pattern.parent.glob("*")):
-        match = re.fullmatch(f"{before}([0-9]+){after}", path.name)
-        if match and path.is_file() and pattern.name % int(match[1]) == path.name:
-            found[int(match[1])] = path
-    return {number: path for number, path in found.items() if number > 0}
+    for path in sorted(filter(Path.is_file, pattern.parent.glob("*"))):
+        match = re.fullmatch(f"{before} *([0-9]+){after}", path.name)
+        if match and (number := int(match[1])) > 0 and _number(pattern, number) == path:
+            found[number] = path
+    return found

@@ -28,6 +28,7 @@ CUT_SHORT = 0.02  # share of a video; less may be missing by rounding
 TONE_MAPPED = "HDR (PQ or HLG): tone-mapped to BT.709"
 DEEP = "more than 8 bits a colour: written with 8"
 INTERLACED = "interlaced: both fields of a frame were kept as one"
+SIZES = "frames of several sizes: stretched to the first one's"
 SUBTITLES = "subtitles were left out"
 SEVERAL = "several video streams: only the first was used"
 
@@ -96,6 +97,7 @@ class VideoReader(Film):
         # Recordings of broadcasts begin at any time; ffmpeg lets them begin at 0, too.
         self._begin = max(0, self._container.start_time or 0) * MICROSECOND
         self._reformatter = VideoReformatter()
+        self._size: tuple[int, int] | None = None  # width and height of the first frame
 
     def close(self) -> None:
         """Close the file."""
@@ -151,7 +153,8 @@ class VideoReader(Film):
                     if has_begun:
                         raise UserError(self._describe_damage(end, reason_of(error))) from error
                     continue  # recordings may begin amid a group of pictures
-                if any(picture.is_corrupt for picture in pictures) and has_begun:
+                # Recordings may begin amid a group of pictures, but not with a broken first one.
+                if any(one.is_corrupt and (has_begun or one.key_frame) for one in pictures):
                     raise UserError(self._describe_damage(end, "a frame is not whole"))
                 for picture in pictures:
                     picture.time_base = self.stream.time_base
@@ -178,7 +181,11 @@ class VideoReader(Film):
 
     def _to_pixels(self, picture: av.VideoFrame) -> np.ndarray:
         """Return a frame as upright RGB or RGBA, of the size of the video."""
-        pixels = to_pixels(picture, self._reformatter, self.stream.width, self.stream.height)
+        size = picture.width, picture.height
+        self._size = self._size or size
+        if size != self._size and SIZES not in self.notes:
+            self.notes.append(SIZES)
+        pixels = to_pixels(picture, self._reformatter, *self._size)
         if picture.interlaced_frame and INTERLACED not in self.notes:
             self.notes.append(INTERLACED)
         swap, flip_x, flip_y = read_turn(picture)

@@ -9,6 +9,7 @@ class RedPredictor(Predictor):
     """Stands in for Predictor where maps are made; notes the sizes of its batches."""
 
     image_size = None  # pictures keep their own size
+    engine = None
 
     def __init__(self, *, batch_size=2, value=None):
         self.batch_size = batch_size

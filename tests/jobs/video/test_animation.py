@@ -176,6 +176,21 @@ def test_numbered_pictures_replace_no_file_of_others_and_leave_none_of_a_longer_
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
 
+@pytest.mark.parametrize(("pattern", "first"), [
+    ("100%_%03d.png", "100%_001.png"), ("%d_%d.png", "1_%d.png"), ("%s %2d.png", "%s  1.png"),
+])  # fmt: skip
+def test_of_percent_signs_in_a_name_one_is_the_number(tmp_path, pattern, first):
+    source, photos = animation(tmp_path / "a.gif"), tmp_path / "photos"
+    make(source, photos / pattern, MAPS, animate=False)
+    assert (photos / first).is_file()
+    assert len(list(photos.iterdir())) == len(DURATIONS)
+    (photos / first).write_bytes(b"mine")
+    jobs, *_ = plan_image_maps([source], photos / pattern)
+    results = make_outputs(jobs, RedPredictor(), network="other", title="maps")
+    assert first in next(iter(results.failed.values()))
+    assert (photos / first).read_bytes() == b"mine"
+
+
 def test_the_hidden_picture_of_a_png_is_no_frame(tmp_path):
     hidden, *shown = (Image.fromarray(draw(index)) for index in range(4))
     hidden.save(tmp_path / "a.png", save_all=True, append_images=shown, default_image=True,

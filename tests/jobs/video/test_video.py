@@ -349,6 +349,37 @@ def test_a_damaged_film_is_named_and_the_others_are_done(tmp_path, suffix, kind)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.mp4"]
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_damaged_first_frame_is_no_beginning_amid_a_group(tmp_path, suffix):
+    bad = film(tmp_path / f"bad{suffix}", sound=False, frames=4)
+    with av.open(bad) as container:
+        first = bytes(next(container.demux(video=0)))
+    data = bytearray(bad.read_bytes())
+    begin = data.index(first[-150:-120])  # before it H.264 has a text
+    data[begin : begin + 40] = bytes(value ^ 0x5A for value in data[begin : begin + 40])
+    bad.write_bytes(data)
+    with pytest.raises(UserError, match=r"bad\.\w+ is damaged"):
+        make(bad, tmp_path / "x.mp4")
+
+
+def test_frames_that_change_their_size_are_stretched_and_that_is_said(tmp_path):
+    parts = []
+    for width in (64, 96):
+        with av.open(tmp_path / "part.h264", "w") as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+            stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
+            for index in range(3):
+                picture = av.VideoFrame.from_ndarray(draw(index, (width, 48)), "rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        parts.append((tmp_path / "part.h264").read_bytes())
+    (tmp_path / "a.h264").write_bytes(b"".join(parts))
+    notes = make(tmp_path / "a.h264", tmp_path / "x.mp4")
+    assert "frames of several sizes: stretched to the first one's" in notes
+    assert {picture.shape for picture in read(tmp_path / "x.mp4")[1]} == {(48, 64, 3)}
+    assert len(read(tmp_path / "x.mp4")[1]) == 6
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -439,4 +470,4 @@ def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path
         plan_image_maps([tmp_path / "a.mp4"], tmp_path / "out")
     jobs, problems, _ = plan_image_maps([tmp_path], tmp_path / "out")
     assert [job.target.name for job in jobs] == ["b.png"]
-    assert problems == ["1 .mp4 left out: pip install av"]
+    assert problems == ["1 .mp4 left out: pip install av (a.mp4)"]

@@ -12,6 +12,7 @@ for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None  # an import of it fails
 for module, name in ((os, "sched_getaffinity"), (os, "fork"), (signal, "pthread_sigmask")):
     delattr(module, name)
+os.process_cpu_count = os.cpu_count  # where there is no affinity, as Python 3.13 has it
 """
 IMPORT_ALL = """
 for path in sorted(pathlib.Path("class_jax").rglob("*.py")):

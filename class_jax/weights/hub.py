@@ -58,8 +58,10 @@ def _download(repository: str, file: str, otherwise: str) -> Path:
     try:
         return Path(hf_hub_download(repository, file))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        is_cut_off = isinstance(error, LocalEntryNotFoundError)
+        why = "no connection to the hub" if is_cut_off else first_line(error)
         raise UserError(
-            f"{HUB}{repository}/{file} could not be downloaded ({first_line(error)}): fetch "
+            f"{HUB}{repository}/{file} could not be downloaded ({why}): fetch "
             f"https://huggingface.co/{repository}/resolve/main/{file} by other means and "
             f"{otherwise}."
         ) from error

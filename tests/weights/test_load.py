@@ -288,6 +288,7 @@ def test_no_network_says_what_to_fetch_and_how_to_do_without(tmp_path, monkeypat
     with pytest.raises(UserError) as error:
         read_weights("hf://timm/resnet50.tv_in1k/model.safetensors")
     for words in (
+        "no connection to the hub",
         "https://huggingface.co/timm/resnet50.tv_in1k/resolve/main/model.safetensors",
         "config.model.pretrained=None",
     ):

@@ -29,7 +29,7 @@ with files.lock(folder / "a.lock", wait=False):
     try:
         with files.lock(folder / "a.lock", wait=False):
             print("locked twice")
-    except BlockingIOError:
+    except TimeoutError:
         print("locked once")
 from class_jax.command import cli
 for name in ("maps", "masks"):

@@ -62,7 +62,7 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
         (["--source", "SOURCE"], "add --config configs/r50_released.py"),
         (
             ["--config", RELEASED, "--source", "SOURCE", "--config.model.form=paper"],
-            "config.model.form differ",
+            "which has other values of config.model.form",
         ),
         (["--config", RELEASED, "--source", "none.pth"], "there is no such file of weights"),
         (["--config", RELEASED, "--source", "broken.safetensors"], "fusion3.conv2.weight is miss"),

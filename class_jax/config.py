@@ -100,7 +100,9 @@ def check_released(config: ConfigDict, *, hint: str) -> None:
     """Raise UserError, which ends with a hint, unless this is the authors' released network."""
     if names := list_differences(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK):
         listed = ", ".join(f"config.{name}" for name in names)
-        raise UserError(f"this needs the authors' released network, which has other values of {listed}: {hint}.")
+        raise UserError(
+            f"this needs the authors' released network, which has other values of {listed}: {hint}."
+        )
 
 
 def _check_start(config: ConfigDict, start: ConfigDict) -> None:

@@ -199,9 +199,11 @@ def _add_words(flags: argparse.Namespace, mode: Mode, words: Sequence[str]) -> N
     if not words:
         return
     if not mode.words:
+        again = [f"--{flag.name}" for flag in mode.flags if flag.options.get("action") == "append"]
+        how = f"give {' or '.join(again)} once for each; " if again else ""
         raise UserError(
-            f"{mode.name} takes only flags, and {words[0]} is not one; see {program()} {mode.name} "
-            "--help."
+            f"{mode.name} takes only flags, and {words[0]} is not one; {how}see {program()} "
+            f"{mode.name} --help."
         )
     (flag,) = (flag for flag in mode.flags if flag.name == mode.words)
     given = getattr(flags, flag.name)

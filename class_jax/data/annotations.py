@@ -169,11 +169,15 @@ def read_coco(path: Path) -> dict[str, Drawing]:
             classes = (str(number), names.get(number, str(number)))
             outlines[entry["image_id"]] += [Outline(classes, shape) for shape in shapes]
             left_out[entry["image_id"]] += not shapes
-        drawings = {}
+        drawings: dict[str, Drawing] = {}
         for entry in content["images"]:
             number, name = entry["id"], str(entry["file_name"]).replace("\\", "/")
             high, wide = (int(entry.get(key) or 0) for key in ("height", "width"))
-            drawings[name] = Drawing(path, high, wide, tuple(outlines[number]), left_out[number])
+            drawn = Drawing(path, high, wide, tuple(outlines[number]), left_out[number])
+            if same := drawings.get(name):  # listed twice, as in files that were joined
+                joined = (*same.outlines, *drawn.outlines)
+                drawn = drawn._replace(outlines=joined, left_out=same.left_out + drawn.left_out)
+            drawings[name] = drawn
     if any(left_out.values()) and not any(outlines.values()):
         raise UserError(f"{path} holds boxes but no outlines, so no masks can be drawn.")
     return drawings

@@ -1,6 +1,7 @@
 """Files from the Hugging Face hub: downloaded once into its cache."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def _download(repository: str, file: str, otherwise: str) -> Path:
     from huggingface_hub.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()  # it logs every retry
+    print(f"{HUB}{repository}/{file}: asking the hub", file=sys.stderr)
     try:
         return Path(hf_hub_download(repository, file))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:

@@ -204,6 +204,7 @@ def test_mistakes_are_answered_before_jax_is_loaded(arguments, tmp_path):
         (["docs"], "docs is a folder, and a mode comes first"),
         (["nowhere.jpg"], "nowhere.jpg is neither a mode nor a file"),
         (["train", "README.md"], "train takes only flags, and README.md is not one"),
+        (["score", "--masks", "a", "b"], "b is not one; give --predictions or --masks once for"),
         (["convert", "a.pth", "b.pth"], "convert takes one --source, and not b.pth as well"),
         (["predict"], "predict needs --input, images or folders"),
         (["score", "--masks", "docs"], "score needs --predictions"),

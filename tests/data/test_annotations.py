@@ -209,6 +209,13 @@ def test_a_file_of_coco_with_polygons(tmp_path, images, salient, expected):
     np.testing.assert_array_equal(source.load(2)["mask"], np.zeros((HEIGHT, WIDTH)))
 
 
+def test_an_image_that_a_file_of_coco_lists_twice_has_the_outlines_of_both(tmp_path):
+    shapes = [(0, 1, [flat(STAR)]), (1, 7, [flat(BOX)])]
+    drawings = read_coco(coco(tmp_path / "x.json", ["a.jpg", "a.jpg"], shapes))
+    truth = inside(STAR) | inside(BOX)
+    np.testing.assert_array_equal(drawings["a.jpg"].draw().levels, 255 * truth)
+
+
 @pytest.mark.parametrize("pack", [lambda counts: counts, packed])
 def test_runs_of_coco(tmp_path, pack):
     truth = inside(STAR)

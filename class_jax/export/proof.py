@@ -11,7 +11,7 @@ from class_jax.data.resize import resize
 from class_jax.export.formats import Maps
 
 LIMIT = 1e-4  # of the range of maps, 0–1
-LIMITS = {"float32": LIMIT, "float16": 0.02, "int8": 0.15}  # by the precision of the weights
+LIMITS = {"float32": LIMIT, "float16": 0.05, "int8": 0.25}  # by the precision of the weights
 BATCHES = (1, 3)
 EXAMPLES = Path(str(importlib.resources.files("class_jax.serving") / "examples"))
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from class_jax.export.proof import LIMITS
 
 LEAST = 256  # values; smaller constants are not worth shrinking
-LEAST_INT8 = 16_384  # smaller kernels become float16: int8 saves little there, and costs more
+LEAST_INT8 = 4096  # smaller kernels, such as depthwise ones, become float16: int8 costs more there
 
 
 def shrink(graph: onnx.GraphProto, precision: str) -> None:

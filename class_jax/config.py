@@ -70,6 +70,9 @@ def _complete(saved: ConfigDict) -> ConfigDict:
     config = load_shipped(DEFAULT_RECIPE)
     config.model = ConfigDict()
     del config.eval.image_size
+    for name, section in config.items():
+        if isinstance(section, ConfigDict) and not isinstance(saved.get(name, section), ConfigDict):
+            raise UserError(f"the saved configuration has no section {name}: restore config.json.")
     with config.ignore_type():  # checked afterwards
         config.update(saved)
     return config

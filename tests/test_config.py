@@ -142,9 +142,11 @@ def test_mistaken_recipes(workdir, tmp_path):
 
 def test_damaged_saved_configuration(workdir):
     workdir.create()
-    for text in ("{", "[]", '{"seed": 1}'):
+    for text in ("{", "[]", '{"seed": 1}', '{"model": 1e999}', '{"eval": null}', '{"seed": {}}'):
         workdir.config_file.write_text(text)
-        with pytest.raises(UserError, match=r"is not a configuration in JSON|has no leaf"):
+        with pytest.raises(
+            UserError, match=r"is not a configuration in JSON|has no (leaf|section)"
+        ):
             load_config(None, workdir, [])
     workdir.config_file.unlink()
     workdir.config_file.mkdir()

@@ -157,7 +157,7 @@ def _explain_errors(source: ImageSource) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
-        is_tiff = _read_bytes(source).startswith((b"II*\0", b"MM\0*"))
+        is_tiff = _read_bytes(source, 4) in (b"II*\0", b"MM\0*")
         hint = ": cut short, or floats in colour? Save it with 8 or 16 bits a channel" * is_tiff
         raise UserError(f"{name} is not an image that can be read{hint}.") from error
     except UserError:
@@ -198,13 +198,15 @@ def scale_to_8_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
     return levels, SIXTEEN_BITS if bits == 16 else FEW_BITS
 
 
-def _read_bytes(source: ImageSource) -> bytes:
+def _read_bytes(source: ImageSource, most: int = -1) -> bytes:
+    """Return the bytes of a source, or its first ones."""
     if isinstance(source, bytes):
-        return source
+        return source if most < 0 else source[:most]
     if isinstance(source, (str, os.PathLike)):
-        return Path(source).read_bytes()
+        with Path(source).open("rb") as file:
+            return file.read(most)
     source.seek(0)  # type: ignore[union-attr]
-    return source.read()  # type: ignore[union-attr]
+    return source.read(most)  # type: ignore[union-attr]
 
 
 @functools.cache

@@ -126,7 +126,8 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             raise UserError(f"{path}: there is no such file or folder.")
         if path.is_dir():
             found = find_images(path)
-            films = [file for file in found.left_out if is_film(file) and not explain_refusal(made)]
+            films = [file for file in found.left_out if is_film(file)]
+            films = [] if films and explain_refusal(made) else films
             images |= {file: file.relative_to(path) for file in sorted([*found.images, *films])}
             left_out += [file for file in found.left_out if file not in images]
             problems += found.problems

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from class_jax.losses import class_loss, object_loss, pixel_loss, region_loss, window_means
 
+pytestmark = pytest.mark.device
+
 
 def draw(shape, seed=0):
     rng = np.random.default_rng(seed)

@@ -14,6 +14,8 @@ from class_jax.models.attention import (
     position_attention,
 )
 
+pytestmark = pytest.mark.device
+
 
 def draw(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)

@@ -9,6 +9,8 @@ import pytest
 
 from class_jax.models.depthwise import convolve_grouped, depthwise_convolve
 
+pytestmark = pytest.mark.device
+
 # batch, height, width, channels, side of the kernel, stride
 SHAPES = [
     (1, 1, 1, 2, 3, 1), (2, 7, 6, 3, 3, 1), (2, 7, 6, 3, 3, 2), (1, 6, 9, 4, 5, 1),

@@ -57,6 +57,7 @@ def in_the_packages_names():
     return renamed
 
 
+@pytest.mark.device
 @pytest.mark.parametrize("naming", [in_timms_names, in_the_packages_names])
 def test_all_levels_equal_pytorch_from_both_namings(network, naming, tmp_path):
     path = str(tmp_path / "weights.safetensors")
@@ -91,6 +92,7 @@ def test_lite0_has_the_published_number_of_parameters():
     assert count + 320 * 1280 + 2 * 1280 + 1000 * 1281 == 4_652_008
 
 
+@pytest.mark.device
 def test_a_frozen_part_has_no_gradient_and_keeps_its_statistics(network):
     variables = jax.tree.map(jnp.asarray, network.initialize(0))
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)), jnp.uint8)

@@ -10,6 +10,8 @@ import pytest
 from class_jax.models.network import Variables, build_network
 from tests.small_run import SMALL_MODEL
 
+pytestmark = pytest.mark.device
+
 
 def images(batch, height, width, seed=0):
     rng = np.random.default_rng(seed)

@@ -83,6 +83,7 @@ def losses(folder):
     return [line["loss"] for line in lines(folder) if "loss" in line]
 
 
+@pytest.mark.device
 def test_a_stopped_run_goes_on_bit_for_bit(run_on_one, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -103,6 +104,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(run_on_one, tmp_path):
     assert [line["step"] for line in lines(broken)] == [line["step"] for line in lines(whole)]
 
 
+@pytest.mark.device
 def test_best_and_latest_survive_and_scores_belong_to_their_step(run_on_one, tmp_path):
     go(run_on_one, tmp_path, score=lambda step: {4: 0.3, 8: 0.9, 12: 0.5}[step])
     with Checkpoints(epath.Path(tmp_path / "checkpoints"), writable=False) as checkpoints:
@@ -120,6 +122,7 @@ def test_best_and_latest_survive_and_scores_belong_to_their_step(run_on_one, tmp
     assert list(tmp_path.glob("events.out.tfevents.*"))
 
 
+@pytest.mark.device
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(run_on_one, tmp_path):
     def poisoned(state, batch):
         state, metrics = run_on_one.step(state, batch)

@@ -37,6 +37,7 @@ def test_eight_devices_compute_what_one_does(run_on_one, small_network):
     )
 
 
+@pytest.mark.device
 def test_first_step_equals_loss_and_gradient_computed_by_hand(run_on_one, small_network):
     batch = next(batches())
     variables = jax.tree.map(jnp.asarray, small_network.initialize(0))
@@ -55,6 +56,7 @@ def test_first_step_equals_loss_and_gradient_computed_by_hand(run_on_one, small_
     assert float(metrics["lr"]) == 0.0
 
 
+@pytest.mark.device
 def test_training_learns_and_counts_steps(run_on_one):
     state, losses = run_steps(run_on_one, 12)
     assert int(state.step) == 12
@@ -74,6 +76,7 @@ class FrozenStatistics:
         return self.network.apply(variables, images), variables.batch_stats
 
 
+@pytest.mark.device
 def test_micro_batches_and_moving_average(small_network):
     network, batch = FrozenStatistics(small_network), next(batches())
     constant = {"lr": 0.01, "lr_backbone": 0.01, "warmup": 0.0, "total_steps": 10**9}
@@ -114,6 +117,7 @@ def test_micro_batches_and_moving_average(small_network):
         assert state.eval_variables.params is state.ema
 
 
+@pytest.mark.device
 def test_bfloat16_follows_float32(run_on_one, one_device):
     network = build_network(SMALL_MODEL, dtype="bfloat16")
     half = small_run(network, one_device)
@@ -155,6 +159,7 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
+@pytest.mark.device
 def test_each_size_is_compiled_once(run_on_one, compilations):
     state, of_size = run_on_one.start(), {side: next(batches(side=side)) for side in (64, 32)}
 

@@ -69,6 +69,7 @@ def image():
     return jnp.asarray(expected("released_class")["image_nhwc"])
 
 
+@pytest.mark.device
 def test_resnet50_stages_equal_pytorch(tmp_path):
     network = network_of("r50")
     source = saved(tmp_path, parity.state_dict("resnet50_keys.json"))
@@ -79,6 +80,7 @@ def test_resnet50_stages_equal_pytorch(tmp_path):
         np.testing.assert_allclose(ours, golden[f"layer{level}_nchw"], atol=1e-3)
 
 
+@pytest.mark.device
 def test_vgg16_groups_equal_pytorch(tmp_path):
     network = network_of("vgg16")
     source = saved(tmp_path, parity.state_dict("vgg16_keys.json"))
@@ -91,6 +93,7 @@ def test_vgg16_groups_equal_pytorch(tmp_path):
     assert count == 14_714_688
 
 
+@pytest.mark.device
 def test_all_four_outputs_of_the_released_network_equal_pytorch(
     tmp_path, released, released_weights
 ):

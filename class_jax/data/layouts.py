@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from class_jax.data.annotations import ANNOTATION
 from class_jax.data.decode import readable_suffixes
 from class_jax.data.folders import is_junk
 from class_jax.data.matching import MASK_ENDINGS
@@ -20,7 +21,6 @@ mask masks gt gts groundtruth groundtruths ground truth truths label labels targ
 annotation annotations segmentation segmentations class matte mattes alpha alphas saliency ann anns
 json jsons labelme
 """
-ANNOTATION = ".json"  # of labelme or COCO
 NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # do not say what a folder holds
 # Parts of a data set; words for the same part stand in one line.
 PARTS = """
@@ -67,19 +67,13 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
         raise UserError(f"{leaf} = {root} {found}.")
     if images or masks:
         return _named_layout(root, images, masks)
-    inside = folders_in(root)
     layouts = [part for layout in find_layouts(root) for part in split_parts(layout)]
     if not layouts:
-        hint = (
-            f" Outlines in a file of COCO: config.data.masks={_below(path, root)}."
-            for folder in (root, *inside)
-            for path in sorted(folder.glob(f"*{ANNOTATION}"))
-        )
+        names = list_names(folder.name for folder in folders_in(root)) or "none"
         raise UserError(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
-            f"{list_names(folder.name for folder in inside) or 'none'}): expected for example "
-            "images and masks, or name them: config.data.images=FOLDER and "
-            f"config.data.masks=FOLDER, below that folder.{next(hint, '')}"
+            f"{names}): expected for example images and masks, or name them: "
+            "config.data.images=FOLDER and config.data.masks=FOLDER, or a file of COCO, below it."
         )
     if len(layouts) > 1:
         raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
@@ -95,9 +89,6 @@ def find_layouts(root: Path) -> list[Layout]:
     `images/val` of `masks/val`.
     """
     layouts = layouts_in(root) or [pair for f in folders_in(root) for pair in layouts_in(f)]
-    parents = {layout.images.parent for layout in layouts}
-    if len(parents) == len(layouts) > 1 and all(map(_is_of_one_image, layouts)):
-        return [Layout(root, root)]  # a folder for each image, with masks of its objects
     if not layouts and _is_flat(root):
         return [Layout(root, root)]
     inside = (folder for folder in folders_in(root) if _is_flat(folder))
@@ -146,13 +137,6 @@ def layouts_in(root: Path) -> list[Layout]:
             if (kind, other) == ("images", "masks") and rest == its_rest
         ),
     ]
-
-
-def _is_of_one_image(layout: Layout) -> bool:
-    """Return whether a layout is that of one image, in a folder of its name."""
-    folder = layout.images.parent
-    images = [path for path in layout.images.iterdir() if not is_junk(Path(path.name))]
-    return len(images) == 1 and layout.masks.parent == folder and not _part_of(folder.name)
 
 
 def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:

@@ -2,17 +2,16 @@
 
 import dataclasses
 import functools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_drawings
+from class_jax.data.annotations import ANNOTATION, read_coco
 from class_jax.data.check import Facts, describe, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import ANNOTATION, Layout, folders_in, layouts_in, split_flat
+from class_jax.data.layouts import Layout, split_flat
 from class_jax.data.masks import Classes
 from class_jax.data.matching import group_by_object, match_names
-from class_jax.data.sources import Pair, PairSource, Truth
+from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import BrokenFilesError
 from class_jax.text import list_lines, list_names
 
@@ -40,18 +39,15 @@ def match_pairs(
 
     Args:
       layout: the two folders.
-      salient: classes of annotation files that are salient; all if none are named.
+      salient: classes of a file of COCO that are salient; all if none are named.
       ignored_masks: file names in the folder of masks that are known to be wrong.
 
     Raises:
-      UserError: no annotation has a class of `salient`, or a file of COCO cannot be read.
+      UserError: a file of COCO cannot be read, or has no class of `salient`.
     """
     if layout.masks.is_file():
         return _match_listed(layout, salient)
     images, masks = _find_files(layout)
-    files = [*images.images, *masks.images]
-    if layout.is_flat and not any(path.parent == layout.images for path in files):
-        return _match_folders(layout, images)
     image_files, doubled = index_by_stem(images.images, layout.images)
     wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
@@ -67,53 +63,30 @@ def match_pairs(
     paired = {name: tuple(mask_files[m] for m in groups[matches[name]]) for name in sorted(matches)}
     others = [name for name in paired if groups[matches[name]] != [name]]
     remarks = _note_names(layout, others, image_files, paired)
-    truths: Mapping[str, Truth]
-    truths = {name: group if len(group) > 1 else group[0] for name, group in paired.items()}
-    if masks.images and masks.images[0].suffix.lower() == ANNOTATION:
-        outlines = {name: group[0] for name, group in paired.items()}
-        truths, broken = read_drawings(outlines, salient)
-        remarks += _note_no_areas(truths)
-        problems += broken.values()
     return Findings(
-        tuple(Pair(name, image_files[name], mask) for name, mask in truths.items()),
+        tuple(
+            Pair(name, image_files[name], files if len(files) > 1 else files[0])
+            for name, files in paired.items()
+        ),
         tuple(dict.fromkeys(problems)),
         tuple(remarks),
         tuple(paired),
-        (*_note_left_out(images, masks), *_note_others(layout.masks, masks)),
+        tuple(_note_left_out(images, masks)),
     )
-
-
-def _match_folders(layout: Layout, found: Found) -> Findings:
-    """Pair the image in each folder of a layout with the masks of its objects, beside it."""
-    pairs, problems = [], list(found.problems)
-    for folder in folders_in(layout.images):
-        for part in layouts_in(folder):
-            masks = tuple(find_images(part.masks).images)
-            for image in find_images(part.images).images:
-                if masks:
-                    pairs.append(Pair(folder.name, image, masks))
-                else:
-                    problems.append(f"image {image} has no mask")
-    names = tuple(pair.name for pair in pairs)
-    return Findings(tuple(pairs), tuple(problems), (), names, tuple(_note_left_out(found)))
 
 
 def _match_listed(layout: Layout, salient: Classes) -> Findings:
     """Pair the images that a file of COCO lists, by their paths or else their names."""
-    drawings = choose_classes(read_coco(layout.masks), salient)
     found = find_images(layout.images)
-    by_path = {path.relative_to(layout.images).as_posix(): path for path in found.images}
-    counts = Counter(path.name for path in found.images)
-    by_name = {path.name: path for path in found.images if counts[path.name] == 1}
+    files = {path.relative_to(layout.images).as_posix(): path for path in found.images}
     pairs, problems = [], list(found.problems)
-    for listed, drawing in drawings.items():
-        image = by_path.get(listed) or by_name.get(listed.rpartition("/")[2])
-        if image is None:
-            problems.append(f"{layout.masks} lists {listed}, which is not in {layout.images}")
+    for listed, drawing in read_coco(layout.masks, salient).items():
+        name = listed if listed in files else listed.rpartition("/")[2]
+        if name in files:
+            pairs.append(Pair(Path(name).with_suffix("").as_posix(), files[name], drawing))
         else:
-            name = image.relative_to(layout.images).with_suffix("").as_posix()
-            pairs.append(Pair(name, image, drawing))
-    left_out = [*_note_left_out(found), *_note_no_areas(drawings)]
+            problems.append(f"{layout.masks} lists {listed}, which is not in {layout.images}")
+    left_out = _note_left_out(found)
     if others := len(found.images) - len(pairs):
         left_out.append(f"note: {others} images are not listed in {layout.masks.name}: left out")
     pairs.sort(key=lambda pair: pair.name)
@@ -121,27 +94,9 @@ def _match_listed(layout: Layout, salient: Classes) -> Findings:
     return Findings(tuple(pairs), tuple(problems), (), names, tuple(left_out))
 
 
-def _note_no_areas(drawings: Mapping[str, Drawing]) -> list[str]:
-    count = sum(drawing.left_out for drawing in drawings.values())
-    return [f"note: {count} annotations are points, lines or boxes: left out"] if count else []
-
-
 def _note_left_out(*found: Found) -> list[str]:
     left_out = {path for part in found for path in part.left_out}
     return [f"note: {line}" for line in describe_left_out(left_out)]
-
-
-def _note_others(folder: Path, masks: Found) -> list[str]:
-    """Say what to do with annotations of other tools, if a folder of masks holds nothing else."""
-    if masks.images:
-        return []
-    counts = {suffix: len(find_images(folder, [suffix]).images) for suffix in (".txt", ".xml")}
-    return [
-        f"note: {count} {suffix} in {folder} are no masks: convert them to PNG, or to a file of "
-        "COCO for config.data.masks=FILE.json"
-        for suffix, count in counts.items()
-        if count
-    ]
 
 
 def _note_names(

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, TypedDict
 import cv2
 import numpy as np
 
-from class_jax.data.annotations import Drawing
+from class_jax.data.annotations import ANNOTATION, Drawing, read_labelme
 from class_jax.data.decode import UPRIGHT
 from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import Picture, load_image, load_mask
@@ -27,7 +27,7 @@ JOINED = "masks of one object each, joined"
 HELD_OUT = 0.1  # share of the names
 
 
-Truth = Path | tuple[Path, ...] | Drawing  # a file, those of one object each, or outlines
+Truth = Path | tuple[Path, ...] | Drawing  # a file, those of one object each, or polygons
 
 
 class Example(TypedDict):
@@ -114,7 +114,7 @@ class PairSource:
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
         size = picture.height, picture.width
-        mask = read_mask(pair.mask, size=size, salient=self.salient, scale=pair.scale)
+        mask = read_mask(pair.mask, salient=self.salient, scale=pair.scale)
         shape = mask.levels.shape
         if shape == size:
             guesses = [TURNED if guess == UPRIGHT else guess for guess in picture.guesses]
@@ -134,26 +134,23 @@ class PairSource:
         )
 
 
-def read_mask(
-    mask: Truth, *, size: tuple[int, int] = (0, 0), salient: Classes = (), scale: bool = True
-) -> Reading:
-    """Read a mask as `load_mask`, join those of several objects, or draw outlines.
-
-    `size` is the image's height and width, for outlines whose file does not say them.
+def read_mask(mask: Truth, *, salient: Classes = (), scale: bool = True) -> Reading:
+    """Read a mask as `load_mask`, join those of several objects, or draw polygons.
 
     Raises:
       UserError: a file cannot be read, or several differ in size.
     """
     if isinstance(mask, Drawing):
-        return mask.draw(size)
-    files = _files_of(mask)
-    first, *others = [load_mask(file, salient=salient, scale=scale) for file in files]
-    if not others:
-        return first
-    if len({part.levels.shape for part in (first, *others)}) > 1:
-        raise UserError(f"{list_names(files)} are of one image and differ in size.")
-    levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
-    return first._replace(levels=levels, guesses=(*first.guesses, JOINED))
+        return mask.draw()
+    if isinstance(mask, Path):
+        if mask.suffix.lower() == ANNOTATION:
+            return read_labelme(mask, salient).draw()
+        return load_mask(mask, salient=salient, scale=scale)
+    parts = [read_mask(part, salient=salient, scale=scale) for part in mask]
+    if len({part.levels.shape for part in parts}) > 1:
+        raise UserError(f"{list_names(mask)} are of one image and differ in size.")
+    levels = np.max([part.levels for part in parts], axis=0)
+    return parts[0]._replace(levels=levels, guesses=(*parts[0].guesses, JOINED))
 
 
 def _files_of(mask: Truth) -> tuple[Path, ...]:

@@ -5,16 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.annotations import Drawing, choose_classes, read_coco, read_drawings
+from class_jax.data.annotations import ANNOTATION, Drawing, read_coco
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import (
-    ANNOTATION,
-    PUBLISHED,
-    find_layouts,
-    kind_of,
-    layouts_in,
-    split_parts,
-)
+from class_jax.data.layouts import PUBLISHED, find_layouts, kind_of, layouts_in, split_parts
 from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
@@ -43,7 +36,7 @@ def find_masks(folders: Sequence[Path], salient: Classes = ()) -> list[Masks]:
 
     Args:
       folders: of the sets.
-      salient: classes of outlines that are salient; all if none are named.
+      salient: classes of a file of COCO that are salient; all if none are named.
 
     Raises:
       UserError: no such folder, no masks in it, or one that is given twice.
@@ -99,19 +92,16 @@ def check_folders(folders: Sequence[Path], content: str) -> None:
 def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
     """List the masks of a set: outlines if there are any, otherwise image files."""
     if folder.is_file():
-        listed = read_coco(folder).items()
+        listed = read_coco(folder, salient).items()
         drawn = {Path(file).with_suffix("").as_posix(): drawing for file, drawing in listed}
-        return Masks(name, folder, choose_classes(drawn, salient), {})
+        return Masks(name, folder, drawn, {})
     images, outlines = (
         index_by_stem(find_images(folder, suffixes).images, folder)[0]
         for suffixes in (None, [ANNOTATION])
     )
     are_photographs = all(path.suffix.lower() in PHOTOGRAPHS for path in images.values())
     if outlines and (not images or (are_photographs and outlines.keys() <= images.keys())):
-        drawings, broken = read_drawings(outlines, salient)
-        unreadable = {stem: outlines[stem] for stem in broken}  # reported when they are scored
-        notes = tuple(f"{name}: {why}." for why in broken.values())
-        return Masks(name, folder, {**drawings, **unreadable}, images, notes)
+        return Masks(name, folder, outlines, images)
     files, left_out = list_by_stem(folder, "masks")
     images = _find_images_beside(folder.resolve())
     beside = {mask: images[image] for image, mask in match_names(images, files).items()}

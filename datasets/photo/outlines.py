@@ -25,7 +25,7 @@ def read_outlines(kind: str, content: Any, height: int, width: int) -> list[np.n
     if not kind:
         return []
     if kind == "coco":
-        return [outline.shape for outline in content.outlines]
+        return list(content.polygons)
     if kind == "yolo":
         lines = [line.split()[1:] for line in content.decode().splitlines()]
         return [np.reshape(line, (-1, 2)).astype(float) * (width, height) for line in lines if line]

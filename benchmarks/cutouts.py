@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from class_jax import Predictor
-from class_jax.data.images import load_mask, read_image
+from class_jax.data.images import load_image
+from class_jax.data.masks import load_mask
 from class_jax.pictures import alpha
 from class_jax.pictures.drawing import lay_over
 
@@ -76,7 +77,7 @@ def main() -> None:
     found: dict[str, list[tuple[float, float, float]]] = {}
     for path in sorted((folder / "images").iterdir()):
         mask = load_mask(folder / "masks" / f"{path.stem}.png").levels
-        image, hard = read_image(path), (mask > 128).astype(np.float32)
+        image, hard = load_image(path).pixels, (mask > 128).astype(np.float32)
         for name, values in variants(image, predictor.predict(image)).items():
             found.setdefault(name, []).append(errors(values, hard))
         if other is not None and 0 < hard.mean() < 1:

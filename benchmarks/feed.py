@@ -27,7 +27,8 @@ from benchmarks.record import Row, cpu, record
 from class_jax.command.process import tune_allocator
 from class_jax.data.augment import augment
 from class_jax.data.feed import THREADS, Batch, train_batches
-from class_jax.data.images import load_mask, read_image
+from class_jax.data.images import load_image
+from class_jax.data.masks import load_mask
 from class_jax.data.resize import resize_bilinear
 from class_jax.data.sources import Pair, PairSource
 from datasets.synthetic import SyntheticSource
@@ -79,7 +80,7 @@ def bare_loop(pairs: list[Pair]) -> float:
     """Return images a second of a plain loop."""
     start = time.perf_counter()
     for pair in pairs * 2:
-        np.stack([resize_bilinear(read_image(pair.image), SIDE, SIDE)])
+        np.stack([resize_bilinear(load_image(pair.image).pixels, SIDE, SIDE)])
         np.stack([resize_bilinear(load_mask(pair.mask).levels, SIDE, SIDE)])
     return 2 * len(pairs) / (time.perf_counter() - start)
 

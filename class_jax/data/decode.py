@@ -98,7 +98,7 @@ def decode(
             )
         if side is not None and opened.format == "JPEG":
             opened.draft("", (2 * side, 2 * side))
-        is_deep = _is_deep_colour(opened)
+        content = _bytes_of(opened) if _is_deep_colour(opened) else None
         tags = getattr(opened, "tag_v2", {})
         if tags.get(PLANES) == 2 and len(bits := tags.get(BITS, ())) > 1 and max(bits) > 8:
             raise UserError(  # Pillow and OpenCV would take it for something else
@@ -109,7 +109,7 @@ def decode(
         opened.filename = ""  # type: ignore[attr-defined]
         opened.load()
         orientation = _orientation_of(opened)
-        image, guesses = _finish(opened, source if is_deep else None)
+        image, guesses = _finish(opened, content)
     if upright and orientation in TURNS:
         image, guesses = image.transpose(TURNS[orientation]), (UPRIGHT, *guesses)
         if orientation >= SIDEWAYS:
@@ -124,14 +124,12 @@ def _orientation_of(image: Image.Image) -> int:
     return 1
 
 
-def _finish(image: Image.Image, deep: ImageSource | None) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return a loaded image that needs no file; `deep` is its source if it has 16-bit colour."""
+def _finish(image: Image.Image, deep: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return a loaded image that needs no file; `deep` is its file if it has 16-bit colour."""
     guesses = []
     if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
         image = image.copy()  # an animation goes back to its file
         guesses.append(FIRST_FRAME)
-    if image.mode == "La":  # of a PIL image; nothing converts it but this
-        image = image.convert("LA")
     if image.mode.startswith("I;16"):
         values, clear = np.asarray(image), image.info.get("transparency")
         if clear is not None:  # the one grey that is transparent
@@ -157,9 +155,9 @@ def _explain_errors(source: ImageSource) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UserError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
-        is_tiff = _read_bytes(source, 4) in (b"II*\0", b"MM\0*")
-        hint = ": cut short, or floats in colour? Save it with 8 or 16 bits a channel" * is_tiff
-        raise UserError(f"{name} is not an image that can be read{hint}.") from error
+        raise UserError(
+            f"{name} is not an image that can be read: if it is one, save it as PNG."
+        ) from error
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
@@ -176,9 +174,9 @@ def _is_deep_colour(image: Image.Image) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and is_deep
 
 
-def _decode_deep(source: ImageSource) -> tuple[Image.Image, str | None] | None:
+def _decode_deep(content: bytes) -> tuple[Image.Image, str | None] | None:
     """Decode 16-bit colour; equal channels give 16-bit grey. None if OpenCV cannot read it."""
-    pixels = cv2.imdecode(np.frombuffer(_read_bytes(source), np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         return None
     colours, alpha = pixels[..., 2::-1], pixels[..., 3:]
@@ -198,15 +196,14 @@ def scale_to_8_bits(values: np.ndarray) -> tuple[np.ndarray, str]:
     return levels, SIXTEEN_BITS if bits == 16 else FEW_BITS
 
 
-def _read_bytes(source: ImageSource, most: int = -1) -> bytes:
-    """Return the bytes of a source, or its first ones."""
-    if isinstance(source, bytes):
-        return source if most < 0 else source[:most]
-    if isinstance(source, (str, os.PathLike)):
-        with Path(source).open("rb") as file:
-            return file.read(most)
-    source.seek(0)  # type: ignore[union-attr]
-    return source.read(most)  # type: ignore[union-attr]
+def _bytes_of(image: Image.Image) -> bytes:
+    """Return the file of an opened image, and leave its position."""
+    file = image.fp  # type: ignore[attr-defined]
+    place = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(place)
+    return content
 
 
 @functools.cache

@@ -1,7 +1,4 @@
-"""Image files: decoded as upright 8-bit RGB, saliency maps written as 8-bit grey.
-
-`read_…` returns levels alone, `load_…` also how they were read.
-"""
+"""Image files: decoded as upright 8-bit RGB, saliency maps written as 8-bit grey."""
 
 import io
 import os
@@ -11,16 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
 
-from class_jax.data import masks
 from class_jax.data.decode import (
     MAX_PIXELS,
     TURNS,
     ImageSource,
     decode,
     name_of,
-    read_header,
     scale_to_8_bits,
 )
+from class_jax.data.masks import grey_values, to_8_bits
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 
@@ -50,22 +46,13 @@ class Picture(NamedTuple):
     guesses: tuple[str, ...] = ()
 
 
-def read_image(source: ImageSource) -> np.ndarray:
-    """Return an image as uint8 RGB [H, W, 3], upright as its EXIF data say.
-
-    Grey, palette, CMYK, 1-bit and 16-bit images are converted; transparent parts lie on white, or
-    on black if what is visible is nearly white.
-
-    Raises:
-      UserError: no such file, not an image, or a damaged or too large one.
-    """
-    return load_image(source).pixels
-
-
 def load_image(
     source: ImageSource, *, side: int | None = None, most: int = MAX_PIXELS, upright: bool = True
 ) -> Picture:
-    """Read an image, with how it was read, and at a reduced scale if that is enough.
+    """Read an image as RGB, with how it was read, and at a reduced scale if that is enough.
+
+    Grey, palette, CMYK, 1-bit and 16-bit images are converted; transparent parts lie on white, or
+    on black if what is visible is nearly white.
 
     Args:
       source: path, bytes, open binary file or PIL image.
@@ -75,7 +62,7 @@ def load_image(
       upright: turn it as its EXIF data say.
 
     Raises:
-      UserError: as `read_image`.
+      UserError: no such file, not an image, or a damaged or too large one.
     """
     image, height, width, _, guesses = decode(source, most=most, side=side, upright=upright)
     if side is not None and image.width * image.height > LARGE:
@@ -95,7 +82,7 @@ def load_original(source: ImageSource) -> Original:
     """Read an image upright, at its own size, with its transparency.
 
     Raises:
-      UserError: as `read_image`.
+      UserError: as `load_image`.
     """
     image, _, _, orientation, _ = decode(source, upright=False)
     kept = {name: image.info[name] for name in ("icc_profile", "dpi") if image.info.get(name)}
@@ -126,41 +113,12 @@ def _upright_exif(image: Image.Image) -> bytes | None:
         return None
 
 
-def load_mask(
-    source: ImageSource, *, salient: masks.Classes = (), scale: bool = True
-) -> masks.Reading:
-    """Return the mask in a file and how it was read; see `masks.mask_of`.
-
-    Without `scale`, a mask of two values keeps them, as other masks of its set say.
-    """
-    image, _, _, _, guesses = decode(source)
-    reading = masks.mask_of(image, str(name_of(source)), salient=salient)
-    reading = reading._replace(guesses=(*reading.guesses, *guesses))
-    return reading if scale else reading.as_stored()
-
-
-def load_map(source: ImageSource, *, highest: int | None = None) -> masks.Reading:
-    """Return the saliency map in a file and how it was read; see `masks.map_of`."""
-    image, _, _, _, guesses = decode(source)
-    reading = masks.map_of(image, str(name_of(source)), highest=highest)
-    return reading._replace(guesses=(*reading.guesses, *guesses))
-
-
-def read_highest(path: ImageSource) -> int | None:
-    """Return the highest value in a 16-bit grey file; None for any other image."""
-    if not read_header(path).is_deep:
-        return None
-    image = decode(path).image
-    is_grey = image.mode.startswith("I")
-    return int(masks.grey_values(image, str(name_of(path))).max()) if is_grey else None
-
-
 def _to_rgb(image: Image.Image, name: str) -> tuple[np.ndarray, str | None]:
     """Return RGB [H, W, 3], and the guess that led to it if there was one."""
     if image.mode.startswith(("I", "F")):
-        values, guess = masks.grey_values(image, name), FLOATS
+        values, guess = grey_values(image, name), FLOATS
         if values.dtype.kind == "f":
-            grey = masks.to_8_bits(values, name)
+            grey = to_8_bits(values, name)
         else:
             grey, guess = scale_to_8_bits(values)
         return np.repeat(grey[..., None], 3, axis=-1), guess

@@ -1,4 +1,4 @@
-"""Interpret decoded masks and saliency maps as 8-bit levels, however they were stored.
+"""Read masks and saliency maps as 8-bit levels, however they were stored.
 
 A reading that is not obvious has a description, which the check of a data set reports.
 """
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from class_jax.data.decode import ImageSource, decode, name_of, read_header
 from class_jax.errors import UserError
 from class_jax.text import list_names
 
@@ -37,26 +38,68 @@ class Reading(NamedTuple):
     guesses: tuple[str, ...] = ()
     top: int = 255  # the stored level that was scaled to 255
 
-    def as_stored(self) -> "Reading":
-        """Return the levels of the file, not scaled."""
-        return Reading(np.rint(self.levels * (self.top / 255)).astype(np.uint8))
 
-
-def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
-    """Return the mask in an upright image: uint8 [H, W], 0 background to 255 salient.
+def load_mask(source: ImageSource, *, salient: Classes = (), scale: bool = True) -> Reading:
+    """Read a mask, upright: uint8 [H, W], 0 background to 255 salient.
 
     Soft values are kept. 0/1, and two values of which the higher is at least 127, are scaled so
     that the higher is 255. An alpha channel is the mask unless it is opaque everywhere. With
     `salient`, values are class numbers.
 
     Args:
-      image: grey of 1, 8 or 16 bits, RGB of equal channels, a palette, with or without alpha.
-      name: of the file, for messages.
+      source: grey of 1, 8 or 16 bits, RGB of equal channels, a palette, with or without alpha.
       salient: the class numbers that are salient, or "any" for all above 0.
+      scale: without it a mask of two values keeps them, as other masks of its set say.
 
     Raises:
-      UserError: colours, class numbers without `salient`, or values that are no mask.
+      UserError: not an image, colours, class numbers without `salient`, or values that are no mask.
     """
+    decoded = decode(source)
+    levels, guesses, top = _interpret(decoded.image, str(name_of(source)), salient)
+    if not scale:
+        levels = np.rint(levels * (top / 255)).astype(np.uint8)
+    return Reading(levels, (*guesses, *decoded.guesses), top if scale else 255)
+
+
+def load_map(source: ImageSource, *, highest: int | None = None) -> Reading:
+    """Read a saliency map, upright: uint8 [H, W], not stretched.
+
+    Args:
+      source: as for `load_mask`; 16 bits are rounded to 8, floats in 0–1 scaled by 255.
+      highest: the level that stands for 1, if it is not the format's highest.
+
+    Raises:
+      UserError: not an image, colours, or values that are no map.
+    """
+    image, _, _, _, guesses = decode(source)
+    name = str(name_of(source))
+    if (alpha := _used_alpha(image)) is not None:
+        return Reading(alpha, (ALPHA, *guesses))
+    values = grey_values(image, name)
+    if highest is None:
+        return Reading(to_8_bits(values, name), guesses)
+    found = values.max()
+    top = 255 if values.dtype == np.uint8 else 1 if values.dtype.kind == "f" else 65535
+    if found > highest or highest > top >= found:
+        raise UserError(
+            f"{name} holds {values.dtype} values up to {found:g}: {highest} cannot be the level "
+            "that stands for 1."
+        )
+    levels = np.rint(values.astype(np.float64) * (255 / highest)).astype(np.uint8)
+    return Reading(levels, guesses)
+
+
+def read_highest(source: ImageSource) -> int | None:
+    """Return the highest value in a 16-bit grey file; None for any other image."""
+    if not read_header(source).is_deep:
+        return None
+    image = decode(source).image
+    is_grey = image.mode.startswith("I")
+    return int(grey_values(image, str(name_of(source))).max()) if is_grey else None
+
+
+def _interpret(image: Image.Image, name: str, salient: Classes) -> Reading:
+    """Return the mask in a decoded image."""
     if salient:
         classes = np.asarray(image) if image.mode == "P" else grey_values(image, name)
         return Reading(_select_classes(classes, salient), (CLASSES,))
@@ -77,34 +120,6 @@ def mask_of(image: Image.Image, name: str, *, salient: Classes = ()) -> Reading:
     if len(np.unique(values)) > 2:
         raise _class_error(name, f"has {highest} as its highest value in 16 bits")
     return Reading(np.rint(values * (255 / highest)).astype(np.uint8), (SCALED,))
-
-
-def map_of(image: Image.Image, name: str, *, highest: int | None = None) -> Reading:
-    """Return the saliency map in an image: uint8 [H, W], not stretched.
-
-    Args:
-      image: as for `mask_of`; 16 bits are rounded to 8, floats in 0–1 scaled by 255.
-      name: of the file, for messages.
-      highest: the level that stands for 1, if it is not the format's highest.
-
-    Raises:
-      UserError: colours, or values that are no map.
-    """
-    if (alpha := _used_alpha(image)) is not None:
-        return Reading(alpha, (ALPHA,))
-    values = grey_values(image, name)
-    if highest is None:
-        return Reading(to_8_bits(values, name))
-    found = values.max()
-    if found > highest:
-        raise UserError(f"{name} holds values up to {found:g}, above {highest}.")
-    top = 255 if values.dtype == np.uint8 else 1 if values.dtype.kind == "f" else 65535
-    if highest > top >= found:
-        raise UserError(
-            f"{name} holds {values.dtype} values up to {found:g}: {highest} cannot be the level "
-            "that stands for 1."
-        )
-    return Reading(np.rint(values.astype(np.float64) * (255 / highest)).astype(np.uint8))
 
 
 def to_mask(is_salient: np.ndarray) -> np.ndarray:

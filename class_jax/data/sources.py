@@ -14,8 +14,8 @@ import numpy as np
 from class_jax.data.annotations import ANNOTATION, Drawing, read_labelme
 from class_jax.data.decode import UPRIGHT
 from class_jax.data.folders import file_fingerprint
-from class_jax.data.images import Picture, load_image, load_mask
-from class_jax.data.masks import Classes, Reading
+from class_jax.data.images import Picture, load_image
+from class_jax.data.masks import Classes, Reading, load_mask
 from class_jax.errors import UserError
 from class_jax.text import list_names
 

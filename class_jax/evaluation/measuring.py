@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from class_jax.data.check import SALIENT_ABOVE
-from class_jax.data.images import load_map, read_image
-from class_jax.data.masks import Classes
+from class_jax.data.images import load_image
+from class_jax.data.masks import Classes, load_map
 from class_jax.data.sources import SAME_ASPECT, Truth, read_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import describe_mask
@@ -55,7 +55,7 @@ def read_truth(
     levels = read_mask(mask, salient=salient, scale=scale).levels
     if image and with_image:
         with contextlib.suppress(UserError):  # scores do not need it
-            return levels, read_image(image)
+            return levels, load_image(image).pixels
     return levels, None
 
 

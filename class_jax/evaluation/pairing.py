@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from class_jax.data.folders import find_images
-from class_jax.data.images import read_highest
 from class_jax.data.layouts import folders_in
-from class_jax.data.masks import Classes
+from class_jax.data.masks import Classes, read_highest
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task, read_truth

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from class_jax.data.images import load_map
+from class_jax.data.masks import load_map
 from class_jax.data.resize import resize_bilinear
 from class_jax.data.sheet import GAP, Panel, Row, draw_sheet
 from class_jax.errors import UserError

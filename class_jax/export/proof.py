@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from class_jax.data.images import read_image
+from class_jax.data.images import load_image
 from class_jax.data.resize import resize
 from class_jax.export.formats import Maps
 
@@ -24,7 +24,7 @@ def gather_images(side: int, paths: Sequence[Path]) -> np.ndarray:
       paths: photographs of the user's, beside those that come with the package.
     """
     own = sorted(EXAMPLES.glob("*.jpg"))
-    photographs = [resize(read_image(path), side, side) for path in (*own, *paths)]
+    photographs = [resize(load_image(path).pixels, side, side) for path in (*own, *paths)]
     noise = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
     return np.stack([*photographs, *noise])
 

@@ -21,13 +21,10 @@ from class_jax.data.images import (
     ON_WHITE,
     PLAIN_CMYK,
     load_image,
-    load_map,
-    load_mask,
     load_original,
-    read_highest,
-    read_image,
     write_picture,
 )
+from class_jax.data.masks import load_map, load_mask, read_highest
 from class_jax.errors import UserError
 
 GREY = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))  # 48 high, 64 wide
@@ -53,7 +50,7 @@ def saved(tmp_path, picture, name="x.png", **options):
 def test_8_bit_modes_become_rgb(tmp_path, mode, expected):
     source = Image.fromarray(RGB if mode.startswith("RGB") else RGB[..., 0])
     picture = source.convert(mode, dither=Image.Dither.NONE)
-    image = read_image(saved(tmp_path, picture))
+    image = load_image(saved(tmp_path, picture)).pixels
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, expected)
 
@@ -62,9 +59,9 @@ def test_palette_and_cmyk_become_rgb(tmp_path):
     flat = np.zeros((8, 8, 3), np.uint8)
     flat[:4], flat[4:] = (200, 30, 60), (20, 90, 250)
     palette = Image.fromarray(flat).quantize(4)
-    np.testing.assert_array_equal(read_image(saved(tmp_path, palette)), flat)
+    np.testing.assert_array_equal(load_image(saved(tmp_path, palette)).pixels, flat)
     inks = Image.fromarray(np.full((8, 8, 4), (0, 255, 255, 0), np.uint8), mode="CMYK")
-    image = read_image(saved(tmp_path, inks, "x.tif"))
+    image = load_image(saved(tmp_path, inks, "x.tif")).pixels
     np.testing.assert_array_equal(image, np.full((8, 8, 3), (255, 0, 0)))
 
 
@@ -72,7 +69,7 @@ def test_palette_and_cmyk_become_rgb(tmp_path):
 def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
     deep = (GREY.astype(np.uint16) * 257).astype(np.uint16)
     path = saved(tmp_path, Image.fromarray(deep), f"x.{suffix}")
-    np.testing.assert_array_equal(read_image(path), np.repeat(GREY[..., None], 3, axis=-1))
+    np.testing.assert_array_equal(load_image(path).pixels, np.repeat(GREY[..., None], 3, axis=-1))
 
 
 def test_floats_in_0_1_are_scaled_and_others_refused_truthfully(tmp_path):
@@ -83,7 +80,7 @@ def test_floats_in_0_1_are_scaled_and_others_refused_truthfully(tmp_path):
     assert picture.guesses == (FLOATS,)
     path = saved(tmp_path, Image.fromarray(floats * 3), "x.tif")
     with pytest.raises(UserError, match=r"holds floats from 0 to 2.96.*expected 0 to 1"):
-        read_image(path)
+        load_image(path)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
@@ -131,7 +128,7 @@ def test_usual_suffixes_are_read(tmp_path, suffix):
     assert f".{suffix}" in readable_suffixes()
     kind = {"jfif": "JPEG", "mpo": "MPO", "jp2": "JPEG2000"}.get(suffix, suffix.upper())
     Image.fromarray(RGB).save(tmp_path / f"x.{suffix}", format=kind)
-    assert read_image(tmp_path / f"x.{suffix}").shape == RGB.shape
+    assert load_image(tmp_path / f"x.{suffix}").pixels.shape == RGB.shape
 
 
 # Lab of paper and prints: of no ink, cyan, magenta, yellow, and two or three of them.
@@ -212,7 +209,7 @@ def test_other_colour_spaces_become_rgb(mode):
     if mode == "LAB":
         spaces = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
         image = ImageCms.profileToProfile(smooth, *spaces, outputMode="LAB")
-    found = read_image(image or smooth.convert(mode)).astype(int)
+    found = load_image(image or smooth.convert(mode)).pixels.astype(int)
     assert np.abs(found - np.asarray(smooth)).mean() < 2
 
 
@@ -249,7 +246,7 @@ def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
     path = saved(tmp_path, Image.fromarray(RGB))
     with path.open("rb") as file, Image.open(path) as image:
         for source in (path, str(path), path.read_bytes(), file, image, Image.fromarray(RGB)):
-            np.testing.assert_array_equal(read_image(source), RGB)
+            np.testing.assert_array_equal(load_image(source).pixels, RGB)
 
 
 def test_a_large_jpeg_is_decoded_at_a_scale_of_at_least_twice_the_side(tmp_path):
@@ -288,7 +285,7 @@ def test_a_very_large_image_is_shrunk_on_reading(tmp_path, monkeypatch, mode):
 def test_the_number_of_pixels_is_limited(tmp_path):
     path = saved(tmp_path, Image.new("1", (20000, 10000)))
     with pytest.raises(UserError, match=r"has 20000x10000 pixels: at most 178 million"):
-        read_image(path)
+        load_image(path)
     assert load_image(path, side=64, most=MOST_PIXELS).pixels.shape[0] >= 128
 
 
@@ -309,7 +306,7 @@ def test_exif_rotation_is_undone_for_images_and_masks(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = saved(tmp_path, Image.fromarray(RGB), exif=exif)
-    np.testing.assert_array_equal(read_image(path), TURNS[orientation](RGB))
+    np.testing.assert_array_equal(load_image(path).pixels, TURNS[orientation](RGB))
     path = saved(tmp_path, Image.fromarray(MASK), exif=exif)
     np.testing.assert_array_equal(load_mask(path).levels, TURNS[orientation](MASK))
 
@@ -366,7 +363,7 @@ def test_bad_files_are_named(tmp_path):
     empty = tmp_path / "empty.png"
     empty.touch()
     for path in (truncated, text, empty, tmp_path / "missing.png", tmp_path):
-        for read in (read_image, load_mask):
+        for read in (load_image, load_mask):
             with pytest.raises(UserError, match=path.name):
                 read(path)
 

@@ -138,15 +138,10 @@ MASKS = {
     "colours": (save(COLOURS), "is in colour"),
     "another size than the image's": (save(255 * DISC[:, 1:]), "config.data.fit_masks=true"),
     "`x_0.png`, `x_1.png` or `x/0.png`, `x/1.png` for `x.jpg`": (objects, "joined"),
-    "outlines of labelme, `x.json`": (labelme, "drawn from outlines"),
-    "outlines of COCO, one file": (coco, "drawn from outlines"),
-    "`.txt` of YOLO, `.xml` of VOC, boxes": (
-        lambda path: path.with_suffix(".txt").write_text("0 .5 .5 .1 .1"),
-        "convert them to PNG",
-    ),
+    "polygons of labelme, `x.json`": (labelme, "drawn from polygons"),
+    "polygons of COCO, one file": (coco, "drawn from polygons"),
 }
-FOLDERS = {  # tried in test_layouts.py, test_annotations.py, test_pairs.py and test_inputs.py
-    "a folder for each image: `x/images/x.png` beside `x/masks/*.png`, one an object",
+FOLDERS = {  # tried in test_layouts.py, test_pairs.py and test_inputs.py
     "`images/train` and `images/val` beside such masks",
     "an image in both `root` and `val_root`",
     "an image without a mask, a mask without an image",

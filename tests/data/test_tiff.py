@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.images import load_image, load_map, load_original
+from class_jax.data.images import load_image, load_original
+from class_jax.data.masks import load_map
 from class_jax.errors import UserError
 
 GREY = (np.arange(30 * 44).reshape(30, 44) * 47 % 65536).astype(np.uint16)
@@ -92,7 +93,7 @@ def test_channels_of_16_bits_one_after_another_are_refused_and_those_of_8_are_re
 def test_floats_that_pillow_does_not_know_get_a_sentence_that_says_what_to_do(tmp_path, dtype):
     colours = np.dstack([GREY] * 3) / dtype(65535)
     path = tiff(tmp_path / "a.tif", [colours], _339=3)
-    with pytest.raises(UserError, match=r"a\.tif is not an image .*floats in colour\? Save it"):
+    with pytest.raises(UserError, match=r"a\.tif is not an image .* save it as PNG"):
         load_image(path)
 
 

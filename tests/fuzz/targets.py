@@ -18,7 +18,8 @@ import safetensors.numpy
 from PIL import Image
 
 from class_jax.config import load_config
-from class_jax.data.images import load_image, load_map, load_mask
+from class_jax.data.images import load_image
+from class_jax.data.masks import load_map, load_mask
 from class_jax.errors import UserError
 from class_jax.runs.workdir import Workdir
 from class_jax.training.summaries import Summaries

@@ -218,7 +218,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_done(predict, tmp_path):
     assert status == 2
     checkpoint, error = err.splitlines()  # of one picture nothing is counted
     assert checkpoint.startswith("checkpoint: step")
-    assert error == f"error: {tmp_path / 'in' / 'bad.jpg'} is not an image that can be read."
+    assert error.startswith(f"error: {tmp_path / 'in' / 'bad.jpg'} is not an image")
 
 
 def test_two_processes_share_the_images(predict, trained, tmp_path):

@@ -125,9 +125,7 @@ def test_no_picture_in_a_pipe_is_one_sentence(trained):
     done = pipe(trained, "--input", "-", data=b"no picture")
     assert done.returncode == 2
     assert done.stdout == b""
-    assert (
-        done.stderr.splitlines()[-1] == b"error: what was given is not an image that can be read."
-    )
+    assert done.stderr.splitlines()[-1].startswith(b"error: what was given is not an image")
 
 
 @pytest.mark.parametrize(("data", "sentence"), [

@@ -79,8 +79,8 @@ STAGES = Limit(
     "numbers from 1 to 200", lambda value: value and min(value) > 0 and max(value) <= 200
 )
 CLASSES = Limit(
-    'class numbers or names, or "any"',
-    lambda value: all(type(item) in (int, str) for item in value),
+    'class numbers, or "any"',
+    lambda value: all(type(item) is int or item == "any" for item in value),
 )
 LOSSES = Limit(
     'some of "pixel", "region", "object"',

@@ -36,8 +36,8 @@ def get_config() -> ConfigDict:
     config.data.root = "~/tensorflow_datasets"
     config.data.val_root = ""  # for data.train = "folder": images to validate on
     config.data.images = ""  # the folder of images below the root, if its name is unusual
-    config.data.masks = ""  # the folder of masks, likewise, or a .json file of COCO
-    config.data.salient = ()  # of masks of classes: the salient numbers or names, or "any"
+    config.data.masks = ""  # the folder of masks, likewise
+    config.data.salient = ()  # of masks of classes: the salient numbers, or "any"
     config.data.fit_masks = False  # resize masks that miss their image's size by a little
     config.data.image_sizes = (224, 256, 288, 320, 352)  # one per batch, drawn at random
     config.data.crop = 0.125  # up to this share of a side is cropped off

@@ -101,7 +101,7 @@ def _check_folder(
 ) -> Findings:
     """Pair and decode the images and masks of a folder, or of the part that is held out."""
     layout, remarks = _layout(config, root, leaf=leaf)
-    findings = match_pairs(layout, salient=config.data.salient)
+    findings = match_pairs(layout)
     if held_out:
         chosen = hold_out(findings.names)
         pairs = tuple(pair for pair in findings.pairs if pair.name in chosen)
@@ -121,13 +121,13 @@ def _layout(config: ConfigDict, root: str, *, leaf: str) -> tuple[Layout, tuple[
     folder = absolute(root)
     images, masks = config.data.images, config.data.masks
     remarks: tuple[str, ...] = ()
-    found = (folder / images).is_dir() and (folder / masks).exists()
+    found = (folder / images).is_dir() and (folder / masks).is_dir()
     if leaf != "config.data.root" and not found:
         # Another folder than that of the training may have another layout.
         remarks = (f"note: {root} has no {images or masks}, as config.data says: others are used",)
         images = masks = ""
     layout = find_layout(folder, leaf=leaf, images=images, masks=masks)
-    if layout.masks.is_dir() and len(parts := split_parts(layout)) > 1:  # named as one by the user
+    if len(parts := split_parts(layout)) > 1:  # named as one by the user
         names = list_names(part.images.name for part in parts)
         remarks += (f"note: {layout.images} holds {names}: all are used",)
     return layout, remarks

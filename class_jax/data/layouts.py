@@ -5,8 +5,6 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.annotations import ANNOTATION
-from class_jax.data.decode import readable_suffixes
 from class_jax.data.folders import is_junk
 from class_jax.data.matching import MASK_ENDINGS
 from class_jax.errors import UserError
@@ -19,8 +17,8 @@ source sources src
 MASK_WORDS = """
 mask masks gt gts groundtruth groundtruths ground truth truths label labels target targets
 annotation annotations segmentation segmentations class matte mattes alpha alphas saliency ann anns
-json jsons labelme
 """
+NO_OUTLINES = "Masks are images: draw outlines of labelme, COCO, YOLO or VOC as PNG files first."
 NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # do not say what a folder holds
 # Parts of a data set; words for the same part stand in one line.
 PARTS = """
@@ -40,7 +38,7 @@ class Layout(NamedTuple):
     """The folders of the images and the masks of a data set; equal if they lie side by side."""
 
     images: Path
-    masks: Path  # or a file of COCO
+    masks: Path
 
     @property
     def is_flat(self) -> bool:
@@ -57,7 +55,7 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
       root: folder that the user named.
       leaf: configuration leaf or flag that named it, for messages.
       images: folder of images below `root`, if the user named it.
-      masks: folder of masks below `root`, likewise, or a file of COCO's outlines.
+      masks: folder of masks below `root`, likewise.
 
     Raises:
       UserError: no such folder, no known layout in it, or several.
@@ -73,7 +71,7 @@ def find_layout(root: Path, *, leaf: str, images: str = "", masks: str = "") -> 
         raise UserError(
             f"{leaf} = {root} holds no folder of images beside a folder of masks (folders: "
             f"{names}): expected for example images and masks, or name them: "
-            "config.data.images=FOLDER and config.data.masks=FOLDER, or a file of COCO, below it."
+            f"config.data.images=FOLDER and config.data.masks=FOLDER, below it. {NO_OUTLINES}"
         )
     if len(layouts) > 1:
         raise UserError(f"{leaf} = {root} holds several sets:{_explain_several(layouts, root)}")
@@ -184,24 +182,20 @@ def _find_below(root: Path, wanted: str) -> Path | None:
 
 
 def _named_layout(root: Path, images: str, masks: str) -> Layout:
-    is_listed = masks.lower().endswith(ANNOTATION) and (root / masks).is_file()
-    if not (is_listed or (images and masks)):
+    if not (images and masks):
         raise UserError(
             "config.data.images and config.data.masks belong together: name both folders."
         )
     layout = Layout(root / images, root / masks)
     for name, folder in layout._asdict().items():
-        if not folder.is_dir() and not (is_listed and name == "masks"):
+        if not folder.is_dir():
             raise UserError(f"config.data.{name}: there is no folder {folder}.")
     return layout
 
 
 def _is_flat(root: Path) -> bool:
-    """Return whether x.jpg lies beside x.png, x_mask.png or x.json in the folder itself."""
-    files = [path for path in root.iterdir() if path.suffix and path.is_file()]
-    photos = {path.stem for path in files if path.suffix.lower() in readable_suffixes()}
-    has_outlines = any(path.suffix.lower() == ANNOTATION and path.stem in photos for path in files)
-    return has_outlines or all(split_flat(files))
+    """Return whether x.jpg lies beside x.png or x_mask.png in the folder itself."""
+    return all(split_flat([path for path in root.iterdir() if path.suffix and path.is_file()]))
 
 
 def split_flat(files: list[Path]) -> tuple[list[Path], list[Path]]:

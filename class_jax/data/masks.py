@@ -219,11 +219,9 @@ def _classes_beside_255(levels: np.ndarray) -> list[int]:
 
 def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
     """Return 255 for the salient classes, 0 for others; "any" leaves VOC's border out."""
-    if names := [item for item in salient if isinstance(item, str) and item != ANY]:
-        raise UserError(f"config.data.salient: {names[0]} is a name, and masks hold class numbers.")
     if ANY in salient:
         return to_mask((classes > 0) & (classes != VOC_BORDER))
-    return to_mask(np.isin(classes, [int(number) for number in salient]))
+    return to_mask(np.isin(classes, list(salient)))
 
 
 def _class_error(name: str, found: str) -> UserError:

@@ -5,11 +5,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from class_jax.data.annotations import ANNOTATION, read_coco
 from class_jax.data.check import Facts, describe, inspect_all
 from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import Layout, split_flat
-from class_jax.data.masks import Classes
+from class_jax.data.layouts import NO_OUTLINES, Layout, split_flat
 from class_jax.data.matching import group_by_object, match_names
 from class_jax.data.sources import Pair, PairSource
 from class_jax.errors import BrokenFilesError
@@ -29,25 +27,16 @@ class Findings:
     left_out: tuple[str, ...] = ()  # a line for each kind of file that is not read
 
 
-def match_pairs(
-    layout: Layout, *, salient: Classes = (), ignored_masks: frozenset[str] = frozenset()
-) -> Findings:
+def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) -> Findings:
     """Pair the images and masks of a layout by their path below its folders, without suffix.
 
-    Additions that all masks' names share are ignored; masks of one object each are joined. Masks
-    may be files of labelme, or one of COCO.
-
-    Args:
-      layout: the two folders.
-      salient: classes of a file of COCO that are salient; all if none are named.
-      ignored_masks: file names in the folder of masks that are known to be wrong.
-
-    Raises:
-      UserError: a file of COCO cannot be read, or has no class of `salient`.
+    Additions that all masks' names share are ignored; masks of one object each are joined.
+    `ignored_masks` are names of files in the folder of masks that are known to be wrong.
     """
-    if layout.masks.is_file():
-        return _match_listed(layout, salient)
-    images, masks = _find_files(layout)
+    images, masks = find_images(layout.images), find_images(layout.masks)
+    if layout.is_flat:
+        parts = split_flat(images.images)
+        images, masks = (images._replace(images=part) for part in parts)
     image_files, doubled = index_by_stem(images.images, layout.images)
     wanted_masks = [path for path in masks.images if path.name not in ignored_masks]
     mask_files, doubled_masks = index_by_stem(wanted_masks, layout.masks)
@@ -75,25 +64,6 @@ def match_pairs(
     )
 
 
-def _match_listed(layout: Layout, salient: Classes) -> Findings:
-    """Pair the images that a file of COCO lists, by their paths or else their names."""
-    found = find_images(layout.images)
-    files = {path.relative_to(layout.images).as_posix(): path for path in found.images}
-    pairs, problems = [], list(found.problems)
-    for listed, drawing in read_coco(layout.masks, salient).items():
-        name = listed if listed in files else listed.rpartition("/")[2]
-        if name in files:
-            pairs.append(Pair(Path(name).with_suffix("").as_posix(), files[name], drawing))
-        else:
-            problems.append(f"{layout.masks} lists {listed}, which is not in {layout.images}")
-    left_out = _note_left_out(found)
-    if others := len(found.images) - len(pairs):
-        left_out.append(f"note: {others} images are not listed in {layout.masks.name}: left out")
-    pairs.sort(key=lambda pair: pair.name)
-    names = tuple(pair.name for pair in pairs)
-    return Findings(tuple(pairs), tuple(problems), (), names, tuple(left_out))
-
-
 def _note_left_out(*found: Found) -> list[str]:
     left_out = {path for part in found for path in part.left_out}
     return [f"note: {line}" for line in describe_left_out(left_out)]
@@ -114,19 +84,6 @@ def _note_names(
     if layout.is_flat:
         return [f"note: in one folder: {names} is taken as {image}'s mask"]
     return [f"note: {len(others)} pairs have different names: mask {names} is taken as {image}'s"]
-
-
-def _find_files(layout: Layout) -> tuple[Found, Found]:
-    """Return the images and the masks, or files that may be of labelme in place of masks."""
-    images = masks = find_images(layout.images)
-    if layout.is_flat:
-        parts = split_flat(images.images)
-        images, masks = (images._replace(images=part) for part in parts)
-    else:
-        masks = find_images(layout.masks)
-    if not masks.images:
-        masks = masks._replace(images=find_images(layout.masks, [ANNOTATION]).images)
-    return images, masks
 
 
 def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Findings:
@@ -156,7 +113,8 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[
     listed = "\n".join((broken, *findings.left_out))
     if not findings.pairs:
         raise BrokenFilesError(
-            f"{root} holds no image with a mask that can be used.{listed}", skippable=False
+            f"{root} holds no image with a mask that can be used. {NO_OUTLINES}{listed}",
+            skippable=False,
         )
     if count and not skip_broken:
         raise BrokenFilesError(

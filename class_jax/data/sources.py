@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol, TypedDict
 import cv2
 import numpy as np
 
-from class_jax.data.annotations import ANNOTATION, Drawing, read_labelme
 from class_jax.data.decode import UPRIGHT
 from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import Picture, load_image
@@ -27,7 +26,7 @@ JOINED = "masks of one object each, joined"
 HELD_OUT = 0.1  # share of the names
 
 
-Truth = Path | tuple[Path, ...] | Drawing  # a file, those of one object each, or polygons
+Truth = Path | tuple[Path, ...]  # a mask's file, or those of one object each
 
 
 class Example(TypedDict):
@@ -135,27 +134,21 @@ class PairSource:
 
 
 def read_mask(mask: Truth, *, salient: Classes = (), scale: bool = True) -> Reading:
-    """Read a mask as `load_mask`, join those of several objects, or draw polygons.
+    """Read a mask as `load_mask`, or join those of several objects.
 
     Raises:
       UserError: a file cannot be read, or several differ in size.
     """
-    if isinstance(mask, Drawing):
-        return mask.draw()
-    if isinstance(mask, Path):
-        if mask.suffix.lower() == ANNOTATION:
-            return read_labelme(mask, salient).draw()
-        return load_mask(mask, salient=salient, scale=scale)
-    parts = [read_mask(part, salient=salient, scale=scale) for part in mask]
-    if len({part.levels.shape for part in parts}) > 1:
-        raise UserError(f"{list_names(mask)} are of one image and differ in size.")
-    levels = np.max([part.levels for part in parts], axis=0)
-    return parts[0]._replace(levels=levels, guesses=(*parts[0].guesses, JOINED))
+    first, *others = [load_mask(file, salient=salient, scale=scale) for file in _files_of(mask)]
+    if not others:
+        return first
+    if any(part.levels.shape != first.levels.shape for part in others):
+        raise UserError(f"{list_names(_files_of(mask))} are of one image and differ in size.")
+    levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
+    return first._replace(levels=levels, guesses=(*first.guesses, JOINED))
 
 
 def _files_of(mask: Truth) -> tuple[Path, ...]:
-    if isinstance(mask, Drawing):
-        return (mask.file,)
     return (mask,) if isinstance(mask, Path) else mask
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from class_jax.data.check import SALIENT_ABOVE
 from class_jax.data.images import load_image
-from class_jax.data.masks import Classes, load_map
-from class_jax.data.sources import SAME_ASPECT, Truth, read_mask
+from class_jax.data.masks import Classes, load_map, load_mask
+from class_jax.data.sources import SAME_ASPECT
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import describe_mask
 from class_jax.evaluation.protocols import PUBLISHED, Measurement, measure
@@ -44,7 +44,7 @@ Outcome = Measured | str  # or why a map cannot be measured
 
 
 def read_truth(
-    mask: Truth, image: Path | None = None, *, salient: Classes = (), scale: bool = True,
+    mask: Path, image: Path | None = None, *, salient: Classes = (), scale: bool = True,
     with_image: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
     """Return a mask, uint8 [H, W], and if it is wanted and can be read, its image, RGB.
@@ -52,7 +52,7 @@ def read_truth(
     Raises:
       UserError: the mask cannot be read.
     """
-    levels = read_mask(mask, salient=salient, scale=scale).levels
+    levels = load_mask(mask, salient=salient, scale=scale).levels
     if image and with_image:
         with contextlib.suppress(UserError):  # scores do not need it
             return levels, load_image(image).pixels

@@ -128,10 +128,9 @@ def _note_names(maps: Mapping[str, Path], masks: Masks) -> Iterator[str]:
     """Say that names of maps and masks were found to belong together, if they differ."""
     others = [name for name, path in maps.items() if path.stem != name.rpartition("/")[2]]
     if others:
-        mask = masks.files[others[0]]
         yield (
             f"{len(others)} maps have other names than their masks: {maps[others[0]].name} is "
-            f"taken as that of {mask.name if isinstance(mask, Path) else others[0]}"
+            f"taken as that of {masks.files[others[0]].name}"
         )
 
 

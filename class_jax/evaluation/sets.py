@@ -1,14 +1,12 @@
-"""The masks of sets: the folders that hold them, their files or outlines, and the sets' names."""
+"""The masks of sets: the folders that hold them, their files, and the sets' names."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from class_jax.data.annotations import ANNOTATION, Drawing, read_coco
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import PUBLISHED, find_layouts, kind_of, layouts_in, split_parts
-from class_jax.data.masks import Classes
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.files import absolute
@@ -16,27 +14,20 @@ from class_jax.text import list_lines
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
 PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
-PHOTOGRAPHS = (".jpg", ".jpeg")  # beside labelme files; these are not masks
 
 
 class Masks(NamedTuple):
     """The masks of a set."""
 
     set_name: str
-    folder: Path  # or a file of COCO
-    files: Mapping[str, Path | Drawing]  # by path below the folder, without suffix
+    folder: Path
+    files: dict[str, Path]  # by path below the folder, without suffix
     images: dict[str, Path]  # the images that belong to them, by the same names
     notes: tuple[str, ...] = ()  # on files that cannot be read
 
 
-def find_masks(folders: Sequence[Path], salient: Classes = ()) -> list[Masks]:
-    """Return the masks of sets, each a folder of masks, or of images beside masks, or outlines.
-
-    Outlines are files of labelme in a folder, or a file of COCO.
-
-    Args:
-      folders: of the sets.
-      salient: classes of a file of COCO that are salient; all if none are named.
+def find_masks(folders: Sequence[Path]) -> list[Masks]:
+    """Return the masks of sets, each a folder of masks, or of images beside masks.
 
     Raises:
       UserError: no such folder, no masks in it, or one that is given twice.
@@ -45,8 +36,7 @@ def find_masks(folders: Sequence[Path], salient: Classes = ()) -> list[Masks]:
     places = [_find_mask_folder(folder) for folder in folders]
     _check_different([place.resolve() for place in places])
     return [
-        _list_masks(place, name, salient)
-        for place, name in zip(places, _name_sets(places), strict=True)
+        _list_masks(place, name) for place, name in zip(places, _name_sets(places), strict=True)
     ]
 
 
@@ -81,27 +71,14 @@ def list_by_stem(folder: Path, content: str) -> tuple[dict[str, Path], list[str]
 def check_folders(folders: Sequence[Path], content: str) -> None:
     """Raise UserError if a path is not a folder, or two lead to one."""
     for folder in folders:
-        is_listed = content == "masks" and folder.suffix.lower() == ANNOTATION and folder.is_file()
-        if not folder.is_dir() and not is_listed:
+        if not folder.is_dir():
             found = "is a file" if folder.exists() else "does not exist"
-            wanted = f"a folder of {content}" + " or a .json file of COCO" * (content == "masks")
-            raise UserError(f"{folder} {found}, and {wanted} is needed.")
+            raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
     _check_different([folder.resolve() for folder in folders])
 
 
-def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
-    """List the masks of a set: outlines if there are any, otherwise image files."""
-    if folder.is_file():
-        listed = read_coco(folder, salient).items()
-        drawn = {Path(file).with_suffix("").as_posix(): drawing for file, drawing in listed}
-        return Masks(name, folder, drawn, {})
-    images, outlines = (
-        index_by_stem(find_images(folder, suffixes).images, folder)[0]
-        for suffixes in (None, [ANNOTATION])
-    )
-    are_photographs = all(path.suffix.lower() in PHOTOGRAPHS for path in images.values())
-    if outlines and (not images or (are_photographs and outlines.keys() <= images.keys())):
-        return Masks(name, folder, outlines, images)
+def _list_masks(folder: Path, name: str) -> Masks:
+    """List the masks of a set, and the images beside them."""
     files, left_out = list_by_stem(folder, "masks")
     images = _find_images_beside(folder.resolve())
     beside = {mask: images[image] for image, mask in match_names(images, files).items()}
@@ -110,7 +87,7 @@ def _list_masks(folder: Path, name: str, salient: Classes) -> Masks:
 
 def _find_mask_folder(folder: Path) -> Path:
     """Return the folder itself, or that of the masks in it if images lie beside them."""
-    if folder.is_file() or any(path.parent == folder for path in find_images(folder).images):
+    if any(path.parent == folder for path in find_images(folder).images):
         return folder
     layouts = find_layouts(folder)
     return layouts[0].masks if len(layouts) == 1 else folder  # its masks lie in sub-folders
@@ -148,8 +125,6 @@ def _name_sets(masks: Sequence[Path]) -> list[str]:
     for folder in map(absolute, masks):
         if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
             named.append(folder.with_name("PASCAL-S"))
-        elif folder.is_file():
-            named.append(folder.with_suffix(""))
         else:
             named.append(folder.parent if _is_general(folder) else folder)
     return shorten_paths(named)

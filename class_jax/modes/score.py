@@ -9,7 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from class_jax.data.check import check_masks
-from class_jax.data.sources import read_mask
+from class_jax.data.masks import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import draw_breakdown, draw_curves, write_figure
@@ -42,7 +42,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         raise UserError(f"--map_max={flags.map_max}: expected a level of 1 or more.")
     folders = [absolute(path) for path in flags.predictions]
     salient = config.data.salient
-    sets = find_masks([absolute(path) for path in flags.masks], salient)
+    sets = find_masks([absolute(path) for path in flags.masks])
     methods = find_maps(folders, sets, salient=salient, highest=flags.map_max)
     output = absolute(flags.output) if flags.output else workdir.local / "score"
     check_output(output)
@@ -54,7 +54,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         _check_depth(maps)
     for masks in sets:
         _print_notes(masks.notes)
-        readers = [functools.partial(read_mask, m, salient=salient) for m in masks.files.values()]
+        readers = [functools.partial(load_mask, m, salient=salient) for m in masks.files.values()]
         check = check_masks(masks.set_name, readers)
         for line in check.lines:
             log(line)

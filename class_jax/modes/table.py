@@ -200,7 +200,7 @@ SCORE = Mode(
     configure_run,
     (
         Flag("predictions", "a folder of maps; once a method", None, REPEATED, reads=True),
-        Flag("masks", "masks: a folder or a file of COCO; once a set", None, REPEATED, reads=True),
+        Flag("masks", "folder of masks; once a set", None, REPEATED, reads=True),
         OUTPUT, PROTOCOL, METRICS,
         Flag("map_max", "the level in maps that means 1", None, {"type": int}),
         Flag("allow_missing", "go on where masks have no map", False, SWITCH),

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from class_jax.errors import UserError
 from datasets.download import Archive, download, list_members
-from datasets.photo.outlines import cut_coco, load_drawings
+from datasets.photo.outlines import cut_coco, load_polygons
 from datasets.photo.sources import Part, Source
 
 PACKED = (".tar", ".tar.gz")  # archives in an archive
@@ -76,8 +76,8 @@ def load_part(part: Part, downloads: Path, keys: Collection[str]) -> dict[str, P
         return {key: Picture(image, trim=part.trim) for key, image in images.items()}
     if part.read == "coco":
         files = read_members(archive, re.compile(part.outlines).search)
-        drawings = [item for _, file in files for item in load_drawings(json.loads(file)).items()]
-        outlines = choose_versions(drawings, part.image, part.key)
+        polygons = [item for _, file in files for item in load_polygons(json.loads(file)).items()]
+        outlines = choose_versions(polygons, part.image, part.key)
     else:
         outlines = load(part.outlines)
     shared = images.keys() & outlines.keys()
@@ -110,7 +110,7 @@ def load_coco(source: Source, downloads: Path, keys: Collection[str]) -> dict[st
         members = {f"annotations/instances_{part}.json"} if names else ()
         for _, file in read_members(archive, members.__contains__):
             content = cut_coco(json.loads(file), names, category=source.category)
-            for name, drawing in load_drawings(content).items():
+            for name, polygons in load_polygons(content).items():
                 key = Path(name).stem
-                found[key] = Picture(fetch(part, key), "coco", drawing)
+                found[key] = Picture(fetch(part, key), "coco", polygons)
     return found

@@ -5,14 +5,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from class_jax.data.annotations import fill_polygon
 from class_jax.data.decode import TURNS, decode
 from class_jax.data.images import load_image
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
 from class_jax.text import list_names
 from datasets.photo.archives import Picture, load_coco, load_part
-from datasets.photo.outlines import read_outlines
+from datasets.photo.outlines import fill_polygon, read_outlines
 from datasets.photo.sources import Source
 
 QUALITY = 95  # of JPEG

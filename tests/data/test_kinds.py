@@ -1,7 +1,6 @@
 """The tables of kinds in docs/own-pictures.md: each row is tried, and does what it says."""
 
 import functools
-import json
 import re
 
 import cv2
@@ -106,17 +105,8 @@ def objects(path):
     save(255 * DISC[::-1])(path.with_name("x_1.png"))
 
 
-def labelme(path):
-    shape = {"label": "a", "points": [[5, 5], [30, 5], [30, 30]]}
-    content = {"shapes": [shape], "imageHeight": SIDE, "imageWidth": SIDE}
-    path.with_suffix(".json").write_text(json.dumps(content))
-
-
-def coco(path):
-    outline = {"image_id": 1, "category_id": 2, "segmentation": [[5, 5, 30, 5, 30, 30]]}
-    image = {"id": 1, "file_name": "x.png", "height": SIDE, "width": SIDE}
-    content = {"images": [image], "annotations": [outline]}
-    path.with_name("coco.json").write_text(json.dumps(content))
+def annotation(suffix):
+    return lambda path: path.with_suffix(suffix).write_text("0 .5 .5 .1 .1")
 
 
 def palette(path):
@@ -138,8 +128,10 @@ MASKS = {
     "colours": (save(COLOURS), "is in colour"),
     "another size than the image's": (save(255 * DISC[:, 1:]), "config.data.fit_masks=true"),
     "`x_0.png`, `x_1.png` or `x/0.png`, `x/1.png` for `x.jpg`": (objects, "joined"),
-    "polygons of labelme, `x.json`": (labelme, "drawn from polygons"),
-    "polygons of COCO, one file": (coco, "drawn from polygons"),
+    "outlines in files of labelme, COCO, YOLO or VOC": (
+        annotation(".json"),
+        "draw outlines of labelme, COCO, YOLO or VOC as PNG files first",
+    ),
 }
 FOLDERS = {  # tried in test_layouts.py, test_pairs.py and test_inputs.py
     "`images/train` and `images/val` beside such masks",
@@ -198,8 +190,6 @@ def test_a_kind_of_mask(config, tmp_path, kind):
         (tmp_path / folder / "good.png").unlink()
     Image.fromarray(COLOURS).save(tmp_path / "images" / "x.png")
     write(tmp_path / "masks" / "x.png")
-    if "COCO" in kind:
-        config.data.masks, config.data.images = "masks/coco.json", "images"
 
     def read():
         return folder_source(config, str(tmp_path), name="x", leaf="config.data.root")

@@ -147,9 +147,7 @@ def test_folders_that_are_none(tmp_path, masks):
         find_maps([tmp_path / "absent"], masks)
     with pytest.raises(UserError, match="is given twice"):
         find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)
-    with pytest.raises(
-        UserError, match=r"is a file, and a folder of masks or a .json file of COCO"
-    ):
+    with pytest.raises(UserError, match=r"is a file, and a folder of masks is needed"):
         find_masks([file])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no masks"):

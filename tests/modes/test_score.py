@@ -1,7 +1,6 @@
 """Mode score from the command line."""
 
 import csv
-import json
 import os
 import shutil
 import signal
@@ -292,71 +291,6 @@ def test_broken_files_are_named_and_the_rest_scored(score, folders):
     assert status == 2
     assert "toys, A: none of the 4 images could be done" in err
     assert not (folders / "nothing").exists()
-
-
-def outline_of(box):
-    """The corners of a box of pixels: left, top, right, bottom."""
-    left, top, right, bottom = box
-    return [[left, top], [right, top], [right, bottom], [left, bottom]]
-
-
-BOXES = [(2, 2, 9, 8), (1, 3, 6, 10), (5, 1, 15, 6), (4, 4, 8, 9)]
-
-
-def write_labelme(folder):
-    """Files beside photographs, a shape that is no area, and a broken file."""
-    folder.mkdir()
-    for index, box in enumerate(BOXES):
-        write(folder / f"{index}.jpg", np.stack([P] * 3, -1))
-        shapes = [
-            {"label": "cat", "points": outline_of(box), "shape_type": "polygon"},
-            {"label": "dog", "points": [[3, 3]], "shape_type": "point"},
-        ]
-        content = {"shapes": shapes, "imageHeight": G.shape[0], "imageWidth": G.shape[1]}
-        (folder / f"{index}.json").write_text(json.dumps(content))
-    return folder
-
-
-def write_coco(path):
-    height, width = G.shape
-    images = [
-        {"id": i, "file_name": f"{i}.jpg", "height": height, "width": width} for i in range(4)
-    ]
-    annotations = [
-        {"image_id": i, "category_id": 7, "segmentation": [np.ravel(outline_of(box)).tolist()]}
-        for i, box in enumerate(BOXES)
-    ]
-    # Of another class, over all of the first image.
-    annotations.append({"image_id": 0, "category_id": 8, "segmentation": [
-        np.ravel(outline_of((0, 0, width, height))).tolist()]})  # fmt: skip
-    content = {"images": images, "annotations": annotations, "categories": [
-        {"id": 7, "name": "cat"}, {"id": 8, "name": "sofa"}]}  # fmt: skip
-    path.write_text(json.dumps(content))
-    return path
-
-
-def test_outlines_of_labelme_and_coco_are_scored_as_the_masks_they_are(score, folders):
-    for index, (left, top, right, bottom) in enumerate(BOXES):
-        mask = np.zeros_like(G)
-        mask[top:bottom, left:right] = 255
-        write(folders / "drawn" / f"{index}.png", mask)
-    write_labelme(folders / "outlines")
-    write_coco(folders / "instances.json")
-    rows = {}
-    for masks in ("drawn", "outlines", "instances.json"):
-        flags = ("--masks", masks, "--output", "out", "--config.data.salient=cat")
-        flags = flags[:4] if masks == "drawn" else flags
-        status, _, err = score(*flags, "--predictions", "A")
-        assert status == 0, err
-        (rows[masks],) = rows_of(folders / "out" / "results.csv")
-    assert [row["set"] for row in rows.values()] == ["drawn", "outlines", "instances"]
-    figures = [[row[name] for name in COLUMNS.split(",")[4:]] for row in rows.values()]
-    assert figures[1] == figures[2] == figures[0]
-    (folders / "outlines" / "2.json").write_text("{}")
-    status, _, err = score("--masks=outlines", "--predictions=A", "--output=out")
-    assert status == 1
-    assert "2.json is not an annotation file of labelme" in err
-    assert rows_of(folders / "out" / "results.csv")[0]["images"] == "3"
 
 
 def test_any_name_of_a_folder(score, folders):

@@ -35,7 +35,8 @@ def peer_of(variables: Variables, images: np.ndarray, *, half: bool) -> Callable
     peer = load(TorchClass(model.stage_sizes, model.width, model.features), variables).eval()
     peer = peer.to(device, memory_format=layout)
     inputs = torch.tensor(images).permute(0, 3, 1, 2).to(device).contiguous(memory_format=layout)
-    compiled = torch.compile(peer) if device == "cuda" else peer
+    torch.compiler.reset()  # else it takes another shape as a reason to compile for any
+    compiled = torch.compile(peer, dynamic=False) if device == "cuda" else peer
 
     def run() -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):

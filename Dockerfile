@@ -4,7 +4,7 @@
 FROM python:3.12-slim
 
 COPY . /src
-RUN pip install --no-cache-dir "/src[serve,onnx]" && rm -r /src \
+RUN pip install --no-cache-dir "/src[onnx]" && rm -r /src \
     && useradd --create-home class_jax
 
 USER class_jax

@@ -4,8 +4,8 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
 
 HOW_TO_GET_ONE = "train a network first, or convert the authors' checkpoint."
 DISK_FULL = "the disk is full: free some space and run the same command again."
@@ -79,6 +79,21 @@ def end_by_ctrl_c(*, for_good: bool = False) -> Iterator[None]:
     finally:
         if is_default and not for_good:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def handle_signals(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Let a function handle the signals to end; not a hangup that `nohup` has switched off."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # a terminal was closed; not on Windows
+    if hangup and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _end(*_: object) -> NoReturn:

@@ -67,7 +67,7 @@ BOUNDARIES = {
     "grain": {"class_jax/data/feed.py"},
     "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound", "pixels")},
     "filelock": {"class_jax/files.py"},
-    "h11": {"class_jax/serving/connection.py"},
+    "h11": {"class_jax/serving/visit.py"},
 }
 
 

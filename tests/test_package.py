@@ -101,7 +101,7 @@ def test_the_command_and_the_extras_are_declared(installed):
     (about,) = installed.glob("*.dist-info")
     assert "class-jax = class_jax.command:run_command" in (about / "entry_points.txt").read_text()
     metadata = (about / "METADATA").read_text()
-    for extra in ("serve", "onnx", "video", "heif", "dev"):
+    for extra in ("onnx", "video", "heif", "dev"):
         assert f"Provides-Extra: {extra}\n" in metadata
     assert "lowest" not in metadata.partition("\n\n")[0]
     assert "Requires-Dist: jax>=" in metadata

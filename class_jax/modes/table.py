@@ -260,7 +260,7 @@ SERVE = Mode(
         ),
         Flag("port", "the port (default: 7860)", 7860, {"type": int}),
         Flag("allow_origin", "another page that may use it; once for each", None, REPEATED),
-        Flag("root_path", "the path behind a proxy, as in /saliency"),
+        Flag("root_path", "the path behind a proxy, as in /saliency", "/"),
         MODEL, CHECKPOINT,
     ),
     processes=ONE,

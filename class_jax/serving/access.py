@@ -7,11 +7,10 @@ or, with DNS rebinding, in `Host`.
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
-from typing import NamedTuple, Self
+from collections.abc import Iterable, Mapping
 
 from class_jax.errors import UserError
-from class_jax.serving.connection import RefusedError, Request
+from class_jax.serving.visit import RefusedError
 
 OWN = frozenset({"localhost", "127.0.0.1", "::1"})  # names that only this machine reaches
 NAME = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?"
@@ -19,16 +18,11 @@ HOST, ORIGIN = re.compile(NAME), re.compile(f"https?://{NAME}")  # in lower case
 ANYBODY = "*"
 
 
-class Access(NamedTuple):
+class Access:
     """Names of the server and origins of others' pages that are let in."""
 
-    names: frozenset[str]
-    takes_addresses: bool  # any IP address is a name: no other page can have it
-    origins: frozenset[str]
-
-    @classmethod
-    def make(cls, address: str, names: Iterable[str], origins: Iterable[str]) -> Self:
-        """Return the rules of a server.
+    def __init__(self, address: str, names: Iterable[str], origins: Iterable[str]) -> None:
+        """Set up the rules of a server.
 
         Args:
           address: where it listens.
@@ -38,45 +32,41 @@ class Access(NamedTuple):
         Raises:
           UserError: an origin is malformed.
         """
-        for origin in origins:
-            if origin != ANYBODY and not ORIGIN.fullmatch(origin.lower()):
+        self._origins = frozenset(map(str.lower, origins))
+        for origin in self._origins - {ANYBODY}:
+            if not ORIGIN.fullmatch(origin):
                 raise UserError(
                     f"{origin} is not an origin: expected as in https://example.org:8000."
                 )
-        known = {name.strip("[]").lower() for name in names} | OWN
-        is_own = ipaddress.ip_address(address).is_loopback
-        if not is_own:
-            known |= {socket.gethostname().lower()}
-        return cls(frozenset(known), not is_own, frozenset(map(str.lower, origins)))
+        self._names = {name.strip("[]").lower() for name in names} | OWN
+        # Any IP address is then a name: no other page can have it.
+        self._takes_addresses = not ipaddress.ip_address(address).is_loopback
+        if self._takes_addresses:
+            self._names.add(socket.gethostname().lower())
 
-    def check(self, request: Request) -> None:
-        """Raise RefusedError unless the request names this server, from a page that may use it."""
-        host = request.headers.get("host", "").lower()
-        if not self._is_name(host):
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raise RefusedError unless a request names this server, from a page that may use it."""
+        host, origin = headers.get("host", "").lower(), headers.get("origin", "").lower()
+        found = HOST.fullmatch(host)
+        name = found[1].strip("[]") if found else ""
+        if name not in self._names and not (self._takes_addresses and is_address(name)):
             named = host[:100] or "no host"
             raise RefusedError(
                 421, f"the request names {named}, not this server: its operator can add that name."
             )
-        origin = request.headers.get("origin", "").lower()
         if origin not in ("", f"http://{host}", f"https://{host}") and not self._lets_in(origin):
             page = origin[:100]
             raise RefusedError(
                 403, f"pages of {page} may not use this server: its operator can allow them."
             )
 
-    def origin_of(self, request: Request) -> str | None:
+    def origin_of(self, headers: Mapping[str, str]) -> str | None:
         """Return the origin of another page that is let in; None for the server's own."""
-        origin = request.headers.get("origin", "")
+        origin = headers.get("origin", "")
         return origin if origin and self._lets_in(origin.lower()) else None
 
     def _lets_in(self, origin: str) -> bool:
-        return origin in self.origins or ANYBODY in self.origins
-
-    def _is_name(self, host: str) -> bool:
-        if not (found := HOST.fullmatch(host)):
-            return False
-        name = found[1].strip("[]")
-        return name in self.names or (self.takes_addresses and is_address(name))
+        return not self._origins.isdisjoint({origin, ANYBODY})
 
 
 def is_address(name: str) -> bool:

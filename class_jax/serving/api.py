@@ -1,11 +1,12 @@
 """The HTTP API: the page and its parts by GET, an image made of the body of a POST."""
 
 import base64
+import functools
 import hashlib
 import json
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ from urllib.parse import parse_qsl
 from class_jax.errors import UserError
 from class_jax.pictures import settings as pictures
 from class_jax.pictures.outputs import ATTENTION, OUTPUTS, Output
-from class_jax.serving import service as limits
 from class_jax.serving.access import Access
 from class_jax.serving.bodies import unpack
-from class_jax.serving.connection import MOST_BYTES, Answer, BusyError, RefusedError, Request
-from class_jax.serving.service import FORMATS, Service
+from class_jax.serving.service import FORMATS, MOST_PIXELS, MOST_RATIO, MOST_SIDE, Service
+from class_jax.serving.visit import MOST_BYTES, MOST_FORM, TOO_LARGE, Answer, RefusedError, Visit
 
 FOLDER = Path(__file__).parent  # of the page and the examples
 MOST_SETTINGS = 20
@@ -60,79 +60,80 @@ class Api:
         """
         self._service, self._access, self._root = service, access, root_path
         self._examples = load_examples()
-        self._files = {"/": _page_answer((FOLDER / "page.html").read_text(encoding="utf-8"))}
+        page = _page_answer((FOLDER / "page.html").read_text(encoding="utf-8"))
+        self._pages = {
+            "": lambda: Answer(308, headers={"location": f"{root_path}/"}),
+            "/": lambda: page,
+            "/api": self._describe,
+            "/health": self._tell_health,
+        }
         for name, content in self._examples.items():
-            self._files[f"/examples/{name}"] = Answer(200, content, {"content-type": "image/jpeg"})
+            answer = Answer(200, content, {"content-type": "image/jpeg"})
+            self._pages[f"/examples/{name}"] = functools.partial(Answer, *answer)
 
-    def begin(self, request: Request) -> Answer | None:
+    def begin(self, visit: Visit) -> Answer | None:
         """Answer a request by its first lines; None if its body is wanted.
 
         Raises:
           RefusedError: it is not answered.
           UserError: a setting in its address is wrong.
         """
-        self._access.check(request)
-        if not request.path.startswith("/"):
-            raise RefusedError(400, "expected a path that begins with /.")
-        path = self._strip(request.path)
-        if path == "":
-            return Answer(308, headers={"location": f"{self._root}/"})
-        kind = path.removeprefix("/api/") if path.startswith("/api/") else ""
-        if kind not in OUTPUTS and path not in (*self._files, "/api", "/health"):
-            known = f": expected one of {', '.join(OUTPUTS)}" if kind else ""
-            raise RefusedError(404, f"there is nothing at {path[:100]}{known}.")
-        methods = MAKE if kind else READ
-        allow = {"allow": ", ".join(methods)}
-        if request.method == "OPTIONS":
-            return Answer(204, headers=allow)
-        if request.method not in methods:
-            sentence = f"{path} takes {' and '.join(methods)}, not {request.method[:20]}."
-            raise RefusedError(405, sentence, allow)
-        if kind:
-            self._check_picture(request, kind)
-            return None
-        if path in self._files:
-            return self._files[path]
-        return self._describe() if path == "/api" else self._tell_health()
+        self._access.check(visit.headers)
+        path = self._strip(visit.path)
+        kind = path.removeprefix("/api/")
+        if kind not in OUTPUTS and path not in self._pages:
+            kinds = ", ".join(OUTPUTS)
+            raise RefusedError(404, f"there is nothing at {path[:100]}: /api/ has {kinds}.")
+        methods = MAKE if kind in OUTPUTS else READ
+        if visit.method == "OPTIONS":
+            return Answer(204, headers={"allow": ", ".join(methods)})
+        if visit.method not in methods:
+            sentence = f"{path} takes {' and '.join(methods)}, not {visit.method[:20]}."
+            raise RefusedError(405, sentence, allow=", ".join(methods))
+        if kind not in OUTPUTS:
+            return self._pages[path]()
+        self._check_picture(visit, kind)
+        return None
 
-    def submit(self, request: Request, body: bytes) -> "Future[Answer]":
+    def submit(self, visit: Visit, body: bytes) -> "Future[Answer]":
         """Put the image in a body in line.
 
         Raises:
           RefusedError: the body is not an image, or too many images wait.
           UserError: a setting is wrong.
         """
-        content, fields = unpack(request.headers.get("content-type", ""), body)
-        kind = self._strip(request.path).removeprefix("/api/")
-        output, suffix = parse_output(kind, [*_parse_query(request.query), *fields])
+        content, fields = unpack(visit.headers.get("content-type", ""), body)
+        kind = self._strip(visit.path).removeprefix("/api/")
+        output, suffix = parse_output(kind, [*_parse_query(visit.query), *fields])
         return self._service.submit(content, output, suffix)
 
     def explain(self, error: Exception) -> Answer:
         """Return the answer to a request that failed; print faults of the server."""
+        if isinstance(error, TimeoutError):
+            error = RefusedError(408, "the request came too slowly.")
         if isinstance(error, UserError):
             error = RefusedError(422, str(error))
         if not isinstance(error, RefusedError):
             traceback.print_exception(error)
             error = RefusedError(500, "this server has failed: its log says how.")
-        return _json_answer(error.status, {"error": str(error)}, error.headers)
+        return _json_answer(error.status, {"error": str(error)}, **error.headers)
 
-    def complete(self, request: Request | None, answer: Answer) -> Answer:
+    def complete(self, visit: Visit, answer: Answer) -> Answer:
         """Add the headers that all answers have, and those for pages of others that are let in."""
         headers = {**SAFE, **answer.headers}
-        if request and (origin := self._access.origin_of(request)):
+        if origin := self._access.origin_of(visit.headers):
             headers |= {**SHARED, "access-control-allow-origin": origin}
         return answer._replace(headers=headers)
 
     def _strip(self, path: str) -> str:
-        if path == self._root or path.startswith(f"{self._root}/"):
-            return path.removeprefix(self._root)
-        return path
+        return path.removeprefix(self._root) if f"{path}/".startswith(f"{self._root}/") else path
 
-    def _check_picture(self, request: Request, kind: str) -> None:
-        parse_output(kind, _parse_query(request.query))
-        if "content-encoding" in request.headers:
+    def _check_picture(self, visit: Visit, kind: str) -> None:
+        parse_output(kind, _parse_query(visit.query))
+        if "content-encoding" in visit.headers:
             raise RefusedError(415, "the body is compressed: send the image's file as it is.")
-        request.check_length()
+        if visit.length > MOST_FORM:
+            raise RefusedError(413, TOO_LARGE)
         if kind == ATTENTION and not self._service.predictor.engine.can_attend:
             raise RefusedError(
                 422,
@@ -143,22 +144,20 @@ class Api:
     def _tell_health(self) -> Answer:
         if self._service.is_ready:
             return _json_answer(200, {"status": "ok"})
-        return _json_answer(503, {"status": "starting"}, BusyError("").headers)
+        return _json_answer(503, {"status": "starting"})
 
     def _describe(self) -> Answer:
         attends = self._service.predictor.engine.can_attend
         kinds = {
-            kind: row.settings for kind, row in OUTPUTS.items() if kind != ATTENTION or attends
+            name: row.settings for name, row in OUTPUTS.items() if name != ATTENTION or attends
         }
         about = {
             "kinds": kinds,
             "formats": sorted(set(FORMATS) - {"jpg"}),
             "examples": list(self._examples),
             "limits": {
-                "bytes": MOST_BYTES,
-                "pixels": limits.MOST_PIXELS,
-                "side": limits.MOST_SIDE,
-                "ratio": limits.MOST_RATIO,
+                **{"bytes": MOST_BYTES, "pixels": MOST_PIXELS},
+                **{"side": MOST_SIDE, "ratio": MOST_RATIO},
             },
         }
         return _json_answer(200, about)
@@ -169,15 +168,14 @@ def load_examples() -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted((FOLDER / "examples").glob("*.jpg"))}
 
 
-def parse_output(kind: str, settings: Iterable[tuple[str, str]]) -> tuple[Output, str]:
+def parse_output(kind: str, settings: Sequence[tuple[str, str]]) -> tuple[Output, str]:
     """Return the output that settings ask for, and its suffix; UserError if they are wrong."""
-    known, given = {*OUTPUTS[kind].settings, "format"}, dict[str, str]()
-    for name, value in settings:
+    known, given = {*OUTPUTS[kind].settings, "format"}, dict(settings)
+    for name in given:
         if name not in known:
             raise UserError(f"{name[:100]}: /api/{kind} takes {', '.join(sorted(known))}.")
-        if name in given:
-            raise UserError(f"{name} is given twice.")
-        given[name] = value
+    if len(given) < len(settings):
+        raise UserError("a setting is given twice.")
     suffix = given.pop("format", "png")
     if suffix not in FORMATS:
         raise UserError(f"format={suffix[:100]}: expected {', '.join(FORMATS)}.")
@@ -207,8 +205,9 @@ def _page_answer(page: str) -> Answer:
     return Answer(200, page.encode(), headers)
 
 
-def _json_answer(
-    status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Answer:
-    body = json.dumps(content).encode() + b"\n"
-    return Answer(status, body, {"content-type": "application/json", **(headers or {})})
+def _json_answer(status: int, content: Mapping[str, Any], **headers: str) -> Answer:
+    """Return an answer in JSON; one that there is no room now says when to come again."""
+    headers |= {"content-type": "application/json"} | (
+        {"retry-after": "3"} if status == 503 else {}
+    )
+    return Answer(status, json.dumps(content).encode() + b"\n", headers)

@@ -2,7 +2,7 @@
 
 import re
 
-from class_jax.serving.connection import RefusedError
+from class_jax.serving.visit import RefusedError
 
 MOST_PARTS = 20  # of a form
 MOST_PART_HEAD = 4096  # bytes

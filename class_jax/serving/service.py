@@ -11,7 +11,7 @@ from class_jax.pictures.outputs import Output
 from class_jax.pictures.pipeline import make
 from class_jax.pictures.predictor import Predictor
 from class_jax.serving.bodies import describe
-from class_jax.serving.connection import Answer, BusyError
+from class_jax.serving.visit import Answer, RefusedError
 
 MOST_PIXELS = 50_000_000  # of one image: a cut-out of it takes some 2 GB while it is made
 MOST_SIDE, MOST_RATIO = 20_000, 50
@@ -41,9 +41,9 @@ class Service:
 
     @property
     def predictor(self) -> Predictor:
-        """Return the network; BusyError while it is loaded."""
+        """Return the network; RefusedError while it is loaded."""
         if not self.is_ready:
-            raise BusyError("the network is being loaded: try again in a few seconds.")
+            raise RefusedError(503, "the network is being loaded: try again in a few seconds.")
         return self.loaded.result()
 
     def submit(self, content: bytes, output: Output, suffix: str) -> "Future[Answer]":
@@ -55,12 +55,12 @@ class Service:
           suffix: a key of FORMATS.
 
         Raises:
-          BusyError: too many wait.
+          RefusedError: too many wait.
           UserError (from the future): as `make_picture`.
         """
         predictor, held = self.predictor, [content]
         if len(self._waiting) > MOST_WAITING:  # and one that is being made
-            raise BusyError(f"{MOST_WAITING} images wait already: try again in a minute.")
+            raise RefusedError(503, f"{MOST_WAITING} images wait already: try again in a minute.")
         future = self._thread.submit(lambda: make_picture(predictor, held.pop(), output, suffix))
         self._waiting.add(future)
 
@@ -101,13 +101,13 @@ def _check_picture(content: bytes) -> None:
         raise UserError(describe(content) or sentence) from error
     if kind not in TAKEN:
         raise UserError(f"{kind} files are not taken: save it as JPEG, PNG or WebP.")
-    size = f"the image has {width}x{height} pixels"
-    if height * width > MOST_PIXELS:
-        raise UserError(f"{size}: at most {MOST_PIXELS // 1_000_000} million are taken.")
-    if max(height, width) > MOST_SIDE:
-        raise UserError(f"{size}: sides are at most {MOST_SIDE:,} long.")
-    if max(height, width) > MOST_RATIO * min(height, width):
-        raise UserError(f"{size}: a side is at most {MOST_RATIO} times the other one.")
+    size, longest = f"the image has {width}x{height} pixels", max(height, width)
+    is_large = height * width > MOST_PIXELS or longest > MOST_SIDE
+    if is_large or longest > MOST_RATIO * min(height, width):
+        raise UserError(
+            f"{size}: at most {MOST_PIXELS // 1_000_000} million are taken, sides of at most "
+            f"{MOST_SIDE:,}, and one at most {MOST_RATIO} times the other."
+        )
     most = min(MOST_SCANS, MOST_SCANNED // (height * width))
     if kind in ("JPEG", "MPO") and (scans := content.count(SCAN)) > most:
         raise UserError(f"{size} in {scans} scans: save it with at most {most}.")

@@ -1,8 +1,6 @@
 """Stop a run politely: the first signal to end saves and stops, the second ends it at once."""
 
-import signal
-from types import FrameType
-from typing import Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +10,6 @@ from jax.sharding import Mesh
 from class_jax import parallel
 from class_jax.sharding import batch_sharding, replicated_sharding
 
-HANGUP = getattr(signal, "SIGHUP", None)  # a terminal was closed; not on Windows
 NO_BATCH = 1000  # pseudo signal number: a process has no more batches
 
 
@@ -29,7 +26,7 @@ class Interrupted(Exception):  # noqa: N818 - it is an event, not an error
 
 
 class StopRequest:
-    """A context that remembers the first signal to end in `signal_number`."""
+    """The first signal to end, in `signal_number`, once `note` handles signals."""
 
     def __init__(self, mesh: Mesh) -> None:
         """Prepare to poll all processes, whose devices are those of `mesh`."""
@@ -37,19 +34,6 @@ class StopRequest:
         self._mesh = mesh
         self._pending: jax.Array | None = None
         self._max = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
-
-    def __enter__(self) -> Self:
-        """Take over the signals; a hangup only if `nohup` has not switched it off."""
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if HANGUP and signal.getsignal(HANGUP) is not signal.SIG_IGN:
-            numbers.append(HANGUP)
-        self._previous = {number: signal.signal(number, self._remember) for number in numbers}
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Restore the handlers."""
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
 
     def poll(self, *, failed: bool) -> int | None:
         """Return the signal that any process has received: at one step the same in all.
@@ -67,7 +51,8 @@ class StopRequest:
         self._pending = self._max(everyone)
         return (int(previous) or None) if previous is not None else None
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_number is not None:  # the second signal
+    def note(self, number: int, _: Any) -> None:
+        """Remember a signal; KeyboardInterrupt at the second one."""
+        if self.signal_number is not None:
             raise KeyboardInterrupt
         self.signal_number = number

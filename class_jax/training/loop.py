@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from class_jax import parallel
 from class_jax.data.feed import Batch
-from class_jax.errors import UserError
+from class_jax.errors import UserError, handle_signals
 from class_jax.models.network import Variables
 from class_jax.runs.checkpoints import BEST_BY, Checkpoints
 from class_jax.sharding import put_batch
@@ -76,8 +76,8 @@ def train_network(
       UserError: a file of the data set can no longer be read; the state was saved.
     """
     start, total_steps, stopping = int(state.step), train.total_steps, None
-    upcoming = _Upcoming(batches, total_steps - start)
-    with Progress(summaries, train, start=start) as progress, StopRequest(mesh) as stop:
+    upcoming, stop = _Upcoming(batches, total_steps - start), StopRequest(mesh)
+    with Progress(summaries, train, start=start) as progress, handle_signals(stop.note):
         for step in range(start + 1, total_steps + 1):
             batch = upcoming.take()
             if batch is None:

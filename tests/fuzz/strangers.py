@@ -24,8 +24,8 @@ from class_jax.pictures.outputs import MAPS, Output
 from class_jax.serving.access import Access
 from class_jax.serving.api import Api
 from class_jax.serving.bodies import describe, unpack
-from class_jax.serving.connection import Connection, LeftError, RefusedError
 from class_jax.serving.service import Service, make_picture
+from class_jax.serving.visit import RefusedError, Visit
 from tests.jobs.video.stand_in import RedPredictor
 from tests.jobs.video.test_video import film
 from tests.networks.test_foreign import graph
@@ -61,7 +61,7 @@ def api() -> Api:
     """Return an API over the stand-in."""
     service = Service(Stand)
     service.loaded.result()
-    access = Access.make("127.0.0.1", [], ["https://friend.example"])
+    access = Access("127.0.0.1", [], ["https://friend.example"])
     return Api(service, access=access, root_path="/below")
 
 
@@ -69,19 +69,17 @@ async def _read(data: bytes) -> None:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    connection = Connection(reader, Sink())  # type: ignore[arg-type]
-    request = None
+    visit = Visit(reader, Sink())  # type: ignore[arg-type]
     try:
-        request = await connection.read_head()
-        if (answer := api().begin(request)) is None:
-            body = await connection.read_body(request.length)
-            answer = api().submit(request, body).result()
-    except LeftError:
+        await visit.read_head()
+        if (answer := api().begin(visit)) is None:
+            answer = api().submit(visit, await visit.read_body()).result()
+    except ConnectionError:
         return
     except (RefusedError, UserError) as error:
         answer = api().explain(error)
     assert answer.status != 500
-    await connection.send(api().complete(request, answer))
+    await visit.send(api().complete(visit, answer))
 
 
 def read_request(data: bytes) -> None:

@@ -56,7 +56,7 @@ def main(load, picture):
 
     with listen("127.0.0.1", 0) as listener:
         service = Service(make)
-        access = Access.make("127.0.0.1", [NAME], [ORIGIN])
+        access = Access("127.0.0.1", [NAME], [ORIGIN])
         api = Api(service, access=access, root_path=ROOT_PATH)
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr)
         sys.addaudithook(watch)

@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.serving.stand import serving, wait_for
 
-pytest.importorskip("h11")
 webdriver = pytest.importorskip("selenium.webdriver")
 keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 

@@ -42,11 +42,9 @@ def facts_of(mask: Reading, picture: Picture | None = None) -> Facts:
     """Return the facts of a mask and, if it is given, of its image."""
     salient = mask.levels > SALIENT_ABOVE
     border = np.concatenate([salient[0], salient[-1], salient[:, 0], salient[:, -1]])
-    facts = Facts(float(salient.mean()), float(border.mean()), mask.guesses, mask.top)
-    if picture is None:
-        return facts
-    guesses = (*mask.guesses, *picture.guesses)
-    return facts._replace(guesses=guesses, size=(picture.height, picture.width))
+    guesses = mask.guesses + (picture.guesses if picture else ())
+    size = (picture.height, picture.width) if picture else None
+    return Facts(float(salient.mean()), float(border.mean()), guesses, mask.top, size)
 
 
 def inspect_all(

@@ -86,11 +86,14 @@ def find_layouts(root: Path) -> list[Layout]:
     One folder may also hold both. `root` may be a folder of images whose masks lie beside it:
     `images/val` of `masks/val`.
     """
-    layouts = layouts_in(root) or [pair for f in folders_in(root) for pair in layouts_in(f)]
-    if not layouts and _is_flat(root):
-        return [Layout(root, root)]
-    inside = (folder for folder in folders_in(root) if _is_flat(folder))
-    return layouts or _layouts_around(root) or [Layout(folder, folder) for folder in inside]
+    inside = folders_in(root)
+    return (
+        layouts_in(root)
+        or [layout for folder in inside for layout in layouts_in(folder)]
+        or [Layout(folder, folder) for folder in (root,) if _is_flat(folder)]
+        or _layouts_around(root)
+        or [Layout(folder, folder) for folder in inside if _is_flat(folder)]
+    )
 
 
 def _explain_several(layouts: list[Layout], root: Path) -> str:

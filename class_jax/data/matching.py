@@ -30,28 +30,18 @@ def match_names(wanted: Collection[str], found: Collection[str]) -> dict[str, st
     then without a beginning that they share, then without regard to case. A name that two found
     ones would match stays without a partner.
     """
-    matches = _match_once({}, wanted, found, str)
-    for rename in _ways_to_rename([name for name in found if name not in matches]):
-        matches = _match_once(matches, wanted, found, rename)
-    matches = _match_once(matches, wanted, found, _fold, _fold)
+    matches: dict[str, str] = {}
+    ways: list[Rename] = [str, *_ways_to_strip(set(found) - set(wanted)), _fold]
+    for rename in ways:
+        taken = set(matches.values())
+        left = [name for name in wanted if name not in matches]
+        wanted_keys = [(_fold(name) if rename is _fold else name, name) for name in left]
+        found_keys = [(rename(name), name) for name in found if name not in taken]
+        many = Counter(key for key, _ in (*wanted_keys, *found_keys))
+        named = dict(found_keys)
+        # One on each side.
+        matches |= {n: named[key] for key, n in wanted_keys if key in named and many[key] == 2}
     return {name: matches[name] for name in wanted if name in matches}
-
-
-def _match_once(
-    matches: dict[str, str],
-    wanted: Collection[str],
-    found: Collection[str],
-    rename: Rename,
-    rename_wanted: Rename = str,
-) -> dict[str, str]:
-    """Return the matches and those of other names that are equal, and the only ones, renamed."""
-    taken = set(matches.values())
-    found_keys = [(rename(name), name) for name in found if name not in taken]
-    wanted_keys = [(rename_wanted(name), name) for name in wanted if name not in matches]
-    many = Counter(key for key, _ in (*found_keys, *wanted_keys))
-    named = dict(found_keys)
-    # One on each side.
-    return matches | {n: named[key] for key, n in wanted_keys if key in named and many[key] == 2}
 
 
 def group_by_object(images: Collection[str], masks: Collection[str]) -> dict[str, list[str]]:
@@ -68,7 +58,7 @@ def group_by_object(images: Collection[str], masks: Collection[str]) -> dict[str
     return groups
 
 
-def _ways_to_rename(names: Collection[str]) -> Iterator[Rename]:
+def _ways_to_strip(names: Collection[str]) -> Iterator[Rename]:
     """Yield functions that strip additions from a name, the shortest addition first."""
     endings, beginnings = _shared_ends(names), _shared_starts(names)
     for ending in sorted({*endings, *MASK_ENDINGS, *MAP_ENDINGS}, key=len):

@@ -96,18 +96,16 @@ def _mix_indices(parts: Sequence[Part], seed: int) -> grain.MapDataset:
 
 def _explain_lost_workers(batches: Iterator[Batch]) -> Iterator[Batch]:
     """Yield batches; raise UserError if a worker process has ended."""
-    while True:
-        try:
-            batch = next(batches)
-        except RuntimeError as error:
-            # Grain has no exception type for it.
-            if not str(error).startswith("Worker process was terminated unexpectedly"):
-                raise
-            raise UserError(
-                "a process that prepares batches was ended, by hand or for want of memory: the "
-                "same command goes on; fewer config.data.workers need less memory."
-            ) from error
-        yield batch
+    try:
+        yield from batches
+    except RuntimeError as error:
+        # Grain has no exception type for it.
+        if not str(error).startswith("Worker process was terminated unexpectedly"):
+            raise
+        raise UserError(
+            "a process that prepares batches was ended, by hand or for want of memory: the same "
+            "command goes on; fewer config.data.workers need less memory."
+        ) from error
 
 
 class _BatchMaker(NamedTuple):

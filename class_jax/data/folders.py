@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,16 +54,13 @@ class Found(NamedTuple):
     problems: list[str]  # sub-folders that cannot be listed
 
 
-def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
+def find_images(folder: Path) -> Found:
     """Return the image files below a folder, sorted; links to folders are followed once.
-
-    `suffixes`: look for files with these suffixes instead.
 
     A link to nowhere counts as an image, so that reading it names it. Hidden files, pipes and
     what file managers leave behind do not count.
     """
     images, left_out, problems = [], [], []
-    wanted = readable_suffixes() if suffixes is None else suffixes
 
     def note(error: OSError) -> None:
         problems.append(f"the folder {error.filename} cannot be read ({error.strerror})")
@@ -77,7 +74,7 @@ def find_images(folder: Path, suffixes: Collection[str] | None = None) -> Found:
         for path in (Path(parent, name) for name in names):
             if is_junk(path.relative_to(folder)) or not (path.is_file() or not path.exists()):
                 continue  # a pipe or socket would block whoever opens it
-            if path.suffix.lower() in wanted:
+            if path.suffix.lower() in readable_suffixes():
                 images.append(path)
             elif path.suffix.lower() in NOT_IMAGES or _is_misnamed(path):
                 left_out.append(path)

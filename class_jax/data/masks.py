@@ -102,14 +102,16 @@ def _interpret(image: Image.Image, name: str, salient: Classes) -> Reading:
     """Return the mask in a decoded image."""
     if salient:
         classes = np.asarray(image) if image.mode == "P" else grey_values(image, name)
-        return Reading(_select_classes(classes, salient), (CLASSES,))
+        is_any = (classes > 0) & (classes != VOC_BORDER)
+        chosen = is_any if ANY in salient else np.isin(classes, list(salient))
+        return Reading(chosen * np.uint8(255), (CLASSES,))
     if (alpha := _used_alpha(image)) is not None:
         return _stretch(alpha, name, ALPHA)
     if image.mode == "P" and _grey_channel(image) is None:
         indices = np.asarray(image)
         found = np.unique(indices).tolist()
         if set(found) <= {0, 1} or set(found) <= {0, 255}:
-            return Reading(to_mask(indices > 0), (INDICES,))
+            return Reading((indices > 0) * np.uint8(255), (INDICES,))
         raise _class_error(name, f"is a palette of the numbers {list_names(found)}")
     values = grey_values(image, name)
     highest = int(values.max())
@@ -120,11 +122,6 @@ def _interpret(image: Image.Image, name: str, salient: Classes) -> Reading:
     if len(np.unique(values)) > 2:
         raise _class_error(name, f"has {highest} as its highest value in 16 bits")
     return Reading(np.rint(values * (255 / highest)).astype(np.uint8), (SCALED,))
-
-
-def to_mask(is_salient: np.ndarray) -> np.ndarray:
-    """Return uint8 255 where a bool array is true, else 0."""
-    return np.where(is_salient, np.uint8(255), np.uint8(0))
 
 
 def grey_values(image: Image.Image, name: str) -> np.ndarray:
@@ -215,13 +212,6 @@ def _classes_beside_255(levels: np.ndarray) -> list[int]:
     if not counts[0] or counts[SMALLEST_FULL:255].any() or not 0 < len(low) <= FEW_CLASSES:
         return []
     return low.tolist() if counts[low].sum() >= LOW_SHARE * counts[255] else []
-
-
-def _select_classes(classes: np.ndarray, salient: Classes) -> np.ndarray:
-    """Return 255 for the salient classes, 0 for others; "any" leaves VOC's border out."""
-    if ANY in salient:
-        return to_mask((classes > 0) & (classes != VOC_BORDER))
-    return to_mask(np.isin(classes, list(salient)))
 
 
 def _class_error(name: str, found: str) -> UserError:

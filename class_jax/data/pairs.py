@@ -2,11 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from class_jax.data.check import Facts, describe, inspect_all
-from class_jax.data.folders import Found, describe_left_out, find_images, index_by_stem
+from class_jax.data.folders import describe_left_out, find_images, index_by_stem
 from class_jax.data.layouts import NO_OUTLINES, Layout, split_flat
 from class_jax.data.matching import group_by_object, match_names
 from class_jax.data.sources import Pair, PairSource
@@ -50,8 +49,13 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
         *(f"mask {mask_files[groups[name][0]]} has no image" for name in extra),
     ]
     paired = {name: tuple(mask_files[m] for m in groups[matches[name]]) for name in sorted(matches)}
-    others = [name for name in paired if groups[matches[name]] != [name]]
-    remarks = _note_names(layout, others, image_files, paired)
+    guessed = [name for name in paired if layout.is_flat or groups[matches[name]] != [name]]
+    remarks = [
+        f"note: {len(guessed)} pairs are guessed from their names: the mask of "
+        f"{image_files[name].name} is {list_names(path.name for path in paired[name])}"
+        for name in guessed[:1]
+    ]
+    left_out = describe_left_out({*images.left_out, *masks.left_out})
     return Findings(
         tuple(
             Pair(name, image_files[name], files if len(files) > 1 else files[0])
@@ -60,30 +64,8 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
         tuple(dict.fromkeys(problems)),
         tuple(remarks),
         tuple(paired),
-        tuple(_note_left_out(images, masks)),
+        tuple(f"note: {line}" for line in left_out),
     )
-
-
-def _note_left_out(*found: Found) -> list[str]:
-    left_out = {path for part in found for path in part.left_out}
-    return [f"note: {line}" for line in describe_left_out(left_out)]
-
-
-def _note_names(
-    layout: Layout,
-    others: Sequence[str],
-    images: Mapping[str, Path],
-    masks: Mapping[str, Sequence[Path]],
-) -> list[str]:
-    """Say which mask was taken as which image's, where that was a guess, as for `others`."""
-    chosen = list(masks) if layout.is_flat else others
-    if not chosen:
-        return []
-    image = images[chosen[0]].name
-    names = list_names(path.name for path in masks[chosen[0]])
-    if layout.is_flat:
-        return [f"note: in one folder: {names} is taken as {image}'s mask"]
-    return [f"note: {len(others)} pairs have different names: mask {names} is taken as {image}'s"]
 
 
 def check_pairs(findings: Findings, source: PairSource, *, name: str) -> Findings:

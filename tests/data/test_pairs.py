@@ -184,14 +184,16 @@ def test_which_of_two_files_in_one_folder_is_taken_as_the_mask_is_said(tmp_path)
     write(tmp_path / "a.jpg")
     write(tmp_path / "a.png")
     found = match_pairs(find_layout(tmp_path, leaf="x"))
-    assert found.remarks == ("note: in one folder: a.png is taken as a.jpg's mask",)
+    assert found.remarks == (
+        "note: 1 pairs are guessed from their names: the mask of a.jpg is a.png",
+    )
 
 
 def test_pairs_of_different_names_are_said(folder):
     for path in (folder / "masks").rglob("*.png"):
         path.rename(path.with_name(f"cat_{path.name}"))
     (remark,) = match(folder).remarks
-    assert "3 pairs have different names: mask cat_" in remark
+    assert "3 pairs are guessed from their names: the mask of a.JPG is cat_a.png" in remark
 
 
 @pytest.mark.parametrize(("others", "highest"), [(255, 1), (1, 255)])

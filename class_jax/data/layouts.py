@@ -10,28 +10,26 @@ from class_jax.data.matching import MASK_ENDINGS
 from class_jax.errors import UserError
 from class_jax.text import list_lines, list_names
 
-IMAGE_WORDS = """
-image images img imgs im rgb input inputs jpeg jpg photo photos picture pictures original originals
-source sources src
-"""
-MASK_WORDS = """
-mask masks gt gts groundtruth groundtruths ground truth truths label labels target targets
-annotation annotations segmentation segmentations class matte mattes alpha alphas saliency ann anns
-"""
+# Words that say what a folder holds, in the singular.
+KINDS = {
+    "masks": {
+        *("mask", "gt", "groundtruth", "ground", "truth", "label", "target", "annotation", "ann"),
+        *("segmentation", "class", "matte", "alpha", "saliency", "pixelwisegt"),
+    },
+    "images": {
+        *("image", "img", "im", "rgb", "input", "jpeg", "jpg", "photo", "picture", "original"),
+        *("source", "src"),
+    },
+}
+# Words that do not say so; the latter of DUT-OMRON's pixelwiseGT-new-PNG.
+NEUTRAL = {"dir", "set", "data", "pixelwise", "new", "png"}
+PARTS = {
+    "train": {"train", "training", "tr"},
+    "val": {"val", "valid", "validation", "vd", "dev"},
+    "test": {"test", "testing", "te", "eval", "evaluation"},
+    "trainval": {"trainval"},
+}
 NO_OUTLINES = "Masks are images: draw outlines of labelme, COCO, YOLO or VOC as PNG files first."
-NEUTRAL_WORDS = ("dir", "dirs", "set", "data")  # do not say what a folder holds
-# Parts of a data set; words for the same part stand in one line.
-PARTS = """
-train training tr
-val valid validation vd dev
-test testing te eval evaluation
-trainval
-"""
-# Published sets whose two folders share no other words.
-PUBLISHED = (
-    ("dut-omron-image", "pixelwisegt-new-png"),
-    ("datasets/imgs/pascal", "datasets/masks/pascal"),
-)
 
 
 class Layout(NamedTuple):
@@ -82,7 +80,8 @@ def find_layouts(root: Path) -> list[Layout]:
     """Return the folders of images and masks in a folder, or else in its sub-folders.
 
     Any usual name of a folder of images goes with any usual one of masks, if what else the names
-    say is the same: `images` and `gt`, `Train-Image` and `Train-Mask`, `im_aug` and `gt_aug`.
+    say is the same, or if there is one of each and that of masks says no more: `Train-Image` and
+    `Train-Mask`, `im_aug` and `gt_aug`, `DUT-OMRON-image` and `gt`.
     One folder may also hold both. `root` may be a folder of images whose masks lie beside it:
     `images/val` of `masks/val`.
     """
@@ -126,26 +125,30 @@ def split_parts(layout: Layout) -> list[Layout]:
 
 
 def layouts_in(root: Path) -> list[Layout]:
-    """Return all layouts whose two folders lie in `root`, or as a published set has them."""
-    published = ([_find_below(root, name) for name in names] for names in PUBLISHED)
+    """Return all layouts whose two folders lie in `root`, or as PASCAL-S has them."""
+    pascal = Layout(root / "datasets/imgs/pascal", root / "datasets/masks/pascal")
+    if pascal.images.is_dir() and pascal.masks.is_dir():
+        return [pascal]
     kinds = [(folder, *kind_of(folder.name)) for folder in folders_in(root)]
+    images, masks = (
+        [(folder, rest) for folder, kind, rest in kinds if kind == wanted]
+        for wanted in ("images", "masks")
+    )
+    are_single = len(images) == len(masks) == 1
     return [
-        *(Layout(images, masks) for images, masks in published if images and masks),
-        *(
-            Layout(images, masks)
-            for images, kind, rest in kinds
-            for masks, other, its_rest in kinds
-            if (kind, other) == ("images", "masks") and rest == its_rest
-        ),
+        Layout(folder, other)
+        for folder, rest in images
+        for other, its_rest in masks
+        if rest == its_rest or (are_single and not its_rest)
     ]
 
 
 def kind_of(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Return "images", "masks" or None for a folder's name, and the rest of the name."""
-    words = _words_of(name)
-    for kind, known in (("masks", MASK_WORDS.split()), ("images", IMAGE_WORDS.split())):
-        if any(word in known for word in words):
-            return kind, tuple(word for word in words if word not in (*known, *NEUTRAL_WORDS))
+    words = [re.sub("(?<!s)s$", "", word) for word in _words_of(name)]  # in the singular
+    for kind, known in KINDS.items():
+        if known & {*words}:
+            return kind, tuple(word for word in words if word not in known | NEUTRAL)
     return None, ()
 
 
@@ -157,10 +160,9 @@ def _words_of(name: str) -> list[str]:
 
 def _part_of(name: str) -> str | None:
     """Return "train", "val" … if a folder's name says so, as `Train`, `val2017`, `test_images`."""
-    ignored = {*IMAGE_WORDS.split(), *MASK_WORDS.split(), *NEUTRAL_WORDS, ""}
-    words = {word.rstrip("0123456789") for word in _words_of(name)} - ignored
-    lines = (line.split() for line in PARTS.split("\n") if line)
-    return next((line[0] for line in lines if len(words) == 1 and words <= {*line}), None)
+    others = (word for word in _words_of(name) if not kind_of(word)[0])
+    words = {word.rstrip("0123456789") for word in others} - NEUTRAL - {""}
+    return next((part for part, known in PARTS.items() if len(words) == 1 and words <= known), None)
 
 
 def _layouts_around(images: Path) -> list[Layout]:
@@ -175,13 +177,6 @@ def folders_in(root: Path) -> list[Path]:
     with os.scandir(root) as entries:
         folders = [entry.name for entry in entries if entry.is_dir()]
     return sorted(root / name for name in folders if not is_junk(Path(name)))
-
-
-def _find_below(root: Path, wanted: str) -> Path | None:
-    """Return the folder `wanted` below `root`, in letters of any case."""
-    first, _, rest = wanted.partition("/")
-    found = next((inner for inner in folders_in(root) if inner.name.lower() == first), None)
-    return _find_below(found, rest) if found and rest else found
 
 
 def _named_layout(root: Path, images: str, masks: str) -> Layout:

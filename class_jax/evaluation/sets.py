@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from class_jax.data.folders import describe_left_out, find_images, index_by_stem
-from class_jax.data.layouts import PUBLISHED, find_layouts, kind_of, layouts_in, split_parts
+from class_jax.data.layouts import find_layouts, kind_of, layouts_in, split_parts
 from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.files import absolute
 from class_jax.text import list_lines
 
 LAYOUT_DEPTH = 3  # folders between the root of a layout and its masks, at most
-PUBLISHED_MASKS = {masks for _, masks in PUBLISHED}
 
 
 class Masks(NamedTuple):
@@ -116,7 +115,7 @@ def _is_general(folder: Path) -> bool:
     """Return whether a folder's name says only that it holds the masks of the one above."""
     kind, rest = kind_of(folder.name)
     says_no_more = all(word in folder.parent.name.lower() for word in rest)
-    return (kind == "masks" and says_no_more) or folder.name.lower() in PUBLISHED_MASKS
+    return kind == "masks" and says_no_more
 
 
 def _name_sets(masks: Sequence[Path]) -> list[str]:

@@ -15,7 +15,8 @@ LAYOUTS = [
     ("DUT-OMRON-image", "pixelwiseGT-new-PNG"), ("datasets/imgs/pascal", "datasets/masks/pascal"),
     ("train_images", "train_masks"), ("im", "gt"), ("image", "alpha"), ("photos", "mattes"),
     ("inputs", "annotations"), ("src", "mask"), ("img", "gt_masks"), ("image", "segmentations"),
-    ("img_dir", "ann_dir"), ("images_dir", "masks"),
+    ("img_dir", "ann_dir"), ("images_dir", "masks"), ("my_photos", "masks"),
+    ("dut-omron-image", "pixelwisegt-new-png"),
 ]  # fmt: skip
 
 

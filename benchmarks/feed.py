@@ -46,9 +46,9 @@ def write_files(folder: Path, count: int, size: tuple[int, int]) -> list[Pair]:
     pairs = []
     for index in range(count):
         example = source.load(index)
-        pair = Pair(example["name"], folder / f"{index}.jpg", folder / f"{index}.png")
+        pair = Pair(example["name"], folder / f"{index}.jpg", (folder / f"{index}.png",))
         Image.fromarray(example["image"]).save(pair.image, quality=90)
-        Image.fromarray(example["mask"]).save(pair.mask)
+        Image.fromarray(example["mask"]).save(pair.masks[0])
         pairs.append(pair)
     return pairs
 
@@ -81,7 +81,7 @@ def bare_loop(pairs: list[Pair]) -> float:
     start = time.perf_counter()
     for pair in pairs * 2:
         np.stack([resize_bilinear(load_image(pair.image).pixels, SIDE, SIDE)])
-        np.stack([resize_bilinear(load_mask(pair.mask).levels, SIDE, SIDE)])
+        np.stack([resize_bilinear(load_mask(pair.masks[0]).levels, SIDE, SIDE)])
     return 2 * len(pairs) / (time.perf_counter() - start)
 
 

@@ -78,13 +78,12 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, pairs: tuple[Pair, ...]) -> Iterator[tuple[str, dict[str, str]]]:
         for pair in pairs:
-            assert isinstance(pair.mask, Path)
             yield (
                 pair.name,
                 {
                     "name": pair.name,
                     "image": pair.image.relative_to(self._root).as_posix(),
-                    "mask": pair.mask.relative_to(self._root).as_posix(),
+                    "mask": pair.masks[0].relative_to(self._root).as_posix(),
                 },
             )
 
@@ -149,7 +148,7 @@ class SaliencyPairs(tfds.core.GeneratorBasedBuilder):
         rows = ({name: value.decode() for name, value in record.items()} for record in records)
         scale = self.info.metadata["scale"]
         pairs = (
-            Pair(row["name"], self._root / row["image"], self._root / row["mask"], scale)
+            Pair(row["name"], self._root / row["image"], (self._root / row["mask"],), scale)
             for row in rows
         )
         return PairSource(tuple(sorted(pairs)))  # the store is shuffled

@@ -57,10 +57,7 @@ def match_pairs(layout: Layout, *, ignored_masks: frozenset[str] = frozenset()) 
     ]
     left_out = describe_left_out({*images.left_out, *masks.left_out})
     return Findings(
-        tuple(
-            Pair(name, image_files[name], files if len(files) > 1 else files[0])
-            for name, files in paired.items()
-        ),
+        tuple(Pair(name, image_files[name], files) for name, files in paired.items()),
         tuple(dict.fromkeys(problems)),
         tuple(remarks),
         tuple(paired),

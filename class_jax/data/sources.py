@@ -26,9 +26,6 @@ JOINED = "masks of one object each, joined"
 HELD_OUT = 0.1  # share of the names
 
 
-Truth = Path | tuple[Path, ...]  # a mask's file, or those of one object each
-
-
 class Example(TypedDict):
     """An image and its mask, decoded."""
 
@@ -72,7 +69,7 @@ class Pair(NamedTuple):
 
     name: str
     image: Path
-    mask: Truth
+    masks: tuple[Path, ...]  # one, or one for each object
     scale: bool = True  # scale a mask of two values so that the higher is 255
 
 
@@ -106,14 +103,15 @@ class PairSource:
     def fingerprint(self, index: int) -> str:
         """Return paths, times and sizes of the files."""
         pair = self.pairs[index]
-        return " ".join(map(file_fingerprint, (pair.image, *_files_of(pair.mask))))
+        return " ".join(map(file_fingerprint, (pair.image, *pair.masks)))
 
     def read(self, index: int, side: int | None) -> tuple[Picture, Reading]:
         """Return image and mask of equal size, with how they were read; UserError as `load`."""
         pair = self.pairs[index]
         picture = load_image(pair.image, side=side)
         size = picture.height, picture.width
-        mask = read_mask(pair.mask, salient=self.salient, scale=pair.scale)
+        load = functools.partial(load_mask, salient=self.salient, scale=pair.scale)
+        mask = _join([load(file) for file in pair.masks], pair.masks)
         shape = mask.levels.shape
         if shape == size:
             guesses = [TURNED if guess == UPRIGHT else guess for guess in picture.guesses]
@@ -128,28 +126,19 @@ class PairSource:
             return fitted, mask._replace(levels=levels)
         hint = "; config.data.fit_masks=true resizes such masks" if fits else ""
         raise UserError(
-            f"mask {_files_of(pair.mask)[0]} is {shape[1]}x{shape[0]}, image {pair.image} "
+            f"mask {pair.masks[0]} is {shape[1]}x{shape[0]}, image {pair.image} "
             f"{picture.width}x{picture.height}: expected the same size{hint}."
         )
 
 
-def read_mask(mask: Truth, *, salient: Classes = (), scale: bool = True) -> Reading:
-    """Read a mask as `load_mask`, or join those of several objects.
-
-    Raises:
-      UserError: a file cannot be read, or several differ in size.
-    """
-    first, *others = [load_mask(file, salient=salient, scale=scale) for file in _files_of(mask)]
-    if not others:
-        return first
-    if any(part.levels.shape != first.levels.shape for part in others):
-        raise UserError(f"{list_names(_files_of(mask))} are of one image and differ in size.")
-    levels = np.max([first.levels, *(part.levels for part in others)], axis=0)
-    return first._replace(levels=levels, guesses=(*first.guesses, JOINED))
-
-
-def _files_of(mask: Truth) -> tuple[Path, ...]:
-    return (mask,) if isinstance(mask, Path) else mask
+def _join(parts: Sequence[Reading], files: Sequence[Path]) -> Reading:
+    """Join the masks of one object each; UserError if they differ in size."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.levels.shape for part in parts}) > 1:
+        raise UserError(f"{list_names(files)} are of one image and differ in size.")
+    levels = np.max([part.levels for part in parts], axis=0)
+    return parts[0]._replace(levels=levels, guesses=(*parts[0].guesses, JOINED))
 
 
 def _almost_fits(shape: tuple[int, ...], size: tuple[int, int]) -> bool:

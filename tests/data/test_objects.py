@@ -36,7 +36,7 @@ def test_masks_of_one_object_each_are_joined(tmp_path, name):
     for index, objects in enumerate(masks.values()):
         np.testing.assert_array_equal(source.load(index)["mask"], 255 * np.any(objects, axis=0))
     before = source.fingerprint(0)
-    Image.fromarray(DISC[::-1]).save(found.pairs[0].mask[1], compress_level=0)
+    Image.fromarray(DISC[::-1]).save(found.pairs[0].masks[1], compress_level=0)
     assert source.fingerprint(0) != before
 
 
@@ -59,6 +59,6 @@ def test_numbers_in_names_of_pairs_group_nothing(tmp_path):
     image(tmp_path / "images" / "frame.jpg")
     image(tmp_path / "masks" / "frame_mask.png")
     found = match_pairs(find_layout(tmp_path, leaf="x"))
-    assert [(pair.image.stem, pair.mask.stem) for pair in found.pairs] == [
+    assert [(pair.image.stem, pair.masks[0].stem) for pair in found.pairs] == [
         (name, f"{name}_mask") for name in ("frame", "frame_1", "frame_2", "frame_3")
     ]

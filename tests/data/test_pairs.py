@@ -73,7 +73,7 @@ def test_images_and_masks_side_by_side(tmp_path, mask):
         write(tmp_path / f"{name}.jpg", value=90)
         write(tmp_path / mask.format(name))
     found = match_pairs(find_layout(tmp_path, leaf="x"))
-    assert [(pair.image.name, pair.mask.name) for pair in found.pairs] == [
+    assert [(pair.image.name, pair.masks[0].name) for pair in found.pairs] == [
         (f"{name}.jpg", mask.format(name)) for name in "abc"
     ]
     assert found.problems == ()
@@ -154,7 +154,7 @@ def test_what_is_left_out_is_told_with_what_is_missing_because_of_it(folder):
 def test_ignored_masks_make_room_for_the_right_ones(folder):
     right = write(folder / "masks" / "a.jpg", value=255)
     found = match(folder, ignored_masks=frozenset(["a.png"]))
-    assert found.pairs[0].mask == right
+    assert found.pairs[0].masks == (right,)
     assert found.problems == ()
 
 

@@ -22,7 +22,7 @@ def source_of(tmp_path, image, mask, *, orientation=1, **options):
     exif[0x112] = orientation
     Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
     Image.fromarray(mask).save(tmp_path / "a_mask.png")
-    return PairSource([Pair("a", tmp_path / "a.png", tmp_path / "a_mask.png")], **options)
+    return PairSource([Pair("a", tmp_path / "a.png", (tmp_path / "a_mask.png",))], **options)
 
 
 def test_an_example_holds_image_and_mask(tmp_path):
@@ -36,7 +36,7 @@ def test_a_mask_is_shrunk_with_its_reduced_image(tmp_path):
     large = np.repeat(np.repeat(PIXELS, 16, axis=0), 16, axis=1)
     Image.fromarray(large).save(tmp_path / "a.jpg", quality=95)
     Image.fromarray(np.repeat(np.repeat(MASK, 16, axis=0), 16, axis=1)).save(tmp_path / "a.png")
-    example = PairSource([Pair("a", tmp_path / "a.jpg", tmp_path / "a.png")]).load(0, side=40)
+    example = PairSource([Pair("a", tmp_path / "a.jpg", (tmp_path / "a.png",))]).load(0, side=40)
     assert (example["image"].shape, example["size"]) == ((80, 120, 3), large.shape[:2])
     np.testing.assert_array_equal(example["mask"], np.repeat(np.repeat(MASK, 2, 0), 2, 1))
 

@@ -107,7 +107,7 @@ def test_known_faults_of_old_copies(tmp_path, capsys):
     write(masks(root) / f"{STEMS[2]}.png", 0)  # the wrong one of two
     write(masks(root) / f"{STEMS[2]}.jpg", 255)
     source = datasets.open_set("duts_tr", str(root), skip_broken=False)
-    assert source.pairs[2].mask.suffix == ".jpg"
+    assert source.pairs[2].masks[0].suffix == ".jpg"
     assert f"known faults of this release ignored: {STEMS[2]}.png" in capsys.readouterr().err
     fabricate(root, "TE")
     write(masks(root, "TE") / "sun_bcogaqperiljqupq.jpg", 255)

@@ -65,7 +65,7 @@ BOUNDARIES = {
     "matplotlib": {"class_jax/evaluation/figures.py"},
     "tensorboardX": {"class_jax/training/summaries.py"},
     "grain": {"class_jax/data/feed.py"},
-    "av": {f"class_jax/jobs/video/{name}.py" for name in ("video", "writer", "sound", "pixels")},
+    "av": {f"class_jax/jobs/video/{name}.py" for name in ("reader", "writer", "audio", "pixels")},
     "filelock": {"class_jax/files.py"},
     "h11": {"class_jax/serving/visit.py"},
 }

@@ -1,4 +1,4 @@
-"""Marks in files that were made here: fingerprints of the network and of what they were made of.
+"""Outputs to make, and the marks in those that were made here: of network and source.
 
 A mark tells finished files from those of another network or image, and ours from a user's.
 """
@@ -6,7 +6,7 @@ A mark tells finished files from those of another network or image, and ours fro
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -14,15 +14,25 @@ from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data.folders import FILMS
 from class_jax.data.images import Original, write_picture
+from class_jax.pictures.pipeline import Reader
 
 KEY = "class_jax"
 SOFTWARE = 0x000B  # EXIF's ProcessingSoftware, which cameras leave alone
 NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats without room for a mark
 
 
-def make_mark(network: str, source: str) -> str:
-    """Return the mark of an output, from the fingerprints of its network and its source."""
-    return hashlib.sha256(os.fsencode(f"{network} {source}")).hexdigest()[:32]
+class Job(NamedTuple):
+    """An output to make."""
+
+    target: Path  # a file, or the pattern of numbered images
+    source: Path | Reader  # the image's or the video's file, or what reads the image
+    fingerprint: str  # of the source
+    moves: bool = False  # it is made of all frames of a video or an animated image
+
+    def mark(self, network: str) -> str:
+        """Return the mark of the output, from the fingerprints of its network and its source."""
+        text = os.fsencode(f"{network} {self.fingerprint}")
+        return hashlib.sha256(text).hexdigest()[:32]
 
 
 def write_marked(path: Path, pixels: np.ndarray, mark: str, like: Original | None = None) -> None:
@@ -57,7 +67,7 @@ def read_mark(path: Path) -> str | None:
     """Return the mark in a file that was made here; None if it holds none."""
     if path.suffix.lower() in FILMS:
         try:
-            from class_jax.jobs.video.video import read_comment  # noqa: PLC0415 - optional
+            from class_jax.jobs.video.reader import read_comment  # noqa: PLC0415 - optional
         except ImportError:
             return None
         return _parse_comment(read_comment(path))

@@ -16,7 +16,7 @@ from class_jax.data.folders import (
 from class_jax.data.images import Picture
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
-from class_jax.jobs.marks import make_mark, read_mark
+from class_jax.jobs.marks import Job, read_mark
 from class_jax.jobs.targets import (
     check_images_survive,
     check_output,
@@ -24,31 +24,17 @@ from class_jax.jobs.targets import (
     plan_targets,
 )
 from class_jax.jobs.video.animation import is_animated
-from class_jax.jobs.video.films import (
-    FilmJob,
-    check_name,
+from class_jax.jobs.video.numbered import is_numbered
+from class_jax.jobs.video.videos import (
     choose_suffix,
     explain_refusal,
-    is_film,
     is_moving_name,
-    is_numbered,
+    is_video,
 )
 from class_jax.pictures.outputs import MAPS, Output
-from class_jax.pictures.pipeline import Reader
 from class_jax.text import list_lines, list_names
 
 ACCEPTED = "expected an image such as .jpg, .png, .webp, .avif or .tif"
-
-
-class MapJob(NamedTuple):
-    """A map to make."""
-
-    target: Path  # the file of the map
-    source: Path | Reader  # the image's file, or what reads it
-    fingerprint: str  # of the image
-
-
-Job = MapJob | FilmJob
 
 
 class Plan(NamedTuple):
@@ -89,26 +75,23 @@ def plan_image_maps(
         that cannot be written, or a map that would replace one of the images.
     """
     images, problems, left_out = _find_inputs(paths, made)
-    if len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made):
-        check_output(output.parent)
-        moving = {path for path in paths if is_moving_name(output) and _moves(path, made)}
-        targets = {output: paths[0]}
-    else:
-        if is_image_name(output) and not output.is_dir():
-            raise UserError(f"several images need a folder for the output, not {output}.")
-        check_output(output)
-        moving = {path for path in images if is_film(path) or (animate and _moves(path, made))}
-        suffixes = {path: choose_suffix(path, made) for path in moving}
-        targets = plan_targets(images, output, suffixes)
+    is_file = len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made)
+    if not is_file and is_image_name(output) and not output.is_dir():
+        raise UserError(f"several images need a folder for the output, not {output}.")
+    check_output(output.parent if is_file else output)
+    if is_file:
+        animate = is_moving_name(output)
+    moving = {path for path in images if is_video(path) or (animate and _moves(path, made))}
+    suffixes = {path: choose_suffix(path, made) for path in moving}
+    targets = {output: paths[0]} if is_file else plan_targets(images, output, suffixes)
     if not targets:
         names = list_names(paths)
-        others = [problem for problem in problems if not problem.endswith(": no images there")]
-        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(others)}")
+        raise UserError(f"{names}: no images there; {ACCEPTED}.{list_lines(problems)}")
     check_images_survive(targets)
-    jobs: list[Job] = []
-    for target, source in targets.items():
-        kind = FilmJob if source in moving else MapJob
-        jobs.append(kind(target, source, file_fingerprint(source)))
+    jobs = [
+        Job(target, source, file_fingerprint(source), moves=source in moving)
+        for target, source in targets.items()
+    ]
     return Plan(jobs, problems, left_out)
 
 
@@ -121,51 +104,54 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
     images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
+    refusal = explain_refusal(made)
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: there is no such file or folder.")
         if path.is_dir():
             found = find_images(path)
-            films = [file for file in found.left_out if is_film(file)]
-            films = [] if films and explain_refusal(made) else films
-            images |= {file: file.relative_to(path) for file in sorted([*found.images, *films])}
+            videos = [] if refusal else filter(is_video, found.left_out)
+            images |= {file: file.relative_to(path) for file in sorted([*found.images, *videos])}
             left_out += [file for file in found.left_out if file not in images]
             problems += found.problems
-            if not found.images and not found.left_out and not found.problems:
+            if len(paths) > 1 and not any(found):
                 problems.append(f"{path}: no images there")
         elif not path.is_file():
-            raise UserError(f"{path} is neither a file nor a folder.")
-        elif is_film(path) and (refusal := explain_refusal(made)):
+            raise UserError(f"{path}: there is no such file or folder.")
+        elif is_video(path) and refusal:
             raise UserError(f"{path} is a video: {refusal}.")
-        elif is_film(path) or path.suffix.lower() in readable_suffixes():
+        elif is_video(path) or path.suffix.lower() in readable_suffixes():
             images[path] = Path(path.name)
         else:
             why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
             raise UserError(f"{path} cannot be read as an image: {why}.")
-    refusal = explain_refusal(made) if any(map(is_film, left_out)) else None
     return images, [*problems, *describe_left_out(left_out, films=refusal)], len(left_out)
 
 
 def _moves(path: Path, made: Output) -> bool:
     """Return whether outputs of all frames can be made of a file."""
-    return is_film(path) or (made.moves and is_animated(path))
+    return is_video(path) or (made.moves and is_animated(path))
 
 
 def _is_file_name(output: Path, source: Path, made: Output) -> bool:
     """Return whether a path names an output file, not a folder; UserError for a wrong name."""
     if output.is_dir():
         return False
-    if is_numbered(output) and _moves(source, made) and not is_image_name(output):
-        raise UserError(f"{output}: numbered images need a suffix, as in frames/%05d.png.")
-    if is_film(source):
-        return check_name(output, source)
-    return (is_moving_name(output) and _moves(source, made)) or is_image_name(output)
+    if is_moving_name(output) and _moves(source, made):
+        if is_numbered(output) and not is_image_name(output):
+            raise UserError(f"{output}: numbered images need a suffix, as in frames/%05d.png.")
+        return True
+    if is_video(source) and output.suffix.lower() in readable_suffixes() | NOT_IMAGES:
+        raise UserError(
+            f"{output}: the output of the video {source} cannot be written in this format; name a "
+            ".mp4, .webm or .mov file, a .gif, .webp or .apng, numbered images such as "
+            "frames/%05d.png, or a folder."
+        )
+    return not is_video(source) and is_image_name(output)
 
 
 def plan_source_maps(source: Source, folder: Path) -> list[Job]:
     """Plan the maps of a set, `<name>.png` below `folder`, in its order."""
     return [
-        MapJob(
+        Job(
             folder / f"{name}.png",
             functools.partial(_load_picture, source, index),
             source.fingerprint(index),
@@ -192,7 +178,7 @@ def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:
         stored = read_mark(job.target) if job.target.is_file() else ""
         if stored is None and not overwrite:
             found.foreign.append(job)
-        elif stored == make_mark(network, job.fingerprint):
+        elif stored == job.mark(network):
             found.kept.append(job)
         else:
             found.todo.append(job)

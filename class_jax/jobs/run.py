@@ -13,9 +13,9 @@ from tqdm import tqdm
 from class_jax import parallel
 from class_jax.data.decode import UPRIGHT
 from class_jax.errors import UserError
-from class_jax.jobs.marks import make_mark, write_marked
-from class_jax.jobs.plan import Job, MapJob, Sorted
-from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.jobs.marks import Job, write_marked
+from class_jax.jobs.plan import Sorted
+from class_jax.jobs.video.videos import make_video
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import find, is_there, keep_trying
 from class_jax.pictures.outputs import MAPS, Output
@@ -134,9 +134,9 @@ def make_outputs(
       output: what to make of each image.
     """
     written, failed, guesses, empty = 0, {}, Counter[str](), []
-    pictures = [job for job in jobs if isinstance(job, MapJob)]
-    sources = ((job, job.source) for job in pictures)
-    bar = tqdm(total=len(pictures), desc=printable(title), unit="image", disable=len(pictures) <= 1)
+    images = [job for job in jobs if not job.moves]
+    sources = ((job, job.source) for job in images)
+    bar = tqdm(total=len(images), desc=printable(title), unit="image", disable=len(images) <= 1)
     if not isinstance(predictor.engine, OnnxEngine):
         bar.set_postfix_str("compiling, some seconds")
     with bar:
@@ -147,8 +147,7 @@ def make_outputs(
             try:
                 if isinstance(made, UserError):
                     raise made
-                mark = make_mark(network, job.fingerprint)
-                write_marked(job.target, made.pictures[0], mark, made.like)
+                write_marked(job.target, made.pictures[0], job.mark(network), made.like)
                 written += 1
                 guesses.update(guess for guess in made.guesses if guess != UPRIGHT)
                 empty += [] if made.is_salient else [job.target]
@@ -156,12 +155,12 @@ def make_outputs(
                 failed[job.target] = str(error)
             bar.set_postfix_str("", refresh=False)
             bar.update()
-    for film in (job for job in jobs if isinstance(job, FilmJob)):
+    for job in (job for job in jobs if job.moves):
         try:
-            notes, is_salient = make_film(film, predictor, output, network)
+            notes, is_salient = make_video(job, predictor, output, network)
             written += 1
             guesses.update(notes)
-            empty += [] if is_salient else [film.target]
+            empty += [] if is_salient else [job.target]
         except UserError as error:
-            failed[film.target] = str(error)
+            failed[job.target] = str(error)
     return Results(written, failed, guesses, empty)

@@ -1,7 +1,6 @@
 """Names of output files: formats that can hold an output, and names that are unique."""
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -9,8 +8,7 @@ from PIL import Image
 from class_jax.data.folders import NOT_IMAGES, readable_suffixes
 from class_jax.errors import UserError
 from class_jax.jobs.marks import read_mark
-from class_jax.jobs.video.films import is_film
-from class_jax.text import list_names
+from class_jax.jobs.video.videos import is_video
 
 # Formats that keep 8-bit grey of any size; icons, for example, do not.
 MAP_FORMATS = {
@@ -34,7 +32,7 @@ def check_target(path: Path, has_alpha: bool) -> bool:
     """Return True; UserError if a transparent image is to go into a format without alpha."""
     kind = Image.registered_extensions().get(path.suffix.lower())
     if has_alpha and kind not in ALPHA_FORMATS and path.suffix.lower() not in (".webm", ".mov"):
-        other = ".webm or .mov" if is_film(path) else ".png or .webp"
+        other = ".webm or .mov" if is_video(path) else ".png or .webp"
         raise UserError(
             f"{path}: {path.suffix} files cannot be transparent; name a {other}, or give a "
             "background."
@@ -58,43 +56,30 @@ def plan_targets(
 ) -> dict[Path, Path]:
     """Return target → image, each target once."""
     # A map of an earlier run is no image, if the output lies in the input.
-    names = {
-        image: name
-        for image, name in images.items()
+    levels = {
+        image: 0
+        for image in images
         if not (image.is_relative_to(output) and read_mark(image) is not None)
     }
-    levels = dict.fromkeys(names, 0)  # of names: a map's, the whole one, then both with folders
 
-    def target_of(image: Path, name: Path) -> Path:
+    def target_of(image: Path) -> Path:
+        """Return the name without its suffix, whole, then both with more and more folders."""
+        folders, is_whole = divmod(levels[image], 2)
+        parts = image.parts[1:]
+        name = Path(*parts[-len(images[image].parts) - folders :])
         suffix = suffixes.get(image, ".png")
-        return Path(f"{name}{suffix}") if levels[image] % 2 else name.with_suffix(suffix)
+        is_whole = is_whole or folders > len(parts)
+        return Path(f"{name}{suffix}") if is_whole else name.with_suffix(suffix)
 
-    while clashes := [same for same in _group(names, target_of) if len(same) > 1]:
-        for same in clashes:
-            level = min(levels[image] for image in same)
-            if level > 2:
-                raise UserError(f"{list_names(same)} give one output: name them one by one.")
-            told = _tell_apart({image: names[image] for image in same}) if level == 1 else names
-            for image in same:
-                if levels[image] == level:
-                    levels[image], names[image] = level + 1, told[image]
-    return {output / target_of(image, name): image for image, name in names.items()}
-
-
-def _group(names: Mapping[Path, Path], name_of: Callable[[Path, Path], Path]) -> list[list[Path]]:
-    """Return the images that have the same name by `name_of`, in their order."""
-    groups: dict[Path, list[Path]] = {}
-    for image, name in names.items():
-        groups.setdefault(name_of(image, name), []).append(image)
-    return list(groups.values())
-
-
-def _tell_apart(names: Mapping[Path, Path]) -> dict[Path, Path]:
-    """Return names with as many of the images' folders as tell them apart."""
-    parts = max(len(name.parts) for name in names.values())
-    while len({image.parts[-parts:] for image in names}) < len(names):
-        parts += 1
-    return {image: Path(*image.parts[-parts:]) for image in names}
+    while True:
+        groups: dict[Path, list[Path]] = {}
+        for image in levels:
+            groups.setdefault(target_of(image), []).append(image)
+        if len(groups) == len(levels):
+            return {output / target: image for target, (image,) in groups.items()}
+        for same in (same for same in groups.values() if len(same) > 1):
+            lowest = min(levels[image] for image in same)
+            levels.update({image: lowest + 1 for image in same if levels[image] == lowest})
 
 
 def check_images_survive(targets: dict[Path, Path]) -> None:

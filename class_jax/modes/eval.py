@@ -18,7 +18,8 @@ from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.scoring import MapSet
 from class_jax.evaluation.sets import shorten_paths
 from class_jax.files import absolute, atomic_write
-from class_jax.jobs.plan import Job, Sorted, plan_source_maps, sort_jobs
+from class_jax.jobs.marks import Job
+from class_jax.jobs.plan import Sorted, plan_source_maps, sort_jobs
 from class_jax.jobs.run import OpenedNetwork, make_shared, open_network
 from class_jax.jobs.targets import check_output
 from class_jax.modes.score import check_apart, score_maps

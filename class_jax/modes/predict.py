@@ -13,10 +13,10 @@ from class_jax.data.decode import UPRIGHT
 from class_jax.data.images import encode, write_picture
 from class_jax.errors import UserError
 from class_jax.files import absolute
-from class_jax.jobs.plan import Job, Plan, Sorted, plan_image_maps, sort_jobs
+from class_jax.jobs.marks import Job
+from class_jax.jobs.plan import Plan, Sorted, plan_image_maps, sort_jobs
 from class_jax.jobs.run import Results, make_shared, open_network, open_predictor
 from class_jax.jobs.targets import check_images_survive, check_target, is_image_name
-from class_jax.jobs.video.films import FilmJob
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import is_onnx
 from class_jax.pictures.outputs import ATTENTION, MAP, Output
@@ -84,7 +84,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
 
 def _check_smooth(output: Output, jobs: Sequence[Job]) -> None:
     """Raise UserError if maps are to be smoothed along time, and none is of a video."""
-    if output.smooth is not None and not any(isinstance(job, FilmJob) for job in jobs):
+    if output.smooth is not None and not any(job.moves for job in jobs):
         raise UserError("--smooth is for videos and animations, and none is among the inputs.")
 
 

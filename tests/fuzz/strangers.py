@@ -18,7 +18,8 @@ from PIL import Image
 from class_jax.errors import UserError
 from class_jax.evaluation.pairing import find_maps
 from class_jax.evaluation.sets import find_masks
-from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.jobs.marks import Job
+from class_jax.jobs.video.videos import make_video
 from class_jax.networks.places import find
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.serving.access import Access
@@ -141,7 +142,7 @@ def read_film(data: bytes) -> None:
     source, target = FOLDER / f"a{'.gif' if is_picture else '.mp4'}", FOLDER / "made.mp4"
     source.write_bytes(data)
     with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
-        make_film(FilmJob(target, source, "here"), RedPredictor(), MAPS, "net")
+        make_video(Job(target, source, "here", moves=True), RedPredictor(), MAPS, "net")
 
 
 def _form() -> bytes:

@@ -1,11 +1,13 @@
 """Marks of files that were made here: found in every format that has room for them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from class_jax.data.images import load_original
-from class_jax.jobs.marks import make_mark, read_mark, write_marked
+from class_jax.jobs.marks import Job, read_mark, write_marked
 
 PIXELS = np.full((16, 16, 3), 90, np.uint8)
 
@@ -13,7 +15,7 @@ PIXELS = np.full((16, 16, 3), 90, np.uint8)
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "gif", "avif"])
 def test_a_mark_is_read_from_the_file_that_it_was_written_to(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
-    mark = make_mark("network", "image")
+    mark = Job(path, path, "image").mark("network")
     write_marked(path, PIXELS, mark)
     assert read_mark(path) == mark
     Image.fromarray(PIXELS).save(path)  # touched up elsewhere
@@ -21,7 +23,7 @@ def test_a_mark_is_read_from_the_file_that_it_was_written_to(tmp_path, suffix):
 
 
 def test_marks_differ_with_the_network_and_the_image():
-    marks = {make_mark(network, image) for network in "ab" for image in "xy"}
+    marks = {Job(Path(), Path(), image).mark(network) for network in "ab" for image in "xy"}
     assert len(marks) == 4
 
 

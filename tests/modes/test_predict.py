@@ -157,7 +157,7 @@ def test_what_a_phone_leaves_behind_is_done_or_named(predict, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "a.png", "b.png", "c.png", "d.png"
     }  # fmt: skip
-    for words in ("2 .heic left out: pip install pillow-heif", "g.mp4 is text",
+    for words in ("2 .heic left out: pip install pillow-heif", "g.mp4 cannot be read as a video",
                   "1 .cr2 left out: a raw photograph", "of several frames, the first"):  # fmt: skip
         assert words in err
     assert "Thumbs" not in err

@@ -7,8 +7,9 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from class_jax.data.images import Original, lay_on_white
-from class_jax.jobs.video.frames import Film
+from class_jax.data.images import Original
+from class_jax.jobs.video.frames import Video
+from class_jax.pictures.outputs import flatten
 
 CHANGE = 24  # change in levels at which older maps lose most weight
 WINDOW = (9, 9)  # pixels; changes are averaged over this window, which removes noise
@@ -42,27 +43,22 @@ class Smoother:
 class Backdrop:
     """A video behind another one: shown from its beginning again where it is shorter."""
 
-    def __init__(self, open_film: Callable[[], Film], front: Film) -> None:
-        """Take a function that opens the video, and the video in front, whose aspect it gets."""
-        self._open, self._front = open_film, front
+    def __init__(self, open_video: Callable[[], Video]) -> None:
+        """Take a function that opens the video."""
+        self._open = open_video
         self._frames = self._play()
         self._pixels, self._end = np.zeros(0), Fraction(0)
 
     def _play(self) -> Iterator[tuple[np.ndarray, Fraction]]:
-        """Yield the RGB pixels of frames, over and over, and when each ends."""
-        begin = Fraction(0)
+        """Yield the pixels of frames, over and over, and when each ends."""
+        begin = end = Fraction(0)
         while True:
-            with closing(self._open()) as film:
-                for frame in film.frames(lambda _: None):
-                    ends = begin + (frame.start + frame.duration) * film.time_base
-                    pixels = frame.pixels
-                    if pixels.shape[2] == 4:
-                        pixels = lay_on_white(pixels)
-                    if (aspect := (film.aspect or 1) / Fraction(self._front.aspect or 1)) != 1:
-                        size = max(1, round(pixels.shape[1] * aspect)), pixels.shape[0]
-                        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-                    yield pixels, ends
-            begin = ends
+            with closing(self._open()) as video:
+                video.audio = ()
+                for frame in video.frames():
+                    end = begin + (frame.start + frame.duration) * video.time_base
+                    yield frame.pixels, end
+            begin = end
 
     def at(self, seconds: Fraction) -> Original:
         """Return the frame that is shown at a time; times must not decrease.
@@ -72,4 +68,4 @@ class Backdrop:
         """
         while self._end <= seconds:
             self._pixels, self._end = next(self._frames)
-        return Original(self._pixels, {})
+        return flatten(Original(self._pixels, {}))

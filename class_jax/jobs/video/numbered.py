@@ -1,47 +1,42 @@
 """The frames of a video as images with numbers in their names."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from class_jax.errors import UserError
 from class_jax.jobs.marks import read_mark, write_marked
-from class_jax.jobs.video.frames import NUMBERED, Film, FilmWriter, Frame
+from class_jax.jobs.video.frames import Frame
 from class_jax.text import list_lines
 
+NUMBERED = re.compile(r"%0?\d*d")  # in the name of numbered images: frames/%05d.png
 
-class NumberedPictures(FilmWriter):
-    """The frames of a video as images with numbers in their names, from 1."""
 
-    def __init__(self, pattern: Path, film: Film, text: str) -> None:
-        """Take the pattern of names, the video, and the mark to keep in each.
+def is_numbered(path: Path) -> bool:
+    """Return whether a path is the pattern of numbered images."""
+    return NUMBERED.search(path.name) is not None
 
-        Raises:
-          UserError: files of such names are there that were not made here.
-        """
-        super().__init__()
-        foreign = [path for path in _find_numbered(pattern).values() if read_mark(path) is None]
-        if foreign:
-            raise UserError(
-                f"{pattern} would replace files that were not made here: choose another "
-                f"folder.{list_lines(foreign)}"
-            )
-        self._pattern, self._film, self._text, self._count = pattern, film, text, 0
 
-    def add(self, pixels: np.ndarray, frame: Frame) -> None:
-        """Write an image."""
-        del frame
-        if (self._film.aspect or 1) != 1:
-            self.note(f"pixels are not square ({self._film.aspect}), and images cannot store that")
-        self._count += 1
-        write_marked(_number(self._pattern, self._count), pixels, self._text)
+def write_numbered(pattern: Path, frames: Iterable[tuple[Frame, np.ndarray]], mark: str) -> None:
+    """Write images with numbers in their names, from 1; those of a longer video before go.
 
-    def finish(self) -> None:
-        """Remove the images of a longer video that were made here before."""
-        for number, path in _find_numbered(self._pattern).items():
-            if number > self._count:
-                path.unlink(missing_ok=True)
+    Raises:
+      UserError: files of such names are there that were not made here, or what `frames` raises.
+    """
+    foreign = [path for path in _find_numbered(pattern).values() if read_mark(path) is None]
+    if foreign:
+        raise UserError(
+            f"{pattern} would replace files that were not made here: choose another "
+            f"folder.{list_lines(foreign)}"
+        )
+    number = 0
+    for number, (_, pixels) in enumerate(frames, 1):
+        write_marked(_number(pattern, number), pixels, mark)
+    for other, path in _find_numbered(pattern).items():
+        if other > number:
+            path.unlink(missing_ok=True)
 
 
 def _number(pattern: Path, number: int) -> Path:

@@ -1,25 +1,46 @@
 """Decoded frames as 8-bit RGB or RGBA: upright, with their alpha, of usual dynamic range."""
 
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import av
+import av.filter
 import numpy as np
-from av.video.reformatter import VideoReformatter
-
-from class_jax.jobs.video.hdr import HLG, PQ, tone_map
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders drop alpha
+PQ, HLG = 16, 18  # transfer characteristics of high dynamic range, ITU-T H.273
+TURNS = (("transpose", "cclock_flip"), ("hflip", None), ("vflip", None))  # as `Look.turn`
+TICK = Fraction(1, 1000)  # FFmpeg wants one; frames keep their own
 
 
-def is_hdr(stream: Any) -> bool:
-    """Return whether a video stream has more than the usual dynamic range."""
-    return stream.codec_context.color_trc in (PQ, HLG)
+class Look(NamedTuple):
+    """The properties of a decoded frame that decide how it is converted."""
+
+    width: int
+    height: int
+    format: str  # of its pixels
+    is_hdr: bool
+    turn: tuple[bool, bool, bool]  # swap axes, then flip x, flip y
 
 
-def is_deep(stream: Any) -> bool:
-    """Return whether a video stream has more than 8 bits a colour."""
-    kind = stream.codec_context.format
-    return kind is not None and any(part.bits > 8 for part in kind.components)
+def look_of(picture: av.VideoFrame) -> Look:
+    """Return the look of a decoded frame; its turn is that of its display matrix."""
+    data: Any = picture.side_data.get("DISPLAYMATRIX")
+    # A pixel (x, y) is shown at (a x + c y, b x + d y).
+    a, b, _, c, d = (1, 0, 0, 0, 1) if data is None else np.frombuffer(data, np.int32)[:5].tolist()
+    is_swapped = abs(b) + abs(c) > abs(a) + abs(d)
+    turn = (True, c < 0, b < 0) if is_swapped else (False, a < 0, d < 0)
+    return Look(picture.width, picture.height, picture.format.name, is_hdr(picture), turn)
+
+
+def is_hdr(source: Any) -> bool:
+    """Return whether a frame or a codec has more than the usual dynamic range."""
+    return source.color_trc in (PQ, HLG)
+
+
+def is_deep(context: Any) -> bool:
+    """Return whether a codec has more than 8 bits a colour."""
+    return context.format is not None and any(part.bits > 8 for part in context.format.components)
 
 
 def open_decoder(stream: Any) -> Any:
@@ -31,37 +52,21 @@ def open_decoder(stream: Any) -> Any:
     return stream.codec_context
 
 
-def to_pixels(
-    picture: av.VideoFrame, reformatter: VideoReformatter, width: int, height: int
-) -> np.ndarray:
-    """Return a frame as uint8 RGB [H, W, 3] or RGBA [H, W, 4], not yet upright.
+def open_converter(look: Look, width: int, height: int) -> av.filter.Graph:
+    """Return a filter that resizes frames of a look, makes them RGB or RGBA, and turns them.
 
-    PQ and HLG are converted to BT.709.
+    PQ and HLG become BT.709, whose white is that of paper, 203 cd/m²; what is brighter is cut.
     """
-    has_alpha = any(component.is_alpha for component in picture.format.components)
-    if picture.color_trc not in (PQ, HLG):
-        kind = "rgba" if has_alpha else "rgb24"
-        return reformatter.reformat(picture, width, height, kind, threads=1).to_ndarray()
-    kind = "rgba64le" if has_alpha else "rgb48le"
-    deep = reformatter.reformat(picture, width, height, kind, threads=1).to_ndarray()
-    pixels = tone_map(deep[..., :3], picture.color_trc)
-    return np.dstack([pixels, deep[..., 3:] // 257]).astype(np.uint8)
-
-
-def read_turn(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Return a frame's turn by its display matrix: swap axes, then flip x, flip y."""
-    data: Any = picture.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return False, False, False
-    # A pixel (x, y) is shown at (a x + c y, b x + d y).
-    a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        return True, c < 0, b < 0
-    return False, a < 0, d < 0
-
-
-def turn(pixels: np.ndarray, swap: bool, flip_x: bool, flip_y: bool) -> np.ndarray:
-    """Return pixels [H, W, C] turned by `read_turn`."""
-    if swap:
-        pixels = pixels.swapaxes(0, 1)
-    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+    kind = av.VideoFormat(look.format)
+    has_alpha = any(part.is_alpha for part in kind.components)
+    colours = ":out_primaries=bt709:out_transfer=bt709" if look.is_hdr else ""
+    steps = [
+        ("scale", f"{width}:{height}:flags=bilinear{colours}"),
+        ("format", "rgba" if has_alpha else "rgb24"),
+        *[step for step, applies in zip(TURNS, look.turn, strict=True) if applies],
+        ("buffersink", None),
+    ]
+    graph = av.filter.Graph()
+    first = graph.add_buffer(None, look.width, look.height, kind, time_base=TICK)
+    graph.link_nodes(first, *[graph.add(*step) for step in steps]).configure()
+    return graph

@@ -8,9 +8,9 @@ from PIL import Image
 
 from class_jax.data.images import Original
 from class_jax.errors import UserError
+from class_jax.jobs.marks import Job
 from class_jax.jobs.video.animation import TOO_SHORT
-from class_jax.jobs.video.films import FilmJob, make_film
-from class_jax.jobs.video.frames import SILENT
+from class_jax.jobs.video.videos import SILENT, make_video
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.pictures.settings import parse_output
 from tests.jobs.video.stand_in import RedPredictor
@@ -20,8 +20,8 @@ from tests.jobs.video.test_video import draw, film, read
 
 
 def make(source, target, output=MAPS, predictor=None):
-    job = FilmJob(target, source, "here")
-    return make_film(job, predictor or RedPredictor(), output, "net")
+    job = Job(target, source, "here", moves=True)
+    return make_video(job, predictor or RedPredictor(), output, "net")
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".apng"])
@@ -61,8 +61,9 @@ def test_an_animated_image_has_the_proportions_of_its_video(tmp_path):
     make(tmp_path / "a.mp4", tmp_path / "b.webp")
     with Image.open(tmp_path / "b.webp") as image:
         assert image.size == (96, 48)
-    notes = make(tmp_path / "a.mp4", tmp_path / "out" / "%d.png")[0]
-    assert list(notes) == ["pixels are not square (3/2), and images cannot store that"]
+    assert make(tmp_path / "a.mp4", tmp_path / "out" / "%d.png")[0] == []
+    with Image.open(tmp_path / "out" / "1.png") as image:
+        assert image.size == (96, 48)
 
 
 def test_an_animated_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
@@ -156,7 +157,7 @@ def test_videos_in_which_nothing_is_salient_are_told(tmp_path):
         True, ["nothing salient was found in 3 of 5 frames"]
     )  # fmt: skip
     source = encode(tmp_path / "c.mkv", frames[:3], codec="ffv1", pix_fmt="bgr0")
-    assert make(source, tmp_path / "d.mp4") == ({}, False)
+    assert make(source, tmp_path / "d.mp4") == ([], False)
 
 
 def test_lost_bits_and_fields_are_told(tmp_path):

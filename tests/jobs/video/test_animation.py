@@ -5,9 +5,10 @@ import pytest
 from PIL import Image, ImageSequence
 
 from class_jax.data.decode import FIRST_FRAME
+from class_jax.jobs.marks import Job
 from class_jax.jobs.plan import plan_image_maps, sort_jobs
 from class_jax.jobs.run import make_outputs
-from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.jobs.video.videos import make_video
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import Looking, RedPredictor
 
@@ -127,8 +128,8 @@ def test_transparent_frames_stay_transparent_and_lie_on_white_for_the_network(tm
         frame[:, 40:, 3] = 0
     first, *others = map(Image.fromarray, rgba)
     first.save(tmp_path / "a.webp", save_all=True, append_images=others, lossless=True, exact=True)
-    job = FilmJob(tmp_path / "b.webp", tmp_path / "a.webp", "")
-    make_film(job, network, CUTOUT, "net")
+    job = Job(tmp_path / "b.webp", tmp_path / "a.webp", "", moves=True)
+    make_video(job, network, CUTOUT, "net")
     assert (network.seen[0][:, 40:] == 255).all()
     assert (read(tmp_path / "b.webp")[0][0][:, 40:, 3] == 0).all()
 

@@ -10,9 +10,10 @@ import pytest
 
 from class_jax.errors import UserError
 from class_jax.jobs import video as films_folder
+from class_jax.jobs.marks import Job
 from class_jax.jobs.plan import plan_image_maps, sort_jobs
 from class_jax.jobs.run import make_outputs
-from class_jax.jobs.video.films import FilmJob, make_film
+from class_jax.jobs.video.videos import make_video
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import RedPredictor
 
@@ -70,8 +71,8 @@ def film(path, *, frames=20, size=(64, 48), sound=True, times=None, turned=0, co
 
 
 def make(source, target, output=MAPS, *, batch_size=8):
-    job, predictor = FilmJob(target, source, "here"), RedPredictor(batch_size=batch_size)
-    notes, _ = make_film(job, predictor, output, "net")
+    job, predictor = Job(target, source, "here", moves=True), RedPredictor(batch_size=batch_size)
+    notes, _ = make_video(job, predictor, output, "net")
     assert [path for path in target.parent.iterdir() if path.name.startswith(".")] == []
     return notes
 
@@ -112,7 +113,7 @@ def length(path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".webm"])
 def test_a_film_gives_a_film_of_the_same_times_and_length(tmp_path, suffix):
     source = film(tmp_path / f"a{suffix}")
-    assert make(source, tmp_path / "out" / "a.mp4") == {}
+    assert make(source, tmp_path / "out" / "a.mp4") == []
     (expected, pictures), (times, maps) = read(source), read(tmp_path / "out" / "a.mp4")
     assert len(times) == 20
     np.testing.assert_allclose(times, expected, atol=6e-4)  # some sources round to milliseconds
@@ -129,8 +130,8 @@ def test_a_film_gives_a_film_of_the_same_times_and_length(tmp_path, suffix):
 
 def test_frames_are_each_predicted_once_in_batches(tmp_path):
     predictor = RedPredictor(batch_size=8)
-    job = FilmJob(tmp_path / "out.mp4", film(tmp_path / "a.mp4"), "")
-    make_film(job, predictor, Output(), "net")
+    job = Job(tmp_path / "out.mp4", film(tmp_path / "a.mp4"), "", moves=True)
+    make_video(job, predictor, Output(), "net")
     assert predictor.batches == [8, 8, 4]
 
 
@@ -187,7 +188,7 @@ def test_the_cover_of_a_piece_of_music_is_no_film(tmp_path):
         container.mux([*cover.encode(None), *sound.encode(None)])
     with av.open(tmp_path / "a.mp4") as container:
         assert len(container.streams.video) == 1
-    with pytest.raises(UserError, match="audio only"):
+    with pytest.raises(UserError, match="holds no video"):
         make(tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
@@ -250,7 +251,7 @@ def test_odd_sizes(tmp_path):
             new.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         new.mux(stream.encode(None))
     assert "odd size" in next(iter(make(tmp_path / "odd.mkv", tmp_path / "b.mp4")))
-    assert make(tmp_path / "odd.mkv", tmp_path / "b.webm") == {}
+    assert make(tmp_path / "odd.mkv", tmp_path / "b.webm") == []
     assert read(tmp_path / "b.mp4")[1][0].shape == (48, 64, 3)
     assert read(tmp_path / "b.webm")[1][0].shape == (47, 63, 3)
 
@@ -297,7 +298,9 @@ def test_the_proportions_of_pixels_are_kept(tmp_path, turned):
 
 def test_numbered_pictures_hold_the_frames(tmp_path):
     source = film(tmp_path / "a.mp4")
-    make_film(FilmJob(tmp_path / "out" / "%03d.png", source, ""), RedPredictor(), Output(), "net")
+    make_video(
+        Job(tmp_path / "out" / "%03d.png", source, "", moves=True), RedPredictor(), Output(), "net"
+    )
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"{number:03d}.png" for number in range(1, 21)]
     for picture, name in zip(read(source)[1], names, strict=True):
@@ -318,7 +321,9 @@ def test_an_interrupted_film_leaves_nothing_and_an_older_one_as_it_is(tmp_path):
     (tmp_path / "out" / "b.mp4").write_bytes(b"older")
     for name in ("b.mp4", "c.webm"):
         with pytest.raises(KeyboardInterrupt):
-            make_film(FilmJob(tmp_path / "out" / name, source, ""), Interrupted(), Output(), "net")
+            make_video(
+                Job(tmp_path / "out" / name, source, "", moves=True), Interrupted(), Output(), "net"
+            )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mp4"]
     assert (tmp_path / "out" / "b.mp4").read_bytes() == b"older"
 
@@ -392,7 +397,7 @@ def test_frames_that_change_their_size_are_stretched_and_that_is_said(tmp_path):
 def test_a_playlist_or_script_plays_no_film_beside_it(tmp_path, script):
     film(tmp_path / "good.mp4")
     (tmp_path / "bad.mp4").write_text(script)
-    with pytest.raises(UserError, match="is text, such as a playlist that names other files"):
+    with pytest.raises(UserError, match="name other files"):
         make(tmp_path / "bad.mp4", tmp_path / "x.mp4")
     assert not (tmp_path / "x.mp4").exists()
 
@@ -404,7 +409,7 @@ def test_sound_alone_is_no_film(tmp_path):
         frame.sample_rate = 48000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with pytest.raises(UserError, match="audio only"):
+    with pytest.raises(UserError, match="holds no video"):
         make(tmp_path / "a.mp4", tmp_path / "b.mp4")
 
 
@@ -461,7 +466,7 @@ def test_what_cannot_be_made_of_films_is_refused(tmp_path, target, output, words
 
 def test_without_pyav_a_film_names_the_command_and_photographs_are_done(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    for name in ("video", "writer", "sound", "pixels"):
+    for name in ("reader", "writer", "audio", "pixels"):
         monkeypatch.delitem(sys.modules, f"class_jax.jobs.video.{name}", raising=False)
         monkeypatch.delattr(films_folder, name, raising=False)
     (tmp_path / "a.mp4").write_bytes(b"x")

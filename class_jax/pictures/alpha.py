@@ -32,52 +32,29 @@ def refine_alpha(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     size = _working_size(image)
     guide = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(saliency, size, interpolation=cv2.INTER_AREA)
-    fit = CONTRAST * _fit_locally(guide * np.float32(1 / 255), small, _radius(RADIUS, guide))
-    fit[..., 3] += 0.5 - CONTRAST / 2
-    shape = image.shape[:2]
-    alpha = np.zeros(shape, np.float32)
-    # A value between four of the copy's lies within their limits, whatever the colour.
-    window = np.ones((3, 3), np.uint8)
-    lowest = cv2.erode(fit[..., 3] + np.minimum(fit[..., :3], 0).sum(-1), window)
-    highest = cv2.dilate(fit[..., 3] + np.maximum(fit[..., :3], 0).sum(-1), window)
-    for tile in _tiles(shape):
-        inner = _shrink(tile, shape, lowest.shape)
-        if lowest[inner].min() >= 1:
-            alpha[tile] = 1
-        elif highest[inner].max() > 0:
-            local = _sample(fit, tile, shape)
-            local[..., :3] *= image[tile] * np.float32(1 / 255)
-            values = cv2.transform(local, np.ones((1, 4), np.float32))  # sums channels, and is fast
-            np.clip(values.reshape(alpha[tile].shape), 0, 1, out=alpha[tile])
+    slopes, offsets = _fit_locally(guide * np.float32(1 / 255), small, _radius(RADIUS, guide))
+    slopes, offsets = slopes * (CONTRAST / 255), CONTRAST * offsets + (0.5 - CONTRAST / 2)
+    alpha = np.empty(image.shape[:2], np.float32)
+    for tile in _tiles(alpha.shape):
+        near, base = (_sample(fit, tile, alpha.shape) for fit in (slopes, offsets))
+        parts = cv2.multiply(near, image[tile], dtype=cv2.CV_32F)
+        values = cv2.transform(parts, np.ones((1, 3), np.float32))  # sums channels, and is fast
+        alpha[tile] = np.clip(values + base, 0, 1).reshape(alpha[tile].shape)
     return alpha
 
 
-def _fit_locally(guide: np.ndarray, values: np.ndarray, radius: int) -> np.ndarray:
-    """Fit values ≈ a·guide + b in every window; return the windows' mean a and b, [h, w, 4]."""
+def _fit_locally(
+    guide: np.ndarray, values: np.ndarray, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit values ≈ a·guide + b in every window; return the windows' mean a, [h, w, 3], and b."""
     mean, mean_value = _box(guide, radius), _box(values, radius)
     covariance = _box(guide * values[..., None], radius) - mean * mean_value[..., None]
-    spread = {
-        (i, j): _box(guide[..., i] * guide[..., j], radius) - mean[..., i] * mean[..., j]
-        for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-    }
-    slopes = _solve(spread, covariance)
+    products = (guide[..., None] * guide[..., None, :]).reshape(*values.shape, 9)
+    spread = _box(products, radius).reshape(*guide.shape, 3) - mean[..., None] * mean[..., None, :]
+    spread += EPSILON * np.eye(3, dtype=np.float32)
+    slopes = np.linalg.solve(spread, covariance[..., None])[..., 0]
     offsets = mean_value - (slopes * mean).sum(-1)
-    return _box(np.dstack([slopes, offsets]), radius)
-
-
-def _solve(spread: dict[tuple[int, int], np.ndarray], right: np.ndarray) -> np.ndarray:
-    """Return x of (S + εI) x = right [h, w, 3] by elimination; `spread` is S's upper triangle."""
-    first, second, third = (spread[i, i] + np.float32(EPSILON) for i in range(3))
-    ratio, other = spread[0, 1] / first, spread[0, 2] / first
-    second = second - ratio * spread[0, 1]
-    mixed = spread[1, 2] - other * spread[0, 1]
-    last = mixed / second
-    third = third - other * spread[0, 2] - last * mixed
-    x, y, z = np.moveaxis(right, -1, 0)
-    y = y - ratio * x
-    z = (z - other * x - last * y) / third
-    y = y / second - last * z
-    return np.dstack([x / first - ratio * y - other * z, y, z])
+    return _box(slopes, radius), _box(offsets, radius)
 
 
 def _box(x: np.ndarray, radius: int) -> np.ndarray:
@@ -88,9 +65,8 @@ def _box(x: np.ndarray, radius: int) -> np.ndarray:
 
 def cut_out(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Return a transparent cut-out, uint8 RGBA [H, W, 4]: the foreground's colours, and alpha."""
-    cut = np.zeros((*alpha.shape, 4), np.uint8)
+    cut = cv2.cvtColor(estimate_foreground(image, alpha), cv2.COLOR_RGB2RGBA)
     cut[..., 3] = _levels(alpha)
-    _fill_foreground(cut[..., :3], image, alpha)
     return cut
 
 
@@ -105,28 +81,19 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
       alpha: float32 [H, W] in 0–1.
 
     Returns:
-      F, uint8 [H, W, 3]; the image where alpha is 1, and 0 where it is 0: nothing of what was
-      behind an object may be found in its cut-out.
+      F, uint8 [H, W, 3]; the image where alpha is 1, and 0 where its level is 0: nothing of what
+      was behind an object may be found in its cut-out.
     """
-    colours = np.zeros(image.shape, np.uint8)
-    _fill_foreground(colours, image, alpha)
-    return colours
-
-
-def _fill_foreground(colours: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> None:
-    """Write the foreground's colours where alpha's level is above 0."""
     levels = _levels(alpha)
+    colours = cv2.copyTo(image, levels)  # only where the level is above 0
     grounds: list[np.ndarray] = []
     for tile in _tiles(alpha.shape):
-        inside = levels[tile] > 0
-        if not inside.any():
-            continue
-        found = image[tile]
-        if (inside & (levels[tile] < 255)).any():
+        if ((levels[tile] > 0) & (levels[tile] < 255)).any():
             grounds = grounds or _blur_grounds(image, alpha)
             fore, back = (_sample(ground, tile, alpha.shape) for ground in grounds)
-            found = _to_bytes(_fuse(found, fore, back, alpha[tile]))
-        colours[tile] = found * inside[..., None]
+            found = _to_bytes(_fuse(image[tile], fore, back, alpha[tile]))
+            colours[tile] = cv2.copyTo(found, levels[tile])
+    return colours
 
 
 def _blur_grounds(image: np.ndarray, alpha: np.ndarray) -> list[np.ndarray]:
@@ -177,15 +144,6 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[Tile]:
     for top in range(0, shape[0], TILE):
         for left in range(0, shape[1], TILE):
             yield slice(top, min(top + TILE, shape[0])), slice(left, min(left + TILE, shape[1]))
-
-
-def _shrink(tile: Tile, shape: tuple[int, ...], small: tuple[int, ...]) -> Tile:
-    """Return the rows and columns of a smaller copy that a tile of an image is sampled from."""
-    rows, columns = (
-        slice(part.start * few // many, -(-part.stop * few // many))
-        for part, many, few in zip(tile, shape, small[:2], strict=True)
-    )
-    return rows, columns
 
 
 def _sample(small: np.ndarray, tile: Tile, shape: tuple[int, ...]) -> np.ndarray:

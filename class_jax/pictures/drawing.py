@@ -1,21 +1,15 @@
 """Maps, cut-outs and overlays, drawn of an image and its map."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from class_jax.data.images import Original, convert_colours, to_levels
-from class_jax.data.resize import resize
 from class_jax.errors import UserError
-from class_jax.pictures.alpha import (
-    blur_background,
-    cut_out,
-    estimate_foreground,
-    refine_alpha,
-)
+from class_jax.pictures.alpha import blur_background, cut_out, estimate_foreground, refine_alpha
 
 if TYPE_CHECKING:
     from class_jax.pictures.outputs import Background, Output, Scene
@@ -27,14 +21,14 @@ EDGE = 0.5  # least level of the object in a crop
 
 def draw_map(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw a map as 8-bit grey."""
-    mask = _harden(output, _find_edges(output, scene))
+    mask = _find_mask(output, scene)
     return _crop(output, mask, to_levels(mask, scene.name))
 
 
 def draw_overlay(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw the image, dimmed where it is not salient."""
     assert scene.image is not None
-    mask = _harden(output, _find_edges(output, scene))
+    mask = _find_mask(output, scene)
     factor = (DIMMED + (1 - DIMMED) * mask)[..., None]
     return _crop(output, mask, np.rint(scene.image[..., :3] * factor).astype(np.uint8))
 
@@ -43,7 +37,7 @@ def draw_cutout(output: "Output", scene: "Scene") -> np.ndarray:
     """Cut out the object: transparent around it, or on a background."""
     assert scene.image is not None
     colours = np.ascontiguousarray(scene.image[..., :3])
-    mask = _harden(output, refine_alpha(colours, scene.saliency))
+    mask = _find_mask(output, scene, refine=True)
     alpha = mask
     if scene.image.shape[2] == 4:  # transparent parts of the image stay transparent
         alpha = np.minimum(mask, scene.image[..., 3] * np.float32(1 / 255))
@@ -59,43 +53,29 @@ def lay_over(foreground: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> n
     return cv2.blendLinear(foreground, behind, alpha, 1 - alpha)
 
 
-def _find_edges(output: "Output", scene: "Scene") -> np.ndarray:
-    """Return the map; if it is smoothed along time, with its edges moved to the image's."""
-    if output.smooth is None or scene.image is None:
-        return scene.saliency
-    return refine_alpha(np.ascontiguousarray(scene.image[..., :3]), scene.saliency)
-
-
-def _harden(output: "Output", mask: np.ndarray) -> np.ndarray:
+def _find_mask(output: "Output", scene: "Scene", *, refine: bool = False) -> np.ndarray:
+    """Return the map, hard if asked for; its edges are the image's if it was smoothed."""
+    mask = scene.saliency
+    if scene.image is not None and (refine or output.smooth is not None):
+        mask = refine_alpha(np.ascontiguousarray(scene.image[..., :3]), mask)
     return mask if output.threshold is None else (mask >= output.threshold).astype(np.float32)
 
 
 def _fill_background(
-    background: "Background", image: np.ndarray, alpha: np.ndarray, profile: bytes | None
+    background: "Background", colours: np.ndarray, alpha: np.ndarray, profile: bytes | None
 ) -> np.ndarray:
     """Return a background, uint8, of the image's size and in its colour profile."""
     height, width = alpha.shape
     if isinstance(background, str):
-        return blur_background(image, alpha)
+        return blur_background(colours, alpha)
     if isinstance(background, Path):
         raise UserError(f"{background} is a video, and lies behind videos, not behind images.")
     if not isinstance(background, Original):
         colour = convert_colours(np.array([[background]], np.uint8), None, profile)
         return np.full((height, width, 3), colour[0, 0], np.uint8)
-    pixels = _crop_to_aspect(background.pixels, height, width)
-    inner = resize(np.ascontiguousarray(pixels), height, width)
-    return convert_colours(inner, background.metadata.get("icc_profile"), profile)
-
-
-def _crop_to_aspect(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the middle of an image, in the aspect of another size."""
-    tall, wide = pixels.shape[:2]
-    scale = max(height / tall, width / wide)
-    inner_height, inner_width = (
-        max(1, min(side, round(new / scale))) for side, new in ((tall, height), (wide, width))
-    )
-    top, left = (tall - inner_height) // 2, (wide - inner_width) // 2
-    return pixels[top : top + inner_height, left : left + inner_width]
+    image = Image.fromarray(background.pixels)
+    inner = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    return convert_colours(np.asarray(inner), background.metadata.get("icc_profile"), profile)
 
 
 def _crop(output: "Output", mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -103,11 +83,11 @@ def _crop(output: "Output", mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     if not output.crop:
         return pixels
     inside = mask >= (EDGE if output.threshold is None else 1)
-    spans: list[slice] = []
-    for axis in (1, 0):
-        places: Sequence[int] = np.flatnonzero(inside.any(axis)).tolist()
-        if not places:
-            return pixels
-        margin = round(MARGIN * (places[-1] + 1 - places[0]))
-        spans.append(slice(max(0, places[0] - margin), places[-1] + 1 + margin))
-    return np.ascontiguousarray(pixels[spans[0], spans[1]])
+    if not inside.any():
+        return pixels
+    spans = []
+    for places in map(np.flatnonzero, (inside.any(1), inside.any(0))):
+        first, end = int(places[0]), int(places[-1]) + 1
+        margin = round(MARGIN * (end - first))
+        spans.append(slice(max(0, first - margin), end + margin))
+    return np.ascontiguousarray(pixels[tuple(spans)])

@@ -1,11 +1,13 @@
 """The table of output kinds: the settings of each, and how it is drawn."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import Original, lay_on_white, to_levels
 from class_jax.errors import UserError
 from class_jax.pictures import attention, drawing
@@ -70,7 +72,6 @@ class Output(NamedTuple):
     crop: bool = False  # to the object
     point: tuple[int, int] | None = None  # x, y: whose attention is shown
     smooth: float | None = None  # the share of frames before in a video's maps
-    text: str = ""  # differs if any of these does; "" for plain maps
 
     @property
     def row(self) -> Kind:
@@ -91,6 +92,18 @@ class Output(NamedTuple):
     def moves(self) -> bool:
         """Return whether it can be made of all frames of a video: crops differ in size."""
         return self.row.moves and not self.crop
+
+    @property
+    def text(self) -> str:
+        """Return a text that differs if the settings do; "" for plain maps."""
+        background = self.background
+        if isinstance(background, Path):
+            background = file_fingerprint(background)
+        elif isinstance(background, Original):
+            profile = background.metadata.get("icc_profile") or b""
+            content = np.ascontiguousarray(background.pixels).tobytes() + profile
+            background = f"{background.pixels.shape} {hashlib.sha256(content).hexdigest()}"
+        return "" if self == Output() else repr(self._replace(background=background))
 
     def finds_object(self, saliency: np.ndarray) -> bool:
         """Return whether anything is salient in a map."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import math
 import numbers
 import os
@@ -13,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from class_jax.data.folders import FILMS, file_fingerprint
+from class_jax.data.folders import FILMS
 from class_jax.data.images import Original, load_original
 from class_jax.errors import UserError
-from class_jax.pictures.outputs import MAP, OUTPUTS, Background, Output, check_array, flatten
+from class_jax.pictures.outputs import OUTPUTS, Background, Output, check_array, flatten
 from class_jax.text import quote
 
 BLUR = "blur"
@@ -52,8 +51,7 @@ def parse_output(
         "smooth": functools.partial(_parse_threshold, takes_one=False),
     }
     values = {name: parsers[name](value, f"{prefix}{name}") for name, value in given.items()}
-    output = Output(kind, **values)
-    return output._replace(text=_describe(output))
+    return Output(kind, **values)
 
 
 def _parse_threshold(value: Any, name: str, *, takes_one: bool = True) -> float:
@@ -80,10 +78,9 @@ def _parse_point(value: Any, name: str) -> tuple[int, int]:
 
 
 def _parse_switch(value: Any, name: str) -> bool:
-    switches = {"true": True, "false": False, True: True, False: False}
-    if not isinstance(value, (str, bool, np.bool_)) or value not in switches:
-        raise UserError(f"{name}={quote(value)}: expected true or false.")
-    return switches[value]
+    if isinstance(value, (str, bool, np.bool_)) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    raise UserError(f"{name}={quote(value)}: expected true or false.")
 
 
 def parse_background(
@@ -96,64 +93,37 @@ def parse_background(
       name: of the setting.
       reads_files: take a path.
     """
-    if isinstance(value, (np.ndarray, Image.Image)):
-        return _take_image(value, name)
-    if isinstance(value, (tuple, list)):
-        if len(value) == 3 and all(_is_level(item) for item in value):
-            return int(value[0]), int(value[1]), int(value[2])
-    elif isinstance(value, str) and value == BLUR:
+    if isinstance(value, str) and value == BLUR:
         return value
-    elif isinstance(value, str) and (colour := _parse_colour(value)):
-        if len(colour) == 3:
-            return colour
-        opaque = value[:7] if value.startswith("#") and len(value) == 9 else "#20a0ff"
-        raise UserError(f"{name}={quote(value)}: expected a colour without alpha, as in {opaque}.")
-    elif isinstance(value, (str, os.PathLike)) and reads_files:
+    if colour := _parse_colour(value):
+        return colour
+    if isinstance(value, Image.Image):
+        return flatten(load_original(value))
+    if isinstance(value, np.ndarray):
+        try:
+            return Original(check_array(value), {})
+        except ValueError as error:
+            raise UserError(f"{name}: {error}.") from error
+    if isinstance(value, (str, os.PathLike)) and reads_files:
         path = Path(value).expanduser()
         if path.is_file():
             is_video = path.suffix.lower() in FILMS
             return path.absolute() if is_video else flatten(load_original(path))
     or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
-        f"{name}={quote(value)} is not a background: expected a colour such as "
+        f"{name}={quote(value)} is not a background: expected a colour without alpha such as "
         f'"white" or "#20a0ff"{or_picture}.'
     )
 
 
-def _parse_colour(text: str) -> tuple[int, ...] | None:
-    """Return the red, green and blue, perhaps alpha, of a colour's name or #RRGGBB; else None."""
-    try:
-        colour = ImageColor.getrgb(text)
-    except ValueError:
+def _parse_colour(value: Any) -> tuple[int, int, int] | None:
+    """Return the red, green and blue of a CSS name, #RRGGBB or three numbers; None for others."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = ImageColor.getrgb(value)
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
         return None
-    return colour if max(colour) <= 255 else None  # Pillow takes rgb(999,0,0)
-
-
-def _is_level(value: Any) -> bool:
-    is_number = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return is_number and 0 <= int(value) <= 255
-
-
-def _take_image(value: np.ndarray | Image.Image, name: str) -> Original:
-    if isinstance(value, Image.Image):
-        return flatten(load_original(value))
-    try:
-        return Original(check_array(value), {})
-    except ValueError as error:
-        raise UserError(f"{name}: {error}.") from error
-
-
-def _describe(output: Output) -> str:
-    """Return a text that differs if the settings do; "" for plain maps."""
-    if output == Output(MAP):
-        return ""
-    background = output.background
-    if isinstance(background, Original):
-        profile = background.metadata.get("icc_profile") or b""
-        content = np.ascontiguousarray(background.pixels).tobytes() + profile
-        background = f"{background.pixels.shape} {hashlib.sha256(content).hexdigest()}"
-    elif isinstance(background, Path):
-        background = file_fingerprint(background)
-    settings = output._replace(background=None)._asdict()  # a background may be an array
-    del settings["text"]
-    return repr((background, settings))
+    if not all(isinstance(x, numbers.Integral) and not isinstance(x, bool) for x in value):
+        return None
+    red, green, blue = map(int, value)
+    return (red, green, blue) if min(value) >= 0 and max(value) <= 255 else None

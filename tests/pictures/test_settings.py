@@ -76,7 +76,7 @@ def test_outputs_differ_in_their_text_if_settings_do(tmp_path):
 
 def test_every_setting_changes_the_text():
     changes = {"threshold": 0.2, "crop": True, "background": "white", "point": (3, 4)}
-    assert {*changes, "smooth"} == {*Output._fields} - {"kind", "text"}
+    assert {*changes, "smooth"} == {*Output._fields} - {"kind"}
     for kind, row in OUTPUTS.items():
         settings = [{}, *({name: changes[name]} for name in row.settings)]
         settings += [{"smooth": 0.5}] if row.moves else []

@@ -13,8 +13,8 @@ from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import Looking, RedPredictor
 
 DURATIONS = [50, 120, 200, 80, 70]  # milliseconds
-CUTOUT = Output("cutout", text="cutout")
-ON_GREEN = Output("cutout", (20, 200, 60), text="green")
+CUTOUT = Output("cutout")
+ON_GREEN = Output("cutout", (20, 200, 60))
 
 
 def draw(index):

@@ -13,7 +13,7 @@ from class_jax.jobs.video.videos import make_video
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import Looking, RedPredictor
 
-CUTOUT = Output("cutout", text="cutout")
+CUTOUT = Output("cutout")
 PQ, HLG = 16, 18
 
 

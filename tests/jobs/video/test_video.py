@@ -17,7 +17,7 @@ from class_jax.jobs.video.videos import make_video
 from class_jax.pictures.outputs import MAPS, Output
 from tests.jobs.video.stand_in import RedPredictor
 
-CUTOUT = Output("cutout", text="cutout")
+CUTOUT = Output("cutout")
 UNEVEN = [0, 1000, 4000, 4500, 9000, 9300, 12000, 12100]  # ninths of a millisecond
 CODECS = {
     ".mp4": ("libx264", "aac"),
@@ -434,7 +434,7 @@ def test_finished_films_are_kept_and_those_of_others_left_alone(tmp_path):
     assert [job.target.name for job in plan(tmp_path / "in")[1].todo] == ["a.mp4"]
     jobs, found = plan(tmp_path / "in", CUTOUT)
     assert sorted(job.target.name for job in jobs) == ["a.webm", "b.webm"]
-    make_outputs(found.todo, RedPredictor(), network="netcutout", title="maps", output=CUTOUT)
+    make_outputs(found.todo, RedPredictor(), network=f"net{CUTOUT.text}", title="m", output=CUTOUT)
     assert len(plan(tmp_path / "in", CUTOUT)[1].kept) == 2
 
 

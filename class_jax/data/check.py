@@ -13,12 +13,13 @@ from tqdm import tqdm
 from class_jax.data.images import Picture
 from class_jax.data.masks import SCALED, Reading
 from class_jax.errors import UserError
-from class_jax.text import MAX_LISTED, list_names, printable
+from class_jax.text import MAX_LISTED, printable
 
 EMPTY, FULL = 0.0, 1.0
 FULL_LEVEL = 255
 SALIENT_ABOVE, BETA2 = 128, 0.3  # level of a mask, and β² of F, by PySODMetrics
 MOSTLY = 0.5  # share of a border, or of a set
+NOT_SCALED = "two values below 255 among masks that reach it: taken as they are, not scaled"
 
 
 class Facts(NamedTuple):
@@ -84,47 +85,33 @@ def describe(name: str, results: Iterable[Facts | str], *, unit: str) -> Check:
     found = [facts for facts in results if isinstance(facts, Facts)]
     if not found:
         return Check([], scale=True)
-    total, notes = len(found), []
-    lower = [facts.top for facts in found if facts.top < FULL_LEVEL]
+    total = len(found)
+    lower = [facts for facts in found if facts.top < FULL_LEVEL]
     scale = not 0 < len(lower) < sum(facts.salient > EMPTY for facts in found) / 2
+    guesses = Counter(guess for facts in found for guess in facts.guesses)
     if not scale:
-        notes = [
-            f"note: {len(lower)} of {total}: masks that reach {list_names(sorted(set(lower)))} "
-            "among others that reach 255: taken as they are, not scaled"
-        ]
-    guesses = Counter(
-        guess
-        for facts in found
-        for guess in facts.guesses
-        if scale or guess != SCALED or facts.top == FULL_LEVEL
-    )
-    notes += [f"note: {count} of {total}: {guess}" for guess, count in guesses.most_common()]
+        guesses -= Counter(guess for facts in lower for guess in facts.guesses if guess == SCALED)
+        guesses[NOT_SCALED] = len(lower)
     empty, full = (sum(facts.salient == share for facts in found) for share in (EMPTY, FULL))
+    suspicions = {
+        "have no salient pixel: are these the masks?": empty,
+        "are all salient: are these the masks?": full,
+        "are salient along most of their border: are they inverted?": sum(
+            facts.border > MOSTLY and facts.salient < FULL for facts in found
+        ),
+    }
     median = statistics.median(facts.salient for facts in found)
     lines = [
         f"{printable(name)}: {total} {unit}{_sizes(found)}; salient in the median mask: "
         f"{median:.1%}; {empty} empty, {full} full",
-        *(f"warning: {text}" for text in warnings_of(found)),
-        *notes,
+        *(
+            f"warning: {count} of {total} masks {text}"
+            for text, count in suspicions.items()
+            if count > MOSTLY * total
+        ),
+        *(f"note: {count} of {total}: {guess}" for guess, count in guesses.most_common()),
     ]
     return Check(lines[: MAX_LISTED + 1], scale)
-
-
-def warnings_of(found: Sequence[Facts]) -> list[str]:
-    """Return warnings about suspicious masks of a set."""
-    total = len(found)
-    counts = {
-        "{} masks have no salient pixel: are these the masks?": [f.salient == EMPTY for f in found],
-        "{} masks are all salient: are these the masks?": [f.salient == FULL for f in found],
-        "salient pixels fill most of the border in {} masks: are they inverted?": [
-            facts.border > MOSTLY and facts.salient < FULL for facts in found
-        ],
-    }
-    return [
-        text.format(f"{sum(which)} of {total}")
-        for text, which in counts.items()
-        if sum(which) > MOSTLY * total
-    ]
 
 
 def _sizes(found: Sequence[Facts]) -> str:

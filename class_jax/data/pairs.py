@@ -91,9 +91,9 @@ def check_usable(findings: Findings, root: Path, *, skip_broken: bool) -> tuple[
     count, broken = len(findings.problems), list_lines(findings.problems)
     listed = "\n".join((broken, *findings.left_out))
     if not findings.pairs:
+        hint = "" if findings.names else f" {NO_OUTLINES}"
         raise BrokenFilesError(
-            f"{root} holds no image with a mask that can be used. {NO_OUTLINES}{listed}",
-            skippable=False,
+            f"{root} holds no image with a mask that can be used.{hint}{listed}", skippable=False
         )
     if count and not skip_broken:
         raise BrokenFilesError(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from class_jax.data.check import Facts, describe, facts_of, warnings_of
+from class_jax.data.check import Facts, describe, facts_of
 from class_jax.data.masks import ALPHA, SCALED, Reading
 
 
@@ -15,6 +15,11 @@ def test_the_facts_of_a_mask():
     assert salient == pytest.approx(20 / 200)
     assert border == pytest.approx((20 + 2) / 60)  # corners count for both sides
     assert guesses == (ALPHA,)
+
+
+def warnings_of(found):
+    lines = describe("x", found, unit="masks").lines
+    return [line for line in lines if line.startswith("warning: ")]
 
 
 def masks(*shares, border=0.0, guesses=()):
@@ -45,7 +50,10 @@ def test_guesses_are_counted_once_a_set():
     [
         (masks(0.0, 0.0, 0.5), "2 of 3 masks have no salient pixel"),
         (masks(1.0, 1.0, 0.5, border=1.0), "2 of 3 masks are all salient"),
-        (masks(0.8, 0.7, 0.9, border=0.9), "in 3 of 3 masks: are they inverted?"),
+        (
+            masks(0.8, 0.7, 0.9, border=0.9),
+            "3 of 3 masks are salient along most of their border: are they inverted?",
+        ),
     ],
 )
 def test_suspicious_masks_are_warned_of(found, words):

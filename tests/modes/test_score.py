@@ -234,7 +234,7 @@ def test_masks_that_look_wrong_are_warned_of(score, folders, fill):
     words = {
         "empty": "4 of 4 masks have no salient pixel",
         "full": "4 of 4 masks are all salient",
-        "inverted": "in 4 of 4 masks: are they inverted?",
+        "inverted": "4 of 4 masks are salient along most of their border: are they inverted?",
     }
     assert f"warning: {words[fill]}" in err or words[fill] in err
     if fill == "empty":
@@ -534,7 +534,7 @@ def test_a_soft_mask_that_reaches_1_is_nearly_empty_among_masks_that_reach_255(s
     write(folders / "toys" / "gt" / "3.png", soft)
     status, _, err = score(*TOYS, "--predictions", "A")
     assert status == 0, err
-    assert "note: 1 of 4: masks that reach 1 among others that reach 255" in err
+    assert "note: 1 of 4: two values below 255 among masks that reach it" in err
     row = rows_of(folders / "out" / "per_image.csv")[3]
     levels = cv2.imread(str(folders / "A" / "3.png"), 0)
     assert float(row["MAE"]) == pytest.approx(plain_loop([(levels, soft)])[0]["MAE"], abs=1e-12)

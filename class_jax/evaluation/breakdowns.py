@@ -3,14 +3,15 @@
 The masks' properties have their formulas in docs/evaluation.md.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.statistics import Interval, Sample, average, find_interval, resample
+from class_jax.evaluation.protocols import Figures, Measurement
+from class_jax.evaluation.statistics import Interval, Statistics, average, resample
 
 PROPERTIES = ("area", "objects", "border", "outline", "holes", "contrast")
 SPECK = 0.001  # share of the salient area; smaller regions are slips of annotation
@@ -109,15 +110,20 @@ def _average_colour(pixels: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0].mean(axis=0)
 
 
-def break_down(sample: Sample) -> list[Group]:
-    """Return the scores of each group of a sample, with their intervals."""
+def break_down(measured: Measurement, properties: np.ndarray) -> list[Group]:
+    """Return the scores of each group of N images, with their intervals.
+
+    Args:
+      measured: the images' measurements, `sums` [N, K].
+      properties: of their masks, float64 [N, P].
+    """
     scores = []
-    for number, name, rows in find_groups(sample.properties):
-        values = sample.properties[rows, number]
-        replicates = resample(sample, rows)
-        intervals = {figure: find_interval(of_figure) for figure, of_figure in replicates.items()}
+    for index, name, rows in find_groups(properties):
+        values = properties[rows, index]
+        group = dataclasses.replace(measured, sums=measured.sums[rows])
+        intervals = Statistics(resample(group).figures()).intervals()
         span = values.min(), values.max(), len(rows)
-        scores.append(Group(PROPERTIES[number], name, *span, average(sample, rows), intervals))
+        scores.append(Group(PROPERTIES[index], name, *span, average(group).figures(), intervals))
     return scores
 
 

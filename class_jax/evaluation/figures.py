@@ -3,16 +3,14 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from class_jax.evaluation.breakdowns import PROPERTIES
 from class_jax.evaluation.published import get_title
@@ -52,15 +50,6 @@ TICKS = {
 }
 
 
-def write_pixels(stem: Path, pixels: np.ndarray) -> None:
-    """Write an image, uint8 [H, W, 3], as PNG and PDF pixel by pixel; UserError if that fails."""
-    figure = _start_figure(pixels.shape[1] / DPI, pixels.shape[0] / DPI)
-    figure.dpi = DPI
-    figure.figimage(pixels)
-    for suffix in (".png", ".pdf"):
-        write_figure(stem.with_name(stem.name + suffix), figure)
-
-
 def write_figure(path: Path, figure: Figure) -> None:
     """Write a figure in the format of the path's suffix, atomically; UserError if that fails."""
     with rc_context(STYLE), atomic_write(path) as partial, warnings.catch_warnings():
@@ -81,24 +70,16 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
     down = -(-len(panels) // across)
     height = down * (2.3 if across == 1 else 1.7) + LEGEND_ROW * len(methods)
     with rc_context(STYLE):
-        figure = _start_figure(COLUMN, height)
-        grid = figure.subplots(down, across, squeeze=False).flat
-        for axes in grid[len(panels) :]:
-            axes.set_visible(False)
-        for axes, ((set_name, protocol), rows) in zip(grid, panels.items(), strict=False):
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        for number, ((set_name, protocol), rows) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(down, across, number)
             axes.set_title(f"{shorten(get_title(set_name), SET_LENGTH)} ({protocol})")
             _frame_panel(axes, rows, kind)
             for row in rows:
                 index = methods.index(row.method)
                 dash, colour = DASHES[index % len(DASHES)], COLOURS[index % len(COLOURS)]
                 axes.plot(*_trace(row, kind), gid=row.method, color=colour, linestyle=dash)
-        _draw_legend(figure, grid[: len(panels)])
-    return figure
-
-
-def _start_figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+        _draw_legend(figure)
     return figure
 
 
@@ -110,18 +91,16 @@ def _frame_panel(axes: Axes, rows: Sequence[SetScores], kind: str) -> None:
     """
     curves = [row.total.curves() for row in rows]
     if kind == "pr":
-        best = [(curve, curve["F"].argmax()) for curve in curves]
         left, low = (
-            min(curve[name][index] for curve, index in best) for name in ("recall", "precision")
+            _lower(min(curve[name][curve["F"].argmax()] for curve in curves))
+            for name in ("recall", "precision")
         )
-        axes.set(xlabel="recall", ylabel="precision", xlim=(_lower(left), 1.005))
-        axes.set_ylim(_lower(low), 1.005)
+        axes.set(xlabel="recall", ylabel="precision", xlim=(left, 1.005), ylim=(low, 1.005))
     else:
-        low = min(np.quantile(curve["F"], HIDDEN) for curve in curves)
-        high = max(curve["F"].max() for curve in curves)
-        ticks = [0, 64, 128, 192, 255]
-        axes.set(xlabel="threshold", ylabel="F-measure", xlim=(0, 255), xticks=ticks)
-        axes.set_ylim(_lower(low), min(high + 0.02, 1.005))
+        low = _lower(min(float(np.quantile(curve["F"], HIDDEN)) for curve in curves))
+        high = min(max(curve["F"].max() for curve in curves) + 0.02, 1.005)
+        axes.set(xlabel="threshold", ylabel="F-measure", xlim=(0, 255), ylim=(low, high))
+        axes.set_xticks([0, 64, 128, 192, 255])
     axes.grid(visible=True)
 
 
@@ -138,11 +117,9 @@ def _trace(row: SetScores, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(255, -1, -1), curves["F"]
 
 
-def _draw_legend(figure: Figure, panels: Iterable[Axes], *, across: int = 1) -> None:
+def _draw_legend(figure: Figure, *, across: int = 1) -> None:
     """List the methods below the panels, where the legend hides no line."""
-    lines: dict[str, Line2D] = {}
-    for axes in panels:
-        lines |= {str(line.get_gid()): line for line in axes.get_lines() if line.get_gid()}
+    lines = {str(line.get_gid()): line for axes in figure.axes for line in axes.get_lines()}
     # With a space first: matplotlib leaves labels out that start with "_".
     labels = [f" {shorten(method, NAME_LENGTH)}" for method in lines]
     figure.legend(
@@ -163,7 +140,7 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
     across = min(len(methods), 3)
     height = PANEL * len(places) + LEGEND_ROW * (1 - (-len(methods) // across))
     with rc_context(STYLE):
-        figure = _start_figure(PAGE, height)
+        figure = Figure(figsize=(PAGE, height), layout="constrained")
         widths = [counts[name] + 0.5 for name in names]
         grid = figure.subplots(
             len(places), len(names), squeeze=False, sharey="row", width_ratios=widths
@@ -175,7 +152,7 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
                 _draw_groups(axes, name, rows, methods)
         for axes, name in zip(grid[0], names, strict=True):
             axes.set_title(name)
-        _draw_legend(figure, grid.flat, across=across)
+        _draw_legend(figure, across=across)
     return figure
 
 

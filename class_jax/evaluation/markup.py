@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,14 +13,14 @@ Column = str | tuple[str, str]  # its name, or the heading of a group of columns
 Row = Mapping[Any, Any]  # by Column
 LEFT = ("set", "method", "protocol", "against", "measure", "verdict")  # columns of names
 LATEX_HEAD = r"% \usepackage{booktabs,graphicx}"
-LATEX_SIGNS = {
+LATEX_SIGNS = str.maketrans({
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
     **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
-}
+})  # fmt: skip
 
 
 class Bold(str):
@@ -67,6 +68,9 @@ def to_latex(table: Table) -> str:
         groups = [(g, len(list(of))) for g, of in itertools.groupby(columns, lambda c: c[0])]
         head.insert(0, [rf"\multicolumn{{{n}}}{{c}}{{{_escape_latex(g)}}}" for g, n in groups])
     body = [_format_cells(row, _escape_latex, r"\textbf{{{}}}") for row in table.rows]
+    head_lines, body_lines = (
+        "\n".join(rf"{' & '.join(cells)} \\" for cells in rows) for rows in (head, body)
+    )
     return rf"""
 \begin{{table*}}
 \centering\scriptsize\setlength{{\tabcolsep}}{{3pt}}
@@ -74,9 +78,9 @@ def to_latex(table: Table) -> str:
 \resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
 \begin{{tabular}}{{{"".join("l" if name in LEFT else "r" for _, name in columns)}}}
 \toprule
-{_join_latex(head)}
+{head_lines}
 \midrule
-{_join_latex(body)}
+{body_lines}
 \bottomrule
 \end{{tabular}}}}
 \end{{table*}}
@@ -85,16 +89,13 @@ def to_latex(table: Table) -> str:
 
 def to_text(rows: Sequence[Row]) -> str:
     """Return the rows as aligned columns of plain text."""
-    columns = [str(column) for column in rows[0]]
-    lines = [columns, *([printable(str(cell)) for cell in row.values()] for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column in LEFT else cell.rjust(width)
-            for column, cell, width in zip(columns, line, widths, strict=True)
-        )
-        for line in lines
-    )
+    lines = [list(rows[0]), *([printable(str(cell)) for cell in row.values()] for row in rows)]
+    columns = []
+    for name, *cells in zip(*lines, strict=True):
+        width = max(map(len, (name, *cells)))
+        adjust = str.ljust if name in LEFT else str.rjust
+        columns.append([adjust(cell, width) for cell in (name, *cells)])
+    return "\n".join(map("  ".join, zip(*columns, strict=True)))
 
 
 def _format_cells(row: Row, escape: Callable[[str], str], bold: str) -> list[str]:
@@ -107,17 +108,11 @@ def _format_cells(row: Row, escape: Callable[[str], str], bold: str) -> list[str
 
 def _escape_markdown(text: str) -> str:
     """Replace Markdown's signs, which names of folders may hold, by escapes."""
-    return "".join(
-        f"\\{letter}" if letter in "\\|*_`<>[]$~#" else letter for letter in printable(text)
-    )
+    return re.sub(r"[\\|*_`<>\[\]$~#]", r"\\\g<0>", printable(text))
 
 
 def _escape_latex(text: str) -> str:
     """Replace LaTeX's signs, which names of folders may hold, by escapes."""
     # A row that starts with [ or * would be read as an option of the line before.
     start = "{}" if text.startswith(("[", "*")) else ""
-    return start + "".join(LATEX_SIGNS.get(letter, letter) for letter in printable(text))
-
-
-def _join_latex(rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(rf"{' & '.join(cells)} \\" for cells in rows)
+    return start + printable(text).translate(LATEX_SIGNS)

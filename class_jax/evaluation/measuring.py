@@ -33,9 +33,9 @@ class Task(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The measurement of one map by each protocol, and how the map was read."""
+    """The measurements of one map by some protocols, and how the map was read."""
 
-    by_protocol: dict[str, Measurement]
+    measurements: list[Measurement]
     guesses: tuple[str, ...]  # how the map was read, and what is suspicious about it
     properties: np.ndarray | None  # of its mask; None if they are known already
 
@@ -77,9 +77,8 @@ def measure_task(
         return str(error)
     if truth.size == 1:
         return f"the mask of {task.name} is a single pixel, for which PySODMetrics has no E."
-    scores = {name: measure(found.levels, truth, name, metrics=metrics) for name in protocols}
-    salient = truth > SALIENT_ABOVE
-    mae = next(iter(scores.values())).figures()["MAE"]
+    scores = [measure(found.levels, truth, name, metrics=metrics) for name in protocols]
+    salient, mae = truth > SALIENT_ABOVE, scores[0].figures()["MAE"]
     guesses = (*found.guesses, *_find_oddities(found.levels, salient, mae))
     return Measured(scores, guesses, describe_mask(salient, image) if task.describe else None)
 

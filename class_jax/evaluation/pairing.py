@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from class_jax.data.folders import find_images
@@ -12,7 +12,7 @@ from class_jax.data.matching import match_names
 from class_jax.errors import UserError
 from class_jax.evaluation.measuring import Task, read_truth
 from class_jax.evaluation.published import keep_letters
-from class_jax.evaluation.scoring import MapSet
+from class_jax.evaluation.scoring import MapSet, group_by
 from class_jax.evaluation.sets import Masks, check_folders, list_by_stem, shorten_paths
 from class_jax.files import absolute
 from class_jax.text import count, list_names
@@ -28,7 +28,7 @@ def find_maps(
     """Return the maps of each method for each set; a method is named by its folder.
 
     The maps of a set lie in a sub-folder of its name, or, for a single set, in the folder itself;
-    in either, they may lie in a sub-folder `maps`. What mode eval wrote is named by its run.
+    in either, they may lie in a sub-folder `maps`.
 
     Args:
       folders: of the methods.
@@ -40,37 +40,37 @@ def find_maps(
       UserError: no such folder, one that is given twice, or one without a map for any mask.
     """
     check_folders(folders, "maps")
-    runs = [_find_run(absolute(folder)) for folder in folders]
-    different = len(set(runs)) == len(runs)
-    names = shorten_paths(runs if different else [absolute(folder) for folder in folders])
+    names = shorten_paths([absolute(folder) for folder in folders])
     read = functools.partial(read_truth, salient=salient)
     found = []
     for masks in sets:
-        for folder, name in zip(folders, names, strict=True):
-            maps, notes = _pair_maps(folder, name, masks, num_sets=len(sets))
+        for root, method in zip(folders, names, strict=True):
+            folder = _folder_of_set(root, masks.set_name, num_sets=len(sets))
+            folder = folder / "maps" if (folder / "maps").is_dir() else folder
+            maps, notes = _pair_maps(folder, masks)
+            if folder != root and (beside := match_names(masks.files, _list_flat(root))):
+                notes.append(f"{_left_out(beside.values())} that lie in {root} itself")
             tasks = [
                 Task(n, path, functools.partial(read, masks.files[n], masks.images.get(n)))
                 for n, path in maps.items()
             ]
             missing = [n for n in masks.files if n not in maps]
-            size = len(masks.files)
-            found.append(MapSet(masks.set_name, name, tasks, {}, highest, size, missing, notes))
+            notes = [f"{method} on {masks.set_name}: {note}" for note in notes]
+            label, size = (masks.set_name, method), len(masks.files)
+            found.append(MapSet(*label, tasks, {}, highest, size, missing, notes))
     return found
 
 
 def keep_common(methods: Sequence[MapSet]) -> list[MapSet]:
     """Return the methods' maps of those images of a set that all of its methods have."""
-    common: dict[str, set[str]] = {}
-    for maps in methods:
-        names = {task.name for task in maps.tasks}
-        common[maps.set_name] = common.get(maps.set_name, names) & names
-    for set_name, names in common.items():
-        if not names:
+    kept = []
+    for set_name, of_set in group_by(methods, lambda maps: maps.set_name).items():
+        common = set.intersection(*({task.name for task in maps.tasks} for maps in of_set))
+        if not common:
             raise UserError(f"{set_name}: there is no image that all methods have a map of.")
-    return [
-        maps._replace(tasks=[task for task in maps.tasks if task.name in common[maps.set_name]])
-        for maps in methods
-    ]
+        for maps in of_set:
+            kept.append(maps._replace(tasks=[t for t in maps.tasks if t.name in common]))
+    return kept
 
 
 def find_highest(maps: MapSet) -> int | None:
@@ -88,23 +88,13 @@ def keep_levels(maps: MapSet) -> MapSet:
     return maps._replace(tasks=tasks)
 
 
-def _pair_maps(
-    root: Path, method: str, masks: Masks, *, num_sets: int
-) -> tuple[dict[str, Path], list[str]]:
-    """Pair the maps of a method's folder and masks by what their names have in common.
+def _pair_maps(folder: Path, masks: Masks) -> tuple[dict[str, Path], list[str]]:
+    """Pair the maps in a folder and masks by what their names have in common.
 
     Returns:
       The maps by the names of their masks, in the order of the masks, and notes.
     """
-    folder = _folder_of_set(root, masks.set_name, num_sets=num_sets)
-    folder = folder / "maps" if (folder / "maps").is_dir() else folder
-    found, left_out = list_by_stem(folder, "maps")
-    beside = match_names(masks.files, _list_flat(root)) if folder != root else {}
-    if beside:
-        left_out.append(
-            f"{count(len(beside), 'maps')} left out that lie in {root} itself, as those in "
-            f"{folder.relative_to(root)} are scored: {list_names(beside.values())}"
-        )
+    found, notes = list_by_stem(folder, "maps")
     matches = match_names(masks.files, found)
     if not matches:  # maps are named as the images, and the masks are not
         matches = {mask: name for name, mask in match_names(found, masks.files).items()}
@@ -113,25 +103,19 @@ def _pair_maps(
             f"{folder}: none of the maps ({list_names(found)}) has the name of a mask "
             f"({list_names(masks.files)}): maps and masks are paired by their names."
         )
-    paired = {name: found[match] for name, match in matches.items()}
-    label = f"{method} on {masks.set_name}"
-    notes = [f"{label}: {line}" for line in (*left_out, *_note_names(paired, masks))]
-    used = set(matches.values())
-    if surplus := [path for name, path in found.items() if name not in used]:
-        notes.append(
-            f"{method}: {len(surplus)} maps have no mask and are left out: {list_names(surplus)}"
-        )
-    return {name: paired[name] for name in masks.files if name in paired}, notes
-
-
-def _note_names(maps: Mapping[str, Path], masks: Masks) -> Iterator[str]:
-    """Say that names of maps and masks were found to belong together, if they differ."""
-    others = [name for name, path in maps.items() if path.stem != name.rpartition("/")[2]]
+    maps = {name: found[matches[name]] for name in masks.files if name in matches}
+    others = [
+        f"{path.name} as that of {n}" for n, path in maps.items() if path.stem != Path(n).name
+    ]
     if others:
-        yield (
-            f"{len(others)} maps have other names than their masks: {maps[others[0]].name} is "
-            f"taken as that of {masks.files[others[0]].name}"
-        )
+        notes.append(f"{len(others)} maps have other names than their masks: {others[0]}")
+    if surplus := sorted(found.keys() - set(matches.values())):
+        notes.append(f"{_left_out([found[n].name for n in surplus])}, as they have no mask")
+    return maps, notes
+
+
+def _left_out(maps: Collection[str]) -> str:
+    return f"{count(len(maps), 'maps')} left out ({list_names(maps)})"
 
 
 def _list_flat(folder: Path) -> list[str]:
@@ -139,37 +123,27 @@ def _list_flat(folder: Path) -> list[str]:
     return [path.stem for path in find_images(folder).images if path.parent == folder]
 
 
-def _find_run(folder: Path) -> Path:
-    """Return the run in whose evaluation a folder lies; if in none, the folder."""
-    for path in (folder, *folder.parents[:2]):
-        if path.name == "eval" and (path.parent / "config.json").is_file():
-            return path.parent
-    return folder
-
-
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     """Return the sub-folder of a set, if a method's folder holds one folder a set."""
-    inside = folders_in(folder)
-    below = [path for path in (folder / set_name, *inside) if path.is_dir()]
-    own = {path: path.relative_to(folder).as_posix() for path in below}
+    below = folders_in(folder)
     # `DUTS/test` may be the sub-folder DUTS/test, DUTS-test or DUTS; `test` alone could be any.
     for name in (set_name, set_name.partition("/")[0]):
         # But for case and separators.
-        found = [path for path in own if keep_letters(own[path]) == keep_letters(name) != ""]
-        exact = [path for path in found if own[path] == name]
-        if len(found) > 1 and not exact:
+        alike = [path for path in below if keep_letters(path.name) == keep_letters(name) != ""]
+        found = [folder / name] if (folder / name).is_dir() else alike
+        if len(found) > 1:
             raise UserError(
                 f"{folder}: both {list_names(path.name for path in found)} could hold the maps of "
                 f"{set_name}: rename one of them."
             )
         if found:
-            return (exact or found)[0]
+            return found[0]
     if num_sets == 1:
         return folder
-    found_here = [path.name for path in inside]
-    if flat := _list_flat(folder):
-        found_here.append(f"{count(len(flat), 'maps')} in {folder.name} itself")
+    flat = _list_flat(folder)
+    inside = [path.name for path in below]
+    inside += [f"{count(len(flat), 'maps')} in {folder.name} itself"] if flat else []
     raise UserError(
         f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "
-        f"folder a set (found: {list_names(found_here) or 'none'})."
+        f"folder a set (found: {list_names(inside) or 'none'})."
     )

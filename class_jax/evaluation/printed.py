@@ -1,15 +1,16 @@
 """The tables to print: figures, intervals, all sets side by side, and comparisons."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from class_jax.evaluation.comparison import Comparison, find_equals, have_same_images
 from class_jax.evaluation.markup import Bold, Table, to_text
-from class_jax.evaluation.protocols import METRICS, PROTOCOLS, PUBLISHED, names_of
+from class_jax.evaluation.protocols import METRICS, PROTOCOLS
 from class_jax.evaluation.published import COLUMNS, find_test_set, get_title
 from class_jax.evaluation.scoring import SetScores, group_by
-from class_jax.evaluation.statistics import NO_INTERVAL, Interval
+from class_jax.evaluation.statistics import Interval
 from class_jax.text import list_names
 
 # The columns of results before the figures, in the tables of all kinds.
@@ -33,7 +34,7 @@ def build_tables(scores: Sequence[SetScores], comparisons: Sequence[Comparison])
         title = f"Protocol {protocol} ({PROTOCOLS[protocol].DESCRIPTION})"
         yield _build_results(title, rows, own)
         if any(row.statistics.replicates and row.total.images > 1 for row in rows):
-            yield from _build_intervals(title, rows)
+            yield _build_intervals(title, rows)
         sets = {row.set_name for row in rows}
         if len(sets) > 1 or any(map(find_test_set, sets)):
             yield _build_overview(title, rows, own)
@@ -43,7 +44,6 @@ def _build_results(
     title: str, scores: Sequence[SetScores], comparisons: Sequence[Comparison]
 ) -> Table:
     """Build a row for each set and method, the best methods of a set in bold."""
-    names = scores[0].total.names
     rows = []
     for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
         best: dict[str, set[str]] = {}
@@ -51,24 +51,22 @@ def _build_results(
             values = {row.method: _values(row) for row in of_set}
             best = _find_best(values, set_name, comparisons, digits=DIGITS)
         for row in of_set:
-            cells = _print_figures(row, names)
+            cells = _print_figures(row)
             cells |= {n: Bold(cells[n]) for n, methods in best.items() if row.method in methods}
             rows.append(_title(row) | cells)
-    lower = " and ".join(name for name in names if METRICS[name].lower_is_better)
+    lower = " and ".join(n for n in scores[0].total.names if METRICS[n].lower_is_better)
     notes = [f"Higher is better, but for {lower}. {BOLD_NOTE}", *note_sets(scores)]
     return Table(title, " ".join(notes), rows)
 
 
-def _build_intervals(title: str, scores: Sequence[SetScores]) -> Iterator[Table]:
-    """Yield tables of 95 % intervals, a row for each set and method, nine figures wide."""
+def _build_intervals(title: str, scores: Sequence[SetScores]) -> Table:
+    """Build the 95 % intervals, a row for each set and method."""
+    rows = []
+    for row in scores:
+        intervals = row.statistics.intervals().items()
+        rows.append(_title(row) | {n: _print_interval(row, interval) for n, interval in intervals})
     note = "By resampling the images of a set. Intervals that overlap may differ all the same."
-    for names in _split_names(scores[0].total.names):
-        rows = []
-        for row in scores:
-            found = row.statistics.intervals() if row.has_salient else {}
-            cells = {name: _print_interval(found.get(name, NO_INTERVAL)) for name in names}
-            rows.append(_title(row) | cells)
-        yield Table(f"{title}: 95 % intervals", note, rows)
+    return Table(f"{title}: 95 % intervals", note, rows)
 
 
 def _build_overview(
@@ -87,7 +85,7 @@ def _build_overview(
         test_set = find_test_set(set_name)
         published = test_set.scores if test_set else {}
         values = {r.method + FROM_PUBLISHED * (r.method in published): _values(r) for r in of_set}
-        values |= {m: dict(zip(COLUMNS, of_m, strict=True)) for m, of_m in published.items()}
+        values |= published
         best = _find_best(values, set_name, comparisons, digits=PAPER_DIGITS)
         for method, figures in values.items():
             cells = rows.setdefault(method, {"method": method, **dict.fromkeys(columns, NO_VALUE)})
@@ -110,15 +108,9 @@ def _build_overview(
 
 
 def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
-    """Yield, for each set and protocol, the verdicts and the differences that they rest on."""
+    """Yield a table of each set and protocol: the verdicts, and what they rest on."""
     for (set_name, protocol), of_set in group_by(comparisons, lambda c: c[:2]).items():
-        title = f"{get_title(set_name)}, protocol {protocol}"
-        verdicts = [
-            {"method": method, "against": other, **{c.measure: c.verdict for c in of_pair}}
-            for (method, other), of_pair in group_by(of_set, lambda c: c[3:5]).items()
-        ]
-        yield Table(f"{title}: verdicts", f"On {of_set[0].images} images.", verdicts)
-        differences = [
+        rows = [
             {
                 **{"measure": c.measure, "method": c.method, "against": c.against},
                 "difference": f"{c.difference:+.{DIGITS}f}",
@@ -129,17 +121,15 @@ def build_comparisons(comparisons: Sequence[Comparison]) -> Iterator[Table]:
             for c in of_set
         ]
         note = (
-            "Differences are of the method less the one it is held against; p by Wilcoxon and Holm."
+            f"On {of_set[0].images} images. Differences are of the method less the one it is held "
+            "against; p by Wilcoxon and Holm."
         )
-        yield Table(f"{title}: differences", note, differences)
+        yield Table(f"{get_title(set_name)}, protocol {protocol}", note, rows)
 
 
 def format_table(scores: Sequence[SetScores]) -> str:
-    """Return plain text tables of the figures to four decimals, nine of them side by side."""
-    return "\n\n".join(
-        to_text([describe(row) | _print_figures(row, names) for row in scores])
-        for names in _split_names(scores[0].total.names)
-    )
+    """Return a plain text table of the figures to four decimals."""
+    return to_text([describe(row) | _print_figures(row) for row in scores])
 
 
 def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
@@ -182,15 +172,9 @@ def _values(row: SetScores) -> dict[str, float | None]:
     return {name: value if row.has_salient else None for name, value in row.total.figures().items()}
 
 
-def _print_figures(row: SetScores, names: Iterable[str]) -> dict[str, str]:
+def _print_figures(row: SetScores) -> dict[str, str]:
     """Return the cells of figures, dashes if no mask of the set has a salient pixel."""
-    values = _values(row)
-    return {name: _print(values[name], DIGITS) for name in names}
-
-
-def _split_names(names: Sequence[str]) -> list[list[str]]:
-    """Return the names of the published figures, and those of further ones if there are any."""
-    return list(group_by(names, lambda name: name in names_of(PUBLISHED)).values())
+    return {name: _print(value, DIGITS) for name, value in _values(row).items()}
 
 
 def _find_best(
@@ -223,13 +207,13 @@ def _print(value: float | None, digits: int) -> str:
     return NO_VALUE if value is None else f"{value:.{digits}f}"
 
 
-def _print_interval(interval: Interval) -> str:
+def _print_interval(row: SetScores, interval: Interval) -> str:
     """Return an interval, or a dash if there is none."""
-    if math.isnan(interval[0]):
+    if math.isnan(interval[0]) or not row.has_salient:
         return NO_VALUE
     return "–".join(_shorten(_print(bound, DIGITS)) for bound in interval)
 
 
 def _shorten(number: str) -> str:
     """Return a number without the zero before its point, as the paper prints it: .856."""
-    return number.replace("0.", ".", 1) if number.lstrip("-").startswith("0.") else number
+    return re.sub(r"^(-?)0\.", r"\1.", number)

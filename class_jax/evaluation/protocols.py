@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -21,19 +21,19 @@ NUM_THRESHOLDS = 256
 PUBLISHED, ALL = "published", "all"
 
 Curves = Mapping[str, np.ndarray]  # "F", "E", "precision", "recall": [..., 256]; 255 comes first
-Figures = dict[str, float]  # one value for each name of `names_of`
+Figures = Mapping[str, Any]  # a float, or an array of several means, for each name of `names_of`
 
 
 class Pysod:
     """A map beside its mask by `pysod`, which is PySODMetrics on a map of its mask's size."""
 
     DESCRIPTION: ClassVar = f"PySODMetrics {importlib.metadata.version('pysodmetrics')}"
-    KEPT: ClassVar[tuple[str, ...]] = ("F", "E")  # the curves that figures are taken from
+    CURVES: ClassVar[tuple[str, ...]] = ("F", "E", "precision", "recall")
+    KEPT: ClassVar = 2  # figures are taken from so many of the curves, the first ones
 
     def __init__(self, stretched: np.ndarray, salient: np.ndarray) -> None:
         """Store a map in 0–1 and its mask, bool, [H, W] both, as `fit` gives them."""
         self.stretched, self.salient = stretched, salient
-        self._e_metric = sod.Emeasure()
 
     @staticmethod
     def fit(prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -67,27 +67,18 @@ class Pysod:
 
     @functools.cached_property
     def e_measure(self) -> dict:
-        """Return adaptive E and its curve."""
-        return self.run(self._e_metric)["em"]
-
-    def adaptive_e(self) -> float:
-        """Return E at the threshold min(2 · mean, 1)."""
-        return self.e_measure["adp"]
+        """Return E at the threshold min(2 · mean, 1) and its curve."""
+        return self.run(sod.Emeasure())["em"]
 
     def structure(self) -> float:
         """Return S, at least 0; NaN if the mask's centre of mass is in the last row or column."""
         with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             return self.run(sod.Smeasure())["sm"]
 
-    def curves(self) -> Curves:
-        """Return the curves of the image."""
-        counted = {name: self.counted[name]["dynamic"] for name in ("F", "precision", "recall")}
-        return {"F": counted["F"], "E": self.e_measure["curve"], **counted}
-
-    @staticmethod
-    def complete(curves: Curves) -> Curves:
-        """Return averaged curves of KEPT with that of F."""
-        return curves
+    def curves(self) -> list[np.ndarray]:
+        """Return the curves of the image in the order of CURVES, [256] each."""
+        counted = {name: found["dynamic"] for name, found in self.counted.items()}
+        return [{"E": self.e_measure["curve"], **counted}[name] for name in self.CURVES]
 
 
 class Matlab(Pysod):
@@ -98,7 +89,8 @@ class Matlab(Pysod):
     """
 
     DESCRIPTION: ClassVar = "as the scripts behind published figures"
-    KEPT: ClassVar[tuple[str, ...]] = ("precision", "recall", "E")
+    CURVES: ClassVar[tuple[str, ...]] = ("E", "precision", "recall")
+    KEPT: ClassVar = 3
 
     @staticmethod
     def fit(prediction: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -111,11 +103,12 @@ class Matlab(Pysod):
         stretched, salient = _stretch(prediction), _stretch(mask) >= 0.5
         return (stretched, salient) if stretched.any() and salient.any() else None
 
-    def adaptive_e(self) -> float:
-        """Return E strictly above the threshold 2 · mean, which is not limited to 1."""
-        threshold = np.nextafter(2 * self.stretched.mean(), np.inf)
-        assert self.e_measure  # the metric has counted the mask
-        return self._e_metric.cal_em_with_threshold(self.stretched, self.salient, threshold)
+    @functools.cached_property
+    def e_measure(self) -> dict:
+        """Return E strictly above the threshold 2 · mean, not limited to 1, and its curve."""
+        metric, above = sod.Emeasure(), np.nextafter(2 * self.stretched.mean(), np.inf)
+        found = self.run(metric)["em"]
+        return found | {"adp": metric.cal_em_with_threshold(self.stretched, self.salient, above)}
 
     def structure(self) -> float:
         """Return S, which may be negative."""
@@ -127,37 +120,29 @@ class Matlab(Pysod):
             of_region = metric.region(self.stretched, self.salient)
         return metric.alpha * of_object + (1 - metric.alpha) * of_region
 
-    @staticmethod
-    def complete(curves: Curves) -> Curves:
-        """Return the curves with F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3."""
-        precision, recall = curves["precision"], curves["recall"]
-        both = BETA2 * precision + recall
-        f = np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
-        return {**curves, "F": f}
-
 
 PYSOD, MATLAB = "pysod", "matlab"
 PROTOCOLS = {PYSOD: Pysod, MATLAB: Matlab}
 
 
 class Metric(NamedTuple):
-    """The origin of a figure: one of two ways."""
+    """A figure: measured of each image and averaged, or taken from an averaged curve."""
 
-    measure: Callable[[Any], float] | None = None  # of an image; averaged over images
-    curve: tuple[str, Callable[..., np.ndarray]] | None = None  # averaged, and np.max or np.mean
+    take: Callable[..., Any]  # of an image; or np.max or np.mean, of a curve
+    curve: str = ""
     lower_is_better: bool = False
     printed: str = PUBLISHED  # or ALL: with all metrics only
 
 
 METRICS = {
     "adpF": Metric(lambda image: image.counted["F"]["adaptive"]),
-    "meanF": Metric(curve=("F", np.mean)),
-    "maxF": Metric(curve=("F", np.max)),
+    "meanF": Metric(np.mean, "F"),
+    "maxF": Metric(np.max, "F"),
     "wF": Metric(lambda image: image.run(sod.WeightedFmeasure())["wfm"]),
     "S": Metric(lambda image: image.structure()),
-    "adpE": Metric(lambda image: image.adaptive_e()),
-    "meanE": Metric(curve=("E", np.mean)),
-    "maxE": Metric(curve=("E", np.max)),
+    "adpE": Metric(lambda image: image.e_measure["adp"]),
+    "meanE": Metric(np.mean, "E"),
+    "maxE": Metric(np.max, "E"),
     "MAE": Metric(lambda image: image.run(sod.MAE())["mae"], lower_is_better=True),
     "IoU": Metric(lambda image: image.cut(sod.IOUHandler), printed=ALL),
     "Dice": Metric(lambda image: image.cut(sod.DICEHandler), printed=ALL),
@@ -175,48 +160,61 @@ def names_of(metrics: str) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measurement:
-    """Sums over images from which the figures are computed; sums add up, so memory is bounded."""
+    """Measured values of an image, sums over several, or an array of either.
+
+    Sums add up, and the figures are computed from them, so memory is bounded.
+    """
 
     protocol: str
     names: tuple[str, ...]  # of the figures
-    images: int
-    values: dict[str, float]  # of the metrics that are averaged over images
-    sums: dict[str, np.ndarray]  # of the curves, float64 [256]; index 0 is the threshold 255
+    images: int  # that were added up
+    sums: np.ndarray  # float64 [..., K]: metrics that are averaged over images, then curves
 
     @classmethod
     def zero(cls, protocol: str = PYSOD, metrics: str = PUBLISHED, *, images: int = 0) -> Self:
         """Return the sums over no images, or over some that count as 0."""
         names = names_of(metrics)
-        values = {name: 0.0 for name in names if METRICS[name].curve is None}
-        curves = {name: np.zeros(NUM_THRESHOLDS) for name in ("F", "E", "precision", "recall")}
-        return cls(protocol, names, images, values, curves)
+        curves = NUM_THRESHOLDS * len(PROTOCOLS[protocol].CURVES)
+        return cls(protocol, names, images, np.zeros(_count_averaged(names) + curves))
 
     def __add__(self, other: "Measurement") -> "Measurement":
         """Return the sums over both sets of images."""
-        return Measurement(
-            self.protocol,
-            self.names,
-            self.images + other.images,
-            {name: value + other.values[name] for name, value in self.values.items()},
-            {name: curve + other.sums[name] for name, curve in self.sums.items()},
-        )
+        images, sums = self.images + other.images, self.sums + other.sums
+        return dataclasses.replace(self, images=images, sums=sums)
 
-    def figures(self) -> Figures:
-        """Return the figures, averaged over the images (at least one)."""
-        averaged: dict[str, Any] = {n: total / self.images for n, total in self.values.items()}
-        averaged |= figures_of(self.curves(), self.names)
-        return {name: float(averaged[name]) for name in self.names}
+    def kept(self) -> np.ndarray:
+        """Return the first of `sums`, from which figures are taken."""
+        curves = NUM_THRESHOLDS * PROTOCOLS[self.protocol].KEPT
+        return self.sums[: _count_averaged(self.names) + curves].copy()
 
-    def curves(self) -> dict[str, np.ndarray]:
-        """Return the averaged curves F, E, precision and recall, float64 [256]."""
-        averaged = {name: curve / self.images for name, curve in self.sums.items()}
-        return dict(PROTOCOLS[self.protocol].complete(averaged))
+    def figures(self) -> dict[str, Any]:
+        """Return the figures, averaged over the images (at least one): [...] each."""
+        curves, averaged = self.curves(), iter(np.moveaxis(self.sums / self.images, -1, 0))
+        metrics = {name: METRICS[name] for name in self.names}
+        return {
+            name: metric.take(curves[metric.curve], axis=-1) if metric.curve else next(averaged)
+            for name, metric in metrics.items()
+        }
+
+    def curves(self) -> Curves:
+        """Return the averaged curves, [..., 256] each, that are not left out by `kept`.
+
+        By `matlab`, F = (1 + β²)·P·R / (β²·P + R) of averaged P and R, β² = 0.3.
+        """
+        joined = self.sums[..., _count_averaged(self.names) :] / self.images
+        split = np.moveaxis(joined.reshape(*joined.shape[:-1], -1, NUM_THRESHOLDS), -2, 0)
+        curves = dict(zip(PROTOCOLS[self.protocol].CURVES, split, strict=False))
+        if "F" in curves:
+            return curves
+        precision, recall = curves["precision"], curves["recall"]
+        both = BETA2 * precision + recall
+        f = np.divide((1 + BETA2) * precision * recall, both, where=both > 0, out=both)
+        return {"F": f, **curves}
 
 
-def figures_of(curves: Curves, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return those of the named figures that are taken from averaged curves, [...] each."""
-    taken = ((name, METRICS[name].curve) for name in names)
-    return {name: of[1](curves[of[0]], axis=-1) for name, of in taken if of}
+def _count_averaged(names: tuple[str, ...]) -> int:
+    """Return how many of the figures are averaged over images."""
+    return sum(not METRICS[name].curve for name in names)
 
 
 def measure(
@@ -227,26 +225,24 @@ def measure(
     Args:
       prediction: the map, uint8 [h, w]; resized to the mask's size, bilinearly (`pysod`) or
         bicubically with antialiasing (`matlab`).
-      mask: uint8 [H, W]; salient above 128 (`pysod`) or from half of its range (`matlab`).
+      mask: uint8 [H, W]; salient above 128 (`pysod`) or from half of its range (`matlab`); of two
+        pixels or more, as E divides by their number less one.
       protocol: one of PROTOCOLS.
       metrics: "published" or "all".
 
     Raises:
-      ValueError: an array is not uint8 with two axes, or the mask is a single pixel, for which
-        PySODMetrics' E has no value.
+      ValueError: an array is not uint8 with two axes.
     """
     for array in (prediction, mask):
         if array.dtype != np.uint8 or array.ndim != 2:
             raise ValueError(f"expected uint8 [H, W], got {array.dtype} {list(array.shape)}")
-    if mask.size == 1:
-        raise ValueError("a mask of one pixel cannot be scored: E divides by the pixels less one")
+    zero = Measurement.zero(protocol, metrics, images=1)
     fitted = PROTOCOLS[protocol].fit(prediction, mask)
     if fitted is None:
-        return Measurement.zero(protocol, metrics, images=1)
-    image, names = PROTOCOLS[protocol](*fitted), names_of(metrics)
-    metrics_of_image = ((name, METRICS[name].measure) for name in names)
-    values = {name: float(metric(image)) for name, metric in metrics_of_image if metric}
-    return Measurement(protocol, names, 1, values, dict(image.curves()))
+        return zero
+    image = PROTOCOLS[protocol](*fitted)
+    values = [METRICS[n].take(image) for n in zero.names if not METRICS[n].curve]
+    return dataclasses.replace(zero, sums=np.concatenate([values, *image.curves()]))
 
 
 def _stretch(levels: np.ndarray) -> np.ndarray:

@@ -24,17 +24,16 @@ class TestSet(NamedTuple):
 
     title: str
     images: int
-    scores: dict[str, tuple[float | None, ...]]  # by method, in the order of COLUMNS
+    scores: dict[str, dict[str, float | None]]  # by method and column
 
 
 def _parse(line: str) -> TestSet:
     """Return the test set in a line of THOUSANDTHS."""
     title, images, *figures = line.split()
-    values = [None if figure == "–" else int(figure) / 1000 for figure in figures]
-    starts = range(0, len(values), len(COLUMNS))
-    scores = (tuple(values[start : start + len(COLUMNS)]) for start in starts)
-    names = (f"{method} (published)" for method in METHODS)
-    return TestSet(title, int(images), dict(zip(names, scores, strict=True)))
+    values = iter(None if figure == "–" else int(figure) / 1000 for figure in figures)
+    # zip takes a value for each column, as the columns come first.
+    scores = {f"{m} (published)": dict(zip(COLUMNS, values, strict=False)) for m in METHODS}
+    return TestSet(title, int(images), scores)
 
 
 TEST_SETS = tuple(map(_parse, THOUSANDTHS.strip().splitlines()))
@@ -48,8 +47,7 @@ def find_test_set(name: str) -> TestSet | None:
 
 def get_title(name: str) -> str:
     """Return a set's name as papers print it."""
-    known = find_test_set(name)
-    return known.title if known else name
+    return known.title if (known := find_test_set(name)) else name
 
 
 def keep_letters(name: str) -> str:

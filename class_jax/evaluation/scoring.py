@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -19,14 +19,13 @@ from tqdm import tqdm
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import PROPERTIES, Group, break_down
 from class_jax.evaluation.measuring import CONSTANT, INVERTED, Outcome, Task, measure_task
-from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED, Figures, Measurement
-from class_jax.evaluation.statistics import NO_STATISTICS, Sample, Statistics, summarize
+from class_jax.evaluation.protocols import PUBLISHED, Figures, Measurement
+from class_jax.evaluation.statistics import Statistics, summarize
 from class_jax.text import printable
 
 # Cores that this process may use, where the system says so.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 FEW = 64  # images that one process measures before others could start
-AHEAD = 8  # images in flight per process: enough to keep it busy, and memory stays bounded
 
 T = TypeVar("T")
 Key = TypeVar("Key")
@@ -53,13 +52,14 @@ class SetScores:
     method: str
     protocol: str
     total: Measurement  # over all images that were measured
-    per_image: dict[str, Figures] = dataclasses.field(default_factory=dict)  # in the set's order
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)  # name → why it has no scores
-    has_salient: bool = False  # whether any mask has a salient pixel: else scores say nothing
-    map_guesses: Counter[str] = dataclasses.field(default_factory=Counter)  # how maps were read
+    per_image: dict[str, Figures]  # in the set's order
+    failed: dict[str, str]  # name → why it has no scores
+    has_salient: bool  # whether any mask has a salient pixel: else scores say nothing
+    map_guesses: Counter[str]  # how maps were read
     set_size: int = 0  # masks of the set, if some of them were not measured
-    sample: Sample | None = None  # in the order of `per_image`; large, and dropped once summarised
-    statistics: Statistics = NO_STATISTICS  # of the sample, once it is analyzed
+    # Until analyzed: of each image, in the order of `per_image`, [N, K], and its mask, [N, P].
+    sample: tuple[Measurement, np.ndarray] | None = None
+    statistics: Statistics = dataclasses.field(default_factory=Statistics)  # once analyzed
     breakdown: Sequence[Group] = ()
 
     def doubts(self) -> Iterator[str]:
@@ -76,7 +76,7 @@ class SetScores:
     def analyze(self) -> Self:
         """Return the scores with their uncertainty and breakdown, and without the sample."""
         assert self.sample is not None
-        statistics, breakdown = summarize(self.sample), break_down(self.sample)
+        statistics, breakdown = summarize(self.sample[0]), break_down(*self.sample)
         return dataclasses.replace(self, sample=None, statistics=statistics, breakdown=breakdown)
 
 
@@ -119,49 +119,47 @@ class Scorer(contextlib.AbstractContextManager):
         Raises:
           UserError: no map could be measured.
         """
-        label, title = (maps.set_name, maps.method), f"{maps.set_name}, {maps.method}"
-        failed, guesses = dict(maps.failed), Counter[str]()
+        label, failed, guesses = maps[:2], dict(maps.failed), Counter[str]()
+        zeros = [Measurement.zero(protocol, self._metrics) for protocol in self._protocols]
         scores = [
-            SetScores(*label, protocol, Measurement.zero(protocol, self._metrics), failed=failed,
-                      map_guesses=guesses, set_size=maps.size)
-            for protocol in self._protocols
-        ]  # fmt: skip
-        curves: list[list[np.ndarray]] = [[] for _ in scores]
-        for task, outcome in zip(maps.tasks, self._show_progress(maps, title), strict=True):
+            SetScores(*label, zero.protocol, zero, {}, failed, False, guesses, maps.size)
+            for zero in zeros
+        ]
+        images: list[list[np.ndarray]] = [[] for _ in scores]
+        for task, outcome in zip(maps.tasks, self._show_progress(maps), strict=True):
             if isinstance(outcome, str):
                 failed[task.name] = outcome
                 continue
             guesses.update(outcome.guesses)
             if outcome.properties is not None:
                 self._properties[maps.set_name, task.name] = outcome.properties
-            for row, of_row in zip(scores, curves, strict=True):
-                measurement = outcome.by_protocol[row.protocol]
+            for row, of_row, measurement in zip(scores, images, outcome.measurements, strict=True):
                 row.total += measurement
                 row.per_image[task.name] = measurement.figures()
-                kept = [measurement.sums[name] for name in PROTOCOLS[row.protocol].KEPT]
-                of_row.append(np.array(kept, np.float32))
-        if len(failed) == len(maps.tasks) + len(maps.failed):
-            raise UserError(_explain_nothing(title, failed))
-        for row, of_row in zip(scores, curves, strict=True):
-            properties = np.stack([self._properties[maps.set_name, name] for name in row.per_image])
+                of_row.append(measurement.kept())
+        if not scores[0].per_image:
+            first = next(iter(failed.values()), "the set holds no image.")
+            title = ", ".join(label)
+            raise UserError(f"{title}: none of the {len(failed)} images could be done: {first}")
+        described = [self._properties[maps.set_name, name] for name in scores[0].per_image]
+        properties = np.stack(described)
+        for row, of_row in zip(scores, images, strict=True):
             row.has_salient = bool(properties[:, PROPERTIES.index("area")].any())
-            columns = {n: np.array([f[n] for f in row.per_image.values()]) for n in row.total.names}
-            row.sample = Sample(row.protocol, columns, np.stack(of_row), properties)
+            measured = dataclasses.replace(row.total, images=1, sums=np.stack(of_row))
+            row.sample = measured, properties
         return scores
 
-    def _show_progress(self, maps: MapSet, title: str) -> Iterator[Outcome]:
+    def _show_progress(self, maps: MapSet) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks, beside a progress bar."""
         processes = self._processes or (1 if len(maps.tasks) <= FEW else CORES)
         waits = f"starting {processes} processes" if processes > 1 and not self._pool else None
         interval = 0.5 if sys.stderr.isatty() else 10.0  # seconds
-        bar = tqdm(
-            total=len(maps.tasks), desc=printable(title), unit="image", mininterval=interval,
-            postfix=waits,
-        )  # fmt: skip
-        with bar:
-            for outcome in self._measure(maps, processes):
+        title, outcomes = printable(", ".join(maps[:2])), self._measure(maps, processes)
+        with tqdm(
+            outcomes, title, len(maps.tasks), unit="image", mininterval=interval, postfix=waits
+        ) as bar:
+            for outcome in bar:
                 bar.set_postfix_str("", refresh=False)
-                bar.update()
                 yield outcome
 
     def _measure(self, maps: MapSet, processes: int) -> Iterator[Outcome]:
@@ -170,47 +168,25 @@ class Scorer(contextlib.AbstractContextManager):
             measure_task, protocols=self._protocols, metrics=self._metrics, highest=maps.highest
         )
         # A mask is described, which takes its image, for the first method only.
-        tasks = (
+        tasks = [
             task._replace(describe=(maps.set_name, task.name) not in self._properties)
             for task in maps.tasks
-        )
+        ]
         if processes == 1:
-            yield from map(measure, tasks)
-            return
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                processes,
-                # Not forked: JAX has threads, which a forked process would lack.
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_initialize_process,
-            )
-        in_flight: deque[Future[Outcome]] = deque()
-        for task in tasks:
-            if len(in_flight) == AHEAD * processes:
-                yield in_flight.popleft().result()
-            with _hold_interrupts():  # it may start a process
-                in_flight.append(self._pool.submit(measure, task))
-        while in_flight:
-            yield in_flight.popleft().result()
+            return map(measure, tasks)
+        # Not forked: JAX has threads, which a forked process would lack.
+        spawn = multiprocessing.get_context("spawn")
+        pool = self._pool or ProcessPoolExecutor(processes, spawn, _initialize_process)
+        self._pool = pool
 
+        def submit() -> Iterator[Outcome]:
+            if hasattr(signal, "pthread_sigmask"):  # not on Windows
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # processes inherit it
+            return pool.map(measure, tasks)
 
-@contextlib.contextmanager
-def _hold_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; processes that start meanwhile never get it."""
-    held: list[int] = []
-    # A signal that this thread blocks goes to another one, and Python interrupts this one for it.
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
-    if can_block:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # new processes inherit it
-    try:
-        yield
-    finally:
-        if can_block:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, handler)
-        if held:
-            signal.raise_signal(signal.SIGINT)
+        # Processes are started by a thread, which no Ctrl-C interrupts, and never get one.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(submit).result()
 
 
 def _initialize_process() -> None:
@@ -225,11 +201,3 @@ def _initialize_process() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def _explain_nothing(title: str, failed: Mapping[str, str]) -> str:
-    """Return the sentence for a set without any measured map."""
-    if not failed:
-        return f"{title}: the set holds no image, and there is nothing to score."
-    first = next(iter(failed.values()))
-    return f"{title}: none of the {len(failed)} images could be done; the first: {first}"

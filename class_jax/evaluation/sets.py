@@ -71,8 +71,7 @@ def check_folders(folders: Sequence[Path], content: str) -> None:
     """Raise UserError if a path is not a folder, or two lead to one."""
     for folder in folders:
         if not folder.is_dir():
-            found = "is a file" if folder.exists() else "does not exist"
-            raise UserError(f"{folder} {found}, and a folder of {content} is needed.")
+            raise UserError(f"{folder} is not a folder of {content}.")
     _check_different([folder.resolve() for folder in folders])
 
 
@@ -98,10 +97,11 @@ def _find_images_beside(masks: Path) -> dict[str, Path]:
         # Only the sheet of examples needs images: their errors are ignored here.
         with contextlib.suppress(OSError):
             # Of what else lies above the masks, nothing is looked at.
-            pairs = {pair for layout in layouts_in(root) for pair in (layout, *split_parts(layout))}
-            folders = [pair.images for pair in pairs if pair.masks == masks and not pair.is_flat]
+            pairs = [pair for layout in layouts_in(root) for pair in (layout, *split_parts(layout))]
+            folders = {pair.images for pair in pairs if pair.masks == masks}
             if len(folders) == 1:
-                return index_by_stem(find_images(folders[0]).images, folders[0])[0]
+                (folder,) = folders
+                return index_by_stem(find_images(folder).images, folder)[0]
     return {}
 
 
@@ -111,19 +111,16 @@ def _check_different(folders: list[Path]) -> None:
         raise UserError(f"{max(folders, key=folders.count)} is given twice.")
 
 
-def _is_general(folder: Path) -> bool:
-    """Return whether a folder's name says only that it holds the masks of the one above."""
-    kind, rest = kind_of(folder.name)
-    says_no_more = all(word in folder.parent.name.lower() for word in rest)
-    return kind == "masks" and says_no_more
-
-
 def _name_sets(masks: Sequence[Path]) -> list[str]:
     """Name each set by its folder, or by the folder above if many sets call theirs so."""
     named = []
     for folder in map(absolute, masks):
+        kind, rest = kind_of(folder.name)
+        says_no_more = all(word in folder.parent.name.lower() for word in rest)
         if folder.name.lower() == "pascal":  # datasets/masks/pascal, in the archive of many sets
             named.append(folder.with_name("PASCAL-S"))
+        elif kind == "masks" and says_no_more:
+            named.append(folder.parent)
         else:
-            named.append(folder.parent if _is_general(folder) else folder)
+            named.append(folder)
     return shorten_paths(named)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from class_jax.data.images import write_picture
 from class_jax.data.masks import load_map
 from class_jax.data.resize import resize_bilinear
 from class_jax.data.sheet import GAP, Panel, Row, draw_sheet
 from class_jax.errors import UserError
-from class_jax.evaluation.figures import DPI, PAGE, write_pixels
+from class_jax.evaluation.figures import DPI, PAGE
 from class_jax.evaluation.markup import to_csv
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
@@ -52,8 +52,7 @@ def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[M
             levels = _read_map(tasks[name], maps)
             rows.append(f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {name}")
             rows.append([Panel(p) for p in (image, mask, levels, draw_errors(levels, mask))])
-    with atomic_write(path) as partial:
-        Image.fromarray(draw_sheet(rows)).save(partial, format="PNG")
+    write_picture(path, draw_sheet(rows))
 
 
 def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
@@ -120,7 +119,8 @@ def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[Ma
         rows.append(_read_row(choice.image, of_set, methods))
     cell = (round(PAGE * DPI) - GAP) // len(headings) - GAP
     sheet = draw_sheet(rows, cell=cell, letters=POINTS * DPI // 72, paper=WHITE)
-    write_pixels(folder / "gallery", sheet)
+    for suffix in ("png", "pdf"):
+        write_picture(folder / f"gallery.{suffix}", sheet, dpi=(DPI, DPI), resolution=DPI)
     listed = ({"row": row, **choice._asdict()} for row, choice in enumerate(choices, start=1))
     with atomic_write(folder / "gallery.csv") as partial:
         partial.write_bytes(to_csv(listed, ("row", *Choice._fields)).encode())

@@ -1,14 +1,15 @@
 """Scores as files: CSV at full precision, Markdown and LaTeX to print."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from class_jax.evaluation.comparison import Comparison
 from class_jax.evaluation.markup import LATEX_HEAD, Row, to_csv, to_latex, to_markdown
 from class_jax.evaluation.printed import build_comparisons, build_tables, describe, note_sets
 from class_jax.evaluation.scoring import SetScores
-from class_jax.evaluation.statistics import NO_INTERVAL, Interval
+from class_jax.evaluation.statistics import Interval
 from class_jax.files import atomic_write
 
 HOW_TO_READ = """# Comparison
@@ -33,10 +34,10 @@ def write_tables(
     compared = "".join(map(to_markdown, build_comparisons(comparisons)))
     files = {
         "results.csv": to_csv(map(_list_figures, scores)),
-        "per_image.csv": to_csv(_list_images(scores)),
+        "per_image.csv": to_csv(chain.from_iterable(map(_list_images, scores))),
         "comparison.csv": to_csv(map(_list_comparison, comparisons), Comparison._fields),
-        "breakdown.csv": to_csv(_list_groups(scores)),
-        "curves.csv": to_csv(_list_points(scores)),
+        "breakdown.csv": to_csv(chain.from_iterable(map(_list_groups, scores))),
+        "curves.csv": to_csv(chain.from_iterable(map(_list_points, scores))),
         "results.md": "\n".join(["# Results", *map(to_markdown, tables)]),
         "results.tex": "\n".join([LATEX_HEAD, *map(to_latex, tables)]),
         "comparison.md": f"{HOW_TO_READ}{compared or NOTHING}\n{' '.join(note_sets(scores))}",
@@ -47,50 +48,47 @@ def write_tables(
 
 
 def _list_figures(row: SetScores) -> Row:
-    found = row.statistics.intervals()
-    bounds = _bounds({name: found.get(name, NO_INTERVAL) for name in row.total.names})
-    return describe(row) | row.total.figures() | bounds
+    return describe(row) | row.total.figures() | _bounds(row.statistics.intervals())
 
 
-def _list_images(scores: Iterable[SetScores]) -> Iterator[Row]:
-    for row in scores:
-        label = {"set": row.set_name, "method": row.method}
-        for name, figures in row.per_image.items():
-            yield {**label, "image": name, "protocol": row.protocol, **figures}
+def _list_images(row: SetScores) -> Iterator[Row]:
+    for name, figures in row.per_image.items():
+        label = {"set": row.set_name, "method": row.method, "image": name}
+        yield {**label, "protocol": row.protocol, **figures}
 
 
 def _list_comparison(found: Comparison) -> Row:
     return found._asdict() | {"low": _blank(found.low), "high": _blank(found.high)}
 
 
-def _list_groups(scores: Iterable[SetScores]) -> Iterator[Row]:
-    for row in scores:
-        for group in row.breakdown:
-            span = {"from": f"{group.low:.6g}", "to": f"{group.high:.6g}", "images": group.images}
-            yield {
-                **{"set": row.set_name, "method": row.method, "protocol": row.protocol},
-                **{"property": group.property, "group": group.name, **span},
-                **group.figures,
-                **_bounds(group.intervals),
-            }
+def _list_groups(row: SetScores) -> Iterator[Row]:
+    for group in row.breakdown:
+        yield {
+            **_label(row),
+            **{"property": group.property, "group": group.name},
+            **{"from": f"{group.low:.6g}", "to": f"{group.high:.6g}", "images": group.images},
+            **group.figures,
+            **_bounds(group.intervals),
+        }
 
 
-def _list_points(scores: Iterable[SetScores]) -> Iterator[Row]:
+def _list_points(row: SetScores) -> Iterator[Row]:
     """Yield the rows of curves.csv, the threshold 0 first."""
-    for row in scores:
-        label = {"set": row.set_name, "method": row.method, "protocol": row.protocol}
-        curves = {name: curve[::-1].tolist() for name, curve in row.total.curves().items()}
-        for threshold, values in enumerate(zip(*curves.values(), strict=True)):
-            yield {**label, "threshold": threshold, **dict(zip(curves, values, strict=True))}
+    curves = row.total.curves()
+    for threshold, values in enumerate(zip(*(c[::-1] for c in curves.values()), strict=True)):
+        yield {**_label(row), "threshold": threshold, **dict(zip(curves, values, strict=True))}
+
+
+def _label(row: SetScores) -> Row:
+    return {"set": row.set_name, "method": row.method, "protocol": row.protocol}
 
 
 def _bounds(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
     """Return the columns of intervals, those of the figures in turn."""
-    ends = ("low", "high")
     return {
         f"{name}_{end}": _blank(bound)
         for name, interval in intervals.items()
-        for end, bound in zip(ends, interval, strict=True)
+        for end, bound in zip(("low", "high"), interval, strict=True)
     }
 
 

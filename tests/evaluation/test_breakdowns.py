@@ -1,5 +1,7 @@
 """Properties of masks, against shapes with known ones and SciPy, and the groups they make."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from class_jax.evaluation.breakdowns import (
     measure_contrast,
     measure_regions,
 )
-from class_jax.evaluation.statistics import Sample, summarize
-from tests.evaluation.test_statistics import plain_figures, sample_of
+from class_jax.evaluation.statistics import summarize
+from tests.evaluation.measurements import images_of
+from tests.evaluation.test_statistics import plain_figures
 
 
 def describe(mask, image=None):
@@ -115,14 +118,13 @@ def test_groups_share_out_the_images():
 
 @pytest.mark.parametrize("protocol", ["pysod", "matlab"])
 def test_scores_of_a_group_are_those_of_its_images_alone(protocol):
-    sample = sample_of(protocol)
-    sample.properties[:, 1] = np.arange(60) % 3
-    groups = {(g.property, g.name): g for g in break_down(sample)}
+    measured, properties = images_of(protocol), np.zeros((60, 6))
+    properties[:, 1] = np.arange(60) % 3
+    groups = {(g.property, g.name): g for g in break_down(measured, properties)}
     found = groups["objects", "2"]
-    rows = np.flatnonzero(sample.properties[:, 1] == 2)
+    rows = np.flatnonzero(properties[:, 1] == 2)
     assert (found.images, found.low, found.high) == (20, 2, 2)
-    assert found.figures == pytest.approx(plain_figures(sample, rows), rel=0, abs=1e-12)
-    figures = {name: values[rows] for name, values in sample.figures.items()}
-    alone = Sample(protocol, figures, sample.curves[rows], sample.properties[rows])
+    assert found.figures == pytest.approx(plain_figures(measured, rows), rel=0, abs=1e-12)
+    alone = dataclasses.replace(measured, sums=measured.sums[rows])
     for name, interval in summarize(alone).intervals().items():
         assert found.intervals[name] == pytest.approx(interval, rel=0, abs=1e-9)

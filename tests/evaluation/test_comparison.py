@@ -14,12 +14,12 @@ from class_jax.evaluation.comparison import (
     find_equals,
     run_paired_test,
 )
-from class_jax.evaluation.protocols import Measurement, names_of
 from class_jax.evaluation.scoring import SetScores
-from class_jax.evaluation.statistics import Sample, average_resamples, find_interval, summarize
+from class_jax.evaluation.statistics import find_interval, summarize
+from tests.evaluation.measurements import FIGURES, measurement_of
+from tests.evaluation.test_statistics import resampled
 
 IMAGES = 80
-FIGURES = names_of("published")
 
 
 def scores_of(method, shift, *, noise=0.02, images=IMAGES, set_name="toys", seed=0):
@@ -29,18 +29,14 @@ def scores_of(method, shift, *, noise=0.02, images=IMAGES, set_name="toys", seed
     values = {name: shared + shift + own.normal(0, noise, images) for name in FIGURES}
     # Flat curves, of which mean and largest value are one.
     values |= {"meanF": values["maxF"], "meanE": values["maxE"]}
-    curves = np.stack([values["maxF"], values["maxE"]], axis=1)[..., None] * np.ones(256)
-    total = dataclasses.replace(
-        Measurement.zero(images=images),
-        values={name: values[name].sum() for name in ("adpF", "wF", "S", "adpE", "MAE")},
-        sums=dict(zip(("F", "E"), curves.sum(axis=0), strict=True)),
-    )
+    flat = {n: values[f"max{n}"][:, None] * np.ones(256) for n in ("F", "E")}
+    measured = measurement_of(values, {**flat, "precision": flat["F"], "recall": flat["F"]})
+    total = dataclasses.replace(measured, images=images, sums=measured.sums.sum(axis=0))
     per_image = {
         f"{i:03d}": {name: column[i] for name, column in values.items()} for i in range(images)
     }
-    sample = Sample("pysod", values, curves.astype(np.float32), np.zeros((images, 6)))
     row = SetScores(set_name, method, "pysod", total, per_image, {}, True, Counter())
-    return SetScores(**vars(row) | {"statistics": summarize(sample)})
+    return SetScores(**vars(row) | {"statistics": summarize(measured)})
 
 
 def by_measure(comparisons):
@@ -54,9 +50,8 @@ def test_differences_p_values_and_verdicts():
     values = {row.method: row.per_image for row in rows}
     for (measure, one, two), comparison in found.items():
         columns = [np.array([v[measure] for v in values[m].values()]) for m in (one, two)]
-        tolerance = 1e-6 if measure in ("maxF", "maxE") else 1e-12  # curves are kept in float32
         assert comparison.difference == pytest.approx(np.mean(columns[0] - columns[1]), abs=1e-9)
-        assert comparison.p == pytest.approx(stats.wilcoxon(*columns).pvalue, rel=tolerance)
+        assert comparison.p == pytest.approx(stats.wilcoxon(*columns).pvalue, rel=1e-12)
         assert comparison.images == IMAGES
         t = stats.ttest_rel(*columns).confidence_interval()  # near the bootstrap's
         interval = comparison.low, comparison.high
@@ -92,11 +87,10 @@ def test_a_few_large_gains_against_many_small_losses_are_no_verdict():
     # The mean and the ranks disagree, so neither method is called better.
     loss, gain = np.full(60, -0.01), np.full(8, 0.4)
     differences = np.concatenate([loss, gain])
-    (means,) = average_resamples([differences[:, None]], np.arange(68))
-    assert find_interval(means[:, 0])[0] > 0
-    test = run_paired_test(differences, 0 * differences)
-    assert test.p < 0.05
-    assert test.direction == -1
+    assert find_interval(resampled(differences[:, None])[:, 0])[0] > 0
+    p, direction = run_paired_test(differences, 0 * differences)
+    assert p < 0.05
+    assert direction == -1
 
 
 def test_only_methods_on_the_same_images_are_compared():
@@ -121,9 +115,8 @@ def test_under_the_null_tests_reject_in_5_percent_of_2000_trials_and_verdicts_in
     # Scores of two methods that differ by noise; that of hard images is larger.
     differences = rng.normal(0, 1, (60, 2000)) * rng.gamma(2, 0.01, (60, 1))
     tests = [run_paired_test(column, 0 * column) for column in differences.T]
-    rejected = np.array([test.p < 0.05 for test in tests])
-    (means,) = average_resamples([differences], np.arange(60))
-    intervals = np.array([find_interval(column) for column in means.T])
+    rejected = np.array([p < 0.05 for p, _ in tests])
+    intervals = np.array([find_interval(column) for column in resampled(differences).T])
     excluded = (intervals[:, 0] > 0) | (intervals[:, 1] < 0)
     assert rejected.mean() == pytest.approx(0.05, abs=0.015)  # three deviations of 2,000 trials
     assert excluded.mean() == pytest.approx(0.05, abs=0.02)
@@ -136,5 +129,5 @@ def test_among_four_equal_methods_a_difference_is_found_in_at_most_5_percent_of_
     for _ in range(300):
         values = rng.normal(0.8, 0.1, (4, 40))
         pairs = itertools.combinations(values, 2)
-        found += np.min(correct_by_holm([run_paired_test(*pair).p for pair in pairs])) < 0.05
+        found += np.min(correct_by_holm([run_paired_test(*pair)[0] for pair in pairs])) < 0.05
     assert found / 300 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)

@@ -19,6 +19,7 @@ from class_jax.evaluation.figures import (
 from class_jax.evaluation.protocols import Measurement, measure
 from class_jax.evaluation.scoring import SetScores
 from class_jax.text import printable
+from tests.evaluation.measurements import AVERAGED, measurement_of
 from tests.evaluation.test_protocols import drawn_pairs
 
 
@@ -32,7 +33,7 @@ def scores(set_name="toys", method="A", protocol="pysod"):
 def drawn(rows, kind):
     """The figure, laid out."""
     figure = draw_curves(rows, kind)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     return figure
 
 
@@ -104,7 +105,7 @@ def total_of(precision, recall):
     """Sums over one image that has these curves, F = 1.3·P·R / (0.3·P + R)."""
     f = 1.3 * precision * recall / (0.3 * precision + recall)
     curves = {"F": f, "E": 0 * f, "precision": precision, "recall": recall}
-    return dataclasses.replace(Measurement.zero(), images=1, sums=curves)
+    return measurement_of(dict.fromkeys(AVERAGED, 0.0), curves)
 
 
 def test_curves_fill_the_panel_where_good_methods_differ_little():
@@ -138,7 +139,7 @@ def broken_down(method="A", set_name="toys", *, images=20):
 
 def test_a_panel_for_each_property_and_a_mark_for_each_method():
     figure = draw_breakdown([broken_down("A"), broken_down("_B"), broken_down("A", "ecssd")])
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["area", "objects", "", ""]
     objects = figure.axes[1]

@@ -51,8 +51,10 @@ def test_pairs(tmp_path, masks, names, pairs, surplus):
     (maps,) = find_maps([folder], masks)
     assert {task.name: str(task.map.relative_to(folder)) for task in maps.tasks} == pairs
     assert maps.missing == [name for name in ("a", "b_1", "sub/c") if name not in pairs]
-    left_out = [note for note in maps.notes if "have no mask and are left out" in note]
-    assert [note.rpartition("/")[2] for note in left_out] == surplus
+    left_out = [note for note in maps.notes if "as they have no mask" in note]
+    assert left_out == [
+        f"Net on toys: 1 map left out ({name}), as they have no mask" for name in surplus
+    ]
     assert maps.method == "Net"
     assert [task.name for task in maps.tasks] == sorted(pairs)
 
@@ -141,13 +143,13 @@ def test_maps_that_cannot_be_paired(tmp_path, masks, folder, names, message):
 
 def test_folders_that_are_none(tmp_path, masks):
     file = touch(tmp_path, "file.png") / "file.png"
-    with pytest.raises(UserError, match=r"file.png is a file, and a folder of maps is needed"):
+    with pytest.raises(UserError, match=r"file.png is not a folder of maps"):
         find_maps([file], masks)
-    with pytest.raises(UserError, match=r"absent does not exist, and a folder of maps is needed"):
+    with pytest.raises(UserError, match=r"absent is not a folder of maps"):
         find_maps([tmp_path / "absent"], masks)
     with pytest.raises(UserError, match="is given twice"):
         find_maps([touch(tmp_path / "x", "a.png"), tmp_path / "toys" / ".." / "x"], masks)
-    with pytest.raises(UserError, match=r"is a file, and a folder of masks is needed"):
+    with pytest.raises(UserError, match=r"file.png is not a folder of masks"):
         find_masks([file])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="empty holds no masks"):

@@ -124,7 +124,8 @@ def test_a_run_is_compared_with_another_run(run, trained, tmp_path):
         status, _, err = run("--mode=score", f"--masks={folder}", "--output=out", *found)
         assert status == 0, err
         rows = rows_of(tmp_path / "out" / "results.csv")
-        assert [(row["method"], row["images"]) for row in rows] == [("first", "4"), ("second", "4")]
+        names = [f"first/{place}", f"second/{place}"]
+        assert [(row["method"], row["images"]) for row in rows] == [(n, "4") for n in names]
         compared = rows_of(tmp_path / "out" / "comparison.csv")
         assert {(row["difference"], row["verdict"]) for row in compared} == {
             ("0.0", "not distinguishable")

@@ -182,7 +182,7 @@ def test_all_metrics_come_after_the_published_ones(score, folders):
     assert names[13:19] == ["IoU", "Dice", "BER", "precision", "recall", "specificity"]
     assert names[19:21] == ["adpF_low", "adpF_high"]
     assert {name: row[name] for name in published} == published
-    assert all(len(line) < 120 for line in out.splitlines())
+    assert out.split()[:19] == names[:19]
 
 
 def test_a_gallery_of_images_that_are_picked_or_named(score, folders):
@@ -519,8 +519,7 @@ def test_maps_that_lie_beside_the_folder_of_their_set_are_named(score, folders):
     write(folders / "Net" / "logo.png", P)
     status, _, err = score(*TOYS, "--predictions", "Net")
     assert status == 0, err
-    assert "note: Net on toys: 2 maps left out that lie in" in err
-    assert "those in toys are scored: 1_sal, 2_sal" in err
+    assert f"note: Net on toys: 2 maps left out (1_sal, 2_sal) that lie in {folders / 'Net'}" in err
     assert rows_of(folders / "out" / "results.csv")[0]["images"] == "4"
     shutil.copytree(folders / "toys", folders / "more")
     status, _, err = score("--masks=toys", "--masks=more", "--predictions=A", "--output=out")

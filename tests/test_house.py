@@ -56,10 +56,7 @@ BOUNDARIES = {
     "onnx": {
         "class_jax/networks/foreign.py",
         "datasets/photo/packaged.py",
-        *(
-            f"class_jax/export/{name}.py"
-            for name in ("graph", "lowering", "operators", "precision")
-        ),
+        *(f"class_jax/export/{name}.py" for name in ("lowering", "operators", "precision")),
     },
     "skimage": {"class_jax/evaluation/breakdowns.py"},
     "matplotlib": {"class_jax/evaluation/figures.py"},

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from class_jax.errors import UserError
 from class_jax.export.folding import fold_batch_norms
 from class_jax.models.network import Network, Variables
+from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import CONFIG, WEIGHTS
 from class_jax.weights.load import load_released
 from class_jax.weights.saved import load_exported, save_exported, save_released
@@ -82,13 +83,6 @@ def write_onnx(export: Export, path: Path) -> None:
     write_model(export, function, path)
 
 
-def read_onnx(export: Export, path: Path) -> Maps:
-    """Read an ONNX model."""
-    from class_jax.networks.onnx_engine import OnnxEngine  # noqa: PLC0415 - needs an extra
-
-    return OnnxEngine(path).maps
-
-
 def write_stablehlo(export: Export, path: Path) -> None:
     """Write a StableHLO program for CPUs, GPUs and TPUs, by jax.export."""
     variables = fold_batch_norms(export.variables, epsilon=export.network.backbone.EPSILON)
@@ -98,25 +92,22 @@ def write_stablehlo(export: Export, path: Path) -> None:
     path.write_bytes(jax.export.export(function, platforms=PLATFORMS)(shape).serialize())
 
 
-def read_stablehlo(export: Export, path: Path) -> Maps:
+def read_stablehlo(_: Export, path: Path) -> Maps:
     """Read a StableHLO program."""
     program = jax.export.deserialize(bytearray(path.read_bytes()))
     return lambda images: np.asarray(program.call(images))
 
 
-def write_torch(export: Export, path: Path) -> None:
-    """Write the authors' state dict."""
-    save_released(path, export.network, export.variables, export.unused)
-
-
-def read_torch(export: Export, path: Path) -> Maps:
-    """Read the authors' state dict."""
-    return compute_maps(export.network, load_released(str(path), export.network))
-
-
 FORMATS = {
     "safetensors": Format("safetensors", write_folder, read_folder),
-    "onnx": Format("model.onnx", write_onnx, read_onnx, is_named_by_suffix=True),
+    "onnx": Format(
+        "model.onnx", write_onnx, lambda _, path: OnnxEngine(path).maps, is_named_by_suffix=True
+    ),
     "stablehlo": Format("model.stablehlo", write_stablehlo, read_stablehlo),
-    "torch": Format("class.safetensors", write_torch, read_torch, is_named_by_suffix=True),
+    "torch": Format(  # the authors' state dict
+        "class.safetensors",
+        lambda export, path: save_released(path, export.network, export.variables, export.unused),
+        lambda export, path: compute_maps(export.network, load_released(str(path), export.network)),
+        is_named_by_suffix=True,
+    ),
 }

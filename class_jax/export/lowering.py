@@ -16,8 +16,7 @@ from jax.extend import core
 from onnx import helper
 
 from class_jax.errors import UserError
-from class_jax.export.graph import GraphWriter, Tensor, Value
-from class_jax.export.operators import BINARY, LAYERS, PRIMITIVES, broadcast, combine
+from class_jax.export.operators import LAYERS, PRIMITIVES, GraphWriter, Tensor, Value
 from class_jax.export.precision import shrink
 from class_jax.networks.onnx_engine import OUTPUTS
 
@@ -32,9 +31,28 @@ NESTED = ("jit", "pjit", "custom_jvp_call", "remat2", "checkpoint", "closed_call
 def write_model(export: "Export", function: Callable[[jax.Array], Any], path: Path) -> None:
     """Write an ONNX file that computes maps, with the network's configuration in its metadata.
 
-    `function`: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S].
+    `function`: uint8 [B, S, S, 3] → map and logits, float32 [B, S, S], for any B. What it reads
+    besides becomes constants.
+
+    Raises:
+      UserError: the function uses something that is not known here.
     """
-    graph = translate(function, side=export.side)
+    side = export.side
+    (batch,) = jax.export.symbolic_shape("b")
+    images = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8)
+    program = jax.make_jaxpr(function)(images)
+    writer = GraphWriter()
+    results = run(writer, program, [Tensor(INPUT, images.shape)])
+    for name, result in zip(OUTPUTS, results, strict=True):
+        writer.nodes.append(helper.make_node("Identity", [writer.name(result)], [name]))
+    shape: list[str | int] = ["batch", side, side]
+    graph = helper.make_graph(
+        writer.nodes,
+        "class_jax",
+        [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [*shape, 3])],
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in OUTPUTS],
+        writer.constants,
+    )
     if export.precision != "float32":
         shrink(graph, export.precision)
     model = helper.make_model(
@@ -48,43 +66,13 @@ def write_model(export: "Export", function: Callable[[jax.Array], Any], path: Pa
     path.write_bytes(model.SerializeToString())
 
 
-def translate(function: Callable[[jax.Array], Any], *, side: int) -> onnx.GraphProto:
-    """Return the ONNX graph of a function of images; its other inputs become constants.
-
-    Args:
-      function: uint8 [B, S, S, 3] → arrays [B, S, S] of float32, for any B.
-      side: S, pixels.
-
-    Raises:
-      UserError: the function uses something that is not known here.
-    """
-    (batch,) = jax.export.symbolic_shape("b")
-    images = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.uint8)
-    program = jax.make_jaxpr(function)(images)
-    graph = GraphWriter()
-    entry = Tensor(INPUT, images.shape, (0, 1, 2, 3))
-    constants = [np.asarray(value) for value in program.consts]
-    results = run(graph, program.jaxpr, [*constants, entry])
-    graph.rename({graph.plain(result): name for result, name in zip(results, OUTPUTS, strict=True)})
-    shape: list[str | int | None] = ["batch", side, side]
-    return helper.make_graph(
-        graph.nodes,
-        "class_jax",
-        [helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, [*shape, 3])],
-        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in OUTPUTS],
-        graph.constants,
-    )
-
-
-def run(graph: GraphWriter, jaxpr: core.Jaxpr, values: Sequence[Value]) -> list[Value]:
-    """Translate a program into operators of a graph; return its results.
-
-    Args:
-      graph: receives the operators.
-      jaxpr: the program.
-      values: its constants, then its arguments.
-    """
-    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
+def run(
+    graph: GraphWriter, program: core.ClosedJaxpr | core.Jaxpr, values: Sequence[Value]
+) -> list[Value]:
+    """Add the operators of a program to a graph; return its results for these arguments."""
+    jaxpr = getattr(program, "jaxpr", program)
+    constants = [np.asarray(value) for value in getattr(program, "consts", ())]
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*constants, *values], strict=True))
 
     def read(variable: Any) -> Value:
         return np.asarray(variable.val) if hasattr(variable, "val") else known[variable]
@@ -95,44 +83,20 @@ def run(graph: GraphWriter, jaxpr: core.Jaxpr, values: Sequence[Value]) -> list[
     return [read(variable) for variable in jaxpr.outvars]
 
 
-def _translate(graph: GraphWriter, equation: Any, inputs: list[Value]) -> Sequence[Value]:
-    """Translate one step of a program."""
+def _translate(graph: GraphWriter, equation: Any, inputs: Sequence[Value]) -> Sequence[Value]:
     kind, params = equation.primitive.name, equation.params
-    shape = equation.outvars[0].aval.shape
-    if kind == "broadcast_in_dim":
-        return [broadcast(graph, inputs[0], params["broadcast_dimensions"], shape)]
-    if kind in NESTED and (operator := LAYERS.get(params.get("name", ""))):
-        return [operator(graph, params, shape, *inputs)]
-    if inner := _program_within(kind, params, inputs):
-        return run(graph, *inner)
-    if all(isinstance(value, np.ndarray) for value in inputs):
-        return _compute(equation, inputs)
-    if kind in BINARY:
-        return [combine(graph, kind, shape, *inputs)]
-    if operator := PRIMITIVES.get(kind):
-        return [operator(graph, params, shape, *inputs)]
-    raise UserError(f"the network uses {kind}, which cannot be exported to ONNX.")
-
-
-def _program_within(
-    kind: str, params: Any, inputs: Sequence[Value]
-) -> tuple[core.Jaxpr, list[Value]] | None:
-    """Return the program that a step calls, and its values; None if it calls none."""
+    if kind == "platform_index":
+        return [np.array(params["platforms"].index(None))]  # the general branch
     if kind == "cond":
-        index, *values = inputs
-        assert isinstance(index, np.ndarray), "only a platform decides"
-        return params["branches"][index.item()].jaxpr, values
-    if kind in NESTED:
-        inner = params.get("jaxpr", params.get("call_jaxpr"))
-        constants = [np.asarray(value) for value in getattr(inner, "consts", ())]
-        return getattr(inner, "jaxpr", inner), [*constants, *inputs]
-    return None
-
-
-def _compute(equation: Any, inputs: Sequence[Value]) -> list[np.ndarray]:
-    """Compute what depends on constants alone; a platform is that of the general branch."""
-    if equation.primitive.name == "platform_index":
-        return [np.array(equation.params["platforms"].index(None))]
-    results = equation.primitive.bind(*inputs, **equation.params)
-    many = equation.primitive.multiple_results
-    return [np.asarray(result) for result in (results if many else [results])]
+        assert isinstance(inputs[0], np.ndarray), "only a platform decides"
+        return run(graph, params["branches"][inputs[0].item()], inputs[1:])
+    is_nested = kind in NESTED
+    operator = LAYERS.get(params.get("name", "")) if is_nested else PRIMITIVES.get(kind)
+    if is_nested and not operator:
+        return run(graph, params.get("jaxpr", params.get("call_jaxpr")), inputs)
+    if kind != "broadcast_in_dim" and all(isinstance(value, np.ndarray) for value in inputs):
+        results = equation.primitive.bind(*inputs, **params)
+        return [np.asarray(x) for x in (results if isinstance(results, list) else [results])]
+    if not operator:
+        raise UserError(f"the network uses {kind}, which cannot be exported to ONNX.")
+    return [operator(graph, params, equation.outvars[0].aval.shape, *inputs)]

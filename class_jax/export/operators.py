@@ -1,84 +1,115 @@
-"""Translate the operations of class_jax networks into ONNX operators."""
+"""The operations of class_jax networks as ONNX operators.
+
+Tensors keep JAX's order of axes. ONNX has channels first: operators that need them so stand between
+two transpositions, which runtimes cancel when they load the file.
+"""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from onnx import helper
-
-from class_jax.export.graph import GraphWriter, Tensor, Value
+import onnx
+from onnx import helper, numpy_helper
 
 Shape = tuple[Any, ...]  # the length of a batch is a symbol
 
-CHANNELS_FIRST = (0, 3, 1, 2)  # the order in memory of [B, H, W, C]
-BINARY = {"add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"}
-NEUTRAL = {"add": 0, "add_any": 0, "sub": 0, "mul": 1, "div": 1, "max": -math.inf}
-COMMUTATIVE = ("add", "add_any", "mul", "max")
+
+class Tensor(NamedTuple):
+    """A tensor of the ONNX graph."""
+
+    name: str
+    shape: Shape  # of the JAX array; an axis that is to be broadcast may still be 1
 
 
-def combine(graph: GraphWriter, kind: str, shape: Shape, left: Value, right: Value) -> Value:
-    """Apply an operator to two tensors, or to a tensor and a constant, of any shapes."""
-    for one, other in ((left, right), (right, left)):
-        is_neutral = isinstance(other, np.ndarray) and bool((other == NEUTRAL[kind]).all())
-        if is_neutral and (kind in COMMUTATIVE or other is right):
-            return one
-    if kind == "div" and isinstance(right, np.ndarray):
-        kind, right = "mul", np.asarray(1 / right.astype(np.float64), right.dtype)
-    order = max((v.order for v in (left, right) if isinstance(v, Tensor)), key=len)
-    names = []
-    for value in (left, right):
-        if isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value.reshape([1] * len(order))  # noqa: PLW2901
-        names.append(graph.arrange(value, order))
-    return Tensor(graph.add(BINARY[kind], names), shape, order)
+Value = np.ndarray | Tensor  # constants are arrays
+
+CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
-def broadcast(graph: GraphWriter, value: Value, axes: Sequence[int], shape: Shape) -> Value:
+class GraphWriter:
+    """Collects the nodes and constants of an ONNX graph."""
+
+    def __init__(self) -> None:
+        """Create an empty graph."""
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def add(self, operator: str, shape: Shape, *inputs: Value | None, **attributes: Any) -> Tensor:
+        """Add an operator that gives `shape`; None stands for an input that is left out."""
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        names = [self.name(value) for value in inputs]
+        self.nodes.append(helper.make_node(operator, names, [name], name, **attributes))
+        return Tensor(name, shape)
+
+    def name(self, value: Value | None) -> str:
+        """Return the name of a tensor, or of a constant that is added; "" for none."""
+        if value is None or isinstance(value, Tensor):
+            return value.name if value else ""
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
+        return name
+
+    def transpose(self, value: Value, order: Sequence[int]) -> Value:
+        """Return a tensor or constant whose axis k is axis `order[k]` of `value`."""
+        if isinstance(value, np.ndarray):
+            return value.transpose(order)
+        if list(order) == sorted(order):
+            return value
+        shape = tuple(value.shape[axis] for axis in order)
+        return self.add("Transpose", shape, value, perm=list(order))
+
+
+def _combine(operator: str, neutral: float, *, commutes: bool) -> Callable[..., Value]:
+    """Return the translation to an operator of two tensors, or a tensor and a constant."""
+
+    def combine(graph: GraphWriter, _: Any, shape: Shape, left: Value, right: Value) -> Value:
+        for one, other in ((left, right), (right, left))[: 1 + commutes]:
+            if isinstance(other, np.ndarray) and (other == neutral).all():
+                return one
+        return graph.add(operator, shape, left, right)
+
+    return combine
+
+
+def _broadcast(graph: GraphWriter, params: Any, shape: Shape, value: Value) -> Value:
     """Add axes of length 1; ONNX stretches them where they are used."""
+    new = [axis for axis in range(len(shape)) if axis not in params["broadcast_dimensions"]]
     if isinstance(value, np.ndarray):
-        lengths = [1] * len(shape)
-        for axis, length in zip(axes, value.shape, strict=True):
-            lengths[axis] = length
+        value = np.expand_dims(value, new)
         is_known = all(isinstance(length, int) for length in shape)
-        return np.broadcast_to(value.reshape(lengths), shape if is_known else lengths)
-    new = [axis for axis in range(len(shape)) if axis not in axes]
-    name = graph.add("Unsqueeze", [graph.plain(value), graph.hold(np.array(new))])
-    lengths = [1 if axis in new else shape[axis] for axis in range(len(shape))]
-    return Tensor(name, tuple(lengths), tuple(range(len(shape))))
+        return np.broadcast_to(value, shape) if is_known else value
+    lengths = tuple(1 if axis in new else shape[axis] for axis in range(len(shape)))
+    return graph.add("Unsqueeze", lengths, value, np.array(new))
 
 
-def _apply(operator: str, *constants: float) -> Callable[..., Value]:
-    """Return the translation to an operator of a tensor and constants; "": nothing to do."""
+def _apply(operator: str, *constants: np.float32) -> Callable[..., Value]:
+    """Return the translation to an operator of a tensor and constants."""
+    return lambda graph, _, shape, x: graph.add(operator, shape, x, *map(np.asarray, constants))
 
-    def apply(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
-        held = [graph.hold(np.array(value, np.float32)) for value in constants]
-        return Tensor(graph.add(operator, [x.name, *held]), shape, x.order) if operator else x
 
-    return apply
+def _pass_on(_: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+    return x
 
 
 def _reduce(operator: str) -> Callable[..., Value]:
-    def apply(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
-        axes = [x.order.index(axis) for axis in params["axes"]]
-        name = graph.add(operator, [x.name, graph.hold(np.array(axes))], keepdims=0)
-        return Tensor(name, shape, _rank([a for a in x.order if a not in params["axes"]]))
-
-    return apply
-
-
-def _rank(axes: Sequence[int]) -> tuple[int, ...]:
-    """Renumber axes from 0 after some were removed."""
-    return tuple(sorted(axes).index(axis) for axis in axes)
-
-
-def _softmax(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
-    return Tensor(graph.add("Softmax", [graph.plain(x)], axis=-1), shape, tuple(range(len(shape))))
+    return lambda graph, params, shape, x: graph.add(
+        operator, shape, x, np.array(params["axes"]), keepdims=0
+    )
 
 
 def _convert(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(params["new_dtype"]))
-    return Tensor(graph.add("Cast", [x.name], to=kind), shape, x.order)
+    return graph.add("Cast", shape, x, to=kind)
+
+
+def _with_channels_first(
+    graph: GraphWriter, operator: str, shape: Shape, x: Tensor, *inputs: Value | None, **more: Any
+) -> Value:
+    """Apply an operator that has channels first to [B, H, W, C], with a result of this shape."""
+    inner = tuple(shape[axis] for axis in CHANNELS_FIRST)
+    result = graph.add(operator, inner, graph.transpose(x, CHANNELS_FIRST), *inputs, **more)
+    return graph.transpose(result, CHANNELS_LAST)
 
 
 def _convolve(graph: GraphWriter, params: Any, shape: Any, x: Tensor, kernel: np.ndarray) -> Value:
@@ -102,83 +133,50 @@ def _multiply_pixels(
 
 
 def _add_convolution(
-    graph: GraphWriter, shape: Shape, x: Tensor, kernel: np.ndarray, **attributes: Any
-) -> Tensor:
+    graph: GraphWriter, shape: Shape, x: Tensor, kernel: np.ndarray, **settings: Any
+) -> Value:
     """Add the convolution of [B, H, W, in] by a kernel [h, w, in, out]."""
-    inputs = [graph.arrange(x, CHANNELS_FIRST), graph.hold(kernel.transpose(3, 2, 0, 1))]
-    return Tensor(graph.add("Conv", inputs, **attributes), shape, CHANNELS_FIRST)
+    kernel = kernel.transpose(3, 2, 0, 1)
+    return _with_channels_first(graph, "Conv", shape, x, kernel, **settings)
 
 
-def _multiply(graph: GraphWriter, params: Any, shape: Any, left: Value, right: Value) -> Value:
+def _multiply(graph: GraphWriter, params: Any, shape: Shape, left: Value, right: Value) -> Value:
     """Translate products of matrices."""
-    (contracted, batches) = params["dimension_numbers"]
-    names = []
-    for value, inner, outer, is_right in zip(
-        (left, right), contracted, batches, (False, True), strict=True
-    ):
-        free = [a for a in range(len(value.shape)) if a not in (*inner, *outer)]
-        matrix = [*inner, *free] if is_right else [*free, *inner]
-        names.append(graph.arrange(value, [*outer, *matrix]))
-    return Tensor(graph.add("MatMul", names), shape, tuple(range(len(shape))))
+    (left_inner, right_inner), (left_outer, right_outer) = params["dimension_numbers"]
+
+    def free(value: Value, *taken: int) -> list[int]:
+        return [axis for axis in range(len(value.shape)) if axis not in taken]
+
+    rows = [*left_outer, *free(left, *left_outer, *left_inner), *left_inner]
+    columns = [*right_outer, *right_inner, *free(right, *right_outer, *right_inner)]
+    return graph.add("MatMul", shape, graph.transpose(left, rows), graph.transpose(right, columns))
 
 
-def _reshape(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
+def _reshape(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
     lengths = [length if isinstance(length, int) else -1 for length in shape]
-    name: str
-    order: tuple[int, ...]
-    if x.order == CHANNELS_FIRST and len(shape) == 3 and shape[-1] == x.shape[-1]:
-        # Positions of an image: its channels may stay first.
-        name, order = x.name, (0, 2, 1)
-        lengths = [lengths[axis] for axis in order]
-    else:
-        name, order = graph.plain(x), tuple(range(len(shape)))
-    return Tensor(graph.add("Reshape", [name, graph.hold(np.array(lengths))]), shape, order)
+    return graph.add("Reshape", shape, x, np.array(lengths))
 
 
-def _transpose(_: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
-    order = tuple(params["permutation"].index(axis) for axis in x.order)
-    return Tensor(x.name, shape, order)
-
-
-def _concatenate(graph: GraphWriter, params: Any, shape: Shape, *parts: Tensor) -> Value:
-    order = parts[0].order
-    names = [graph.arrange(part, order) for part in parts]
-    axis = order.index(params["dimension"])
-    return Tensor(graph.add("Concat", names, axis=axis), shape, order)
-
-
-def _pick(graph: GraphWriter, params: Any, shape: Any, x: Tensor, index: np.ndarray) -> Value:
+def _pick(graph: GraphWriter, params: Any, shape: Shape, x: Tensor, index: np.ndarray) -> Value:
     """Translate `x[..., i, ...]` for a constant i."""
     (axis,) = params["dimension_numbers"].collapsed_slice_dims
-    place = graph.hold(np.array(index.item()))
-    name = graph.add("Gather", [x.name, place], axis=x.order.index(axis))
-    return Tensor(name, shape, _rank([a for a in x.order if a != axis]))
+    return graph.add("Gather", shape, x, np.array(index.item()), axis=axis)
 
 
 def _upsample(graph: GraphWriter, _: Any, shape: Shape, x: Tensor) -> Value:
     if shape[1:3] == x.shape[1:3]:
         return x
-    name = graph.add(
-        "Resize",
-        [graph.arrange(x, CHANNELS_FIRST), "", "", graph.hold(np.array(shape[1:3]))],
-        mode="linear",
-        coordinate_transformation_mode="half_pixel",
-        axes=[2, 3],
+    settings = {"mode": "linear", "coordinate_transformation_mode": "half_pixel", "axes": [2, 3]}
+    return _with_channels_first(
+        graph, "Resize", shape, x, None, None, np.array(shape[1:3]), **settings
     )
-    return Tensor(name, shape, CHANNELS_FIRST)
 
 
 def _max_pool(graph: GraphWriter, params: Any, shape: Shape, x: Tensor) -> Value:
     # Windows of three pixels are padded, those of two are not.
     size = 3 if any(step.primitive.name == "pad" for step in params["jaxpr"].eqns) else 2
-    name = graph.add(
-        "MaxPool",
-        [graph.arrange(x, CHANNELS_FIRST)],
-        kernel_shape=[size, size],
-        strides=[2, 2],
-        pads=[size // 3] * 4,
-    )
-    return Tensor(name, shape, CHANNELS_FIRST)
+    settings = {"kernel_shape": [size] * 2, "strides": [2, 2], "pads": [size // 3] * 4}
+    return _with_channels_first(graph, "MaxPool", shape, x, **settings)
 
 
 # By the name of a layer: a function of models/ under `jax.jit`.
@@ -187,23 +185,31 @@ LAYERS: dict[str, Callable[..., Value]] = {
     "multiply_pixels": _multiply_pixels,
     "pool_slices": _max_pool,
     "relu": _apply("Relu"),
-    "relu6": _apply("Clip", 0, 6),
-    "softmax": _softmax,
+    "relu6": _apply("Clip", np.float32(0), np.float32(6)),
+    "softmax": _apply("Softmax"),
     "upsample": _upsample,
 }
 # By the name of a primitive of `jax.lax`.
 PRIMITIVES: dict[str, Callable[..., Value]] = {
+    "add": _combine("Add", 0, commutes=True),
+    "sub": _combine("Sub", 0, commutes=False),
+    "mul": _combine("Mul", 1, commutes=True),
+    "div": _combine("Div", 1, commutes=False),
+    "max": _combine("Max", -math.inf, commutes=True),
+    "broadcast_in_dim": _broadcast,
     "exp": _apply("Exp"),
     "logistic": _apply("Sigmoid"),
-    "stop_gradient": _apply(""),
-    "copy": _apply(""),
+    "stop_gradient": _pass_on,
+    "copy": _pass_on,
     "reduce_max": _reduce("ReduceMax"),
     "reduce_sum": _reduce("ReduceSum"),
     "convert_element_type": _convert,
     "conv_general_dilated": _convolve,
     "dot_general": _multiply,
     "reshape": _reshape,
-    "transpose": _transpose,
-    "concatenate": _concatenate,
+    "transpose": lambda graph, params, _, x: graph.transpose(x, params["permutation"]),
+    "concatenate": lambda graph, params, shape, *parts: graph.add(
+        "Concat", shape, *parts, axis=params["dimension"]
+    ),
     "gather": _pick,
 }

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from class_jax.beside import find_beside
 from class_jax.errors import UserError
-from class_jax.leaves import Fixed, check_limits, flatten, list_differences
+from class_jax.leaves import Fixed, check_limits, flatten, list_differences, unflatten
 from class_jax.runs.workdir import Workdir
 from class_jax.text import list_lines, quote
 
@@ -54,11 +54,24 @@ def load_config(
     if settings_of and config.train.start_from and not workdir.load_config():
         start = settings_of(config.train.start_from) or load_shipped(RELEASED_RECIPE)
     if config.model.backbone == "":
-        _fill_open(config, start or workdir.load_config(), required=settings_of is not None)
+        settings = start or workdir.load_config()
+        if settings is None and settings_of:
+            raise UserError(
+                "config.train.start_from is not set: it names the network to start from, photo, a "
+                "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
+            )
+        _fill_open(config, settings)
         _override_all(config, overrides, recipe or DEFAULT_RECIPE)
     check_limits(config)
     if start:
-        _check_start(config, start)
+        _check_equal(
+            config,
+            start,
+            Fixed.NETWORK,
+            f"{config.train.start_from} is another network than the configuration describes",
+            "Set these leaves to its values, or use --config configs/finetune.py, which takes them "
+            "over.",
+        )
     return config
 
 
@@ -67,56 +80,35 @@ def _complete(saved: ConfigDict) -> ConfigDict:
 
     A network that predicts does not depend on them, but for those of the model and its size.
     """
-    config = load_shipped(DEFAULT_RECIPE)
-    config.model = ConfigDict()
-    del config.eval.image_size
-    for name, section in config.items():
-        if isinstance(section, ConfigDict) and not isinstance(saved.get(name, section), ConfigDict):
-            raise UserError(f"the saved configuration has no section {name}: restore config.json.")
-    with config.ignore_type():  # checked afterwards
-        config.update(saved)
-    return config
+    added = flatten(load_shipped(DEFAULT_RECIPE))
+    for name in [name for name in added if name.startswith("model.")] + ["eval.image_size"]:
+        del added[name]
+    return unflatten(added | flatten(saved))
 
 
-def _fill_open(config: ConfigDict, settings: ConfigDict | None, *, required: bool) -> None:
-    """Set the network and the sizes that a recipe leaves open to those of `settings`.
-
-    Without `settings` they are the default recipe's, unless they are `required`.
-    """
-    if settings is None:
-        if required:
-            raise UserError(
-                "config.train.start_from is not set: it names the network to start from, photo, a "
-                "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
-            )
-        settings = load_shipped(DEFAULT_RECIPE)
-    if not isinstance(settings.get("model"), ConfigDict):
-        raise UserError("the saved configuration has no section model: restore config.json.")
-    found = flatten(load_shipped(DEFAULT_RECIPE)) | flatten(settings)
+def _fill_open(config: ConfigDict, settings: ConfigDict | None) -> None:
+    """Set the network, and the sizes that a recipe leaves open, to those of `settings`."""
+    found = flatten(load_shipped(DEFAULT_RECIPE)) | flatten(settings or ConfigDict())
+    taken = [name for name in flatten(config) if name.startswith("model.") and name in found]
+    taken += [] if config.eval.image_size else ["eval.image_size"]
+    taken += [] if config.data.image_sizes else ["data.image_sizes"]
     with config.ignore_type():  # values of a file from elsewhere: checked afterwards
-        config.model.update({**settings.model, "pretrained": ""})
-        config.eval.image_size = config.eval.image_size or found["eval.image_size"]
-        config.data.image_sizes = config.data.image_sizes or found["data.image_sizes"]
+        config.update_from_flattened_dict({name: found[name] for name in taken})
+    config.model.pretrained = ""
+
+
+def _check_equal(
+    ours: ConfigDict, theirs: ConfigDict, fixed: Fixed, found: str, advice: str
+) -> None:
+    """Raise UserError, listing all leaves that differ and are fixed at this level."""
+    if differences := list_differences(ours, theirs, fixed):
+        raise UserError(f"{found}:{list_lines(differences)}\n{advice}")
 
 
 def check_released(config: ConfigDict, *, hint: str) -> None:
     """Raise UserError, which ends with a hint, unless this is the authors' released network."""
-    if names := list_differences(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK):
-        listed = ", ".join(f"config.{name}" for name in names)
-        raise UserError(
-            f"this needs the authors' released network, which has other values of {listed}: {hint}."
-        )
-
-
-def _check_start(config: ConfigDict, start: ConfigDict) -> None:
-    """Raise UserError, listing all differences, if a run would start from another network."""
-    if differences := list_differences(config, start, Fixed.NETWORK):
-        raise UserError(
-            f"{config.train.start_from} is another network than the configuration describes:"
-            f"{list_lines([*differences.values()])}\n"
-            "Set these leaves to its values, or use --config configs/finetune.py, which takes them "
-            "over."
-        )
+    found = "this needs the authors' released network, which has other values"
+    _check_equal(config, load_shipped(RELEASED_RECIPE), Fixed.NETWORK, found, f"{hint}.")
 
 
 def load_shipped(recipe: str) -> ConfigDict:
@@ -163,15 +155,13 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> Non
 
     Before the run has `begun` (a converted checkpoint), only the network must be the same.
     """
-    saved = workdir.load_config()
-    if saved is None:
-        return
-    fixed = Fixed.TRAINED if begun else Fixed.SAVED
-    if differences := list_differences(config, saved, fixed):
-        raise UserError(
-            f"{workdir.path} holds a run of another configuration:"
-            f"{list_lines([*differences.values()])}\n"
-            "Choose another --workdir, or leave --config out to continue that run."
+    if saved := workdir.load_config():
+        _check_equal(
+            config,
+            saved,
+            Fixed.TRAINED if begun else Fixed.SAVED,
+            f"{workdir.path} holds a run of another configuration",
+            "Choose another --workdir, or leave --config out to continue that run.",
         )
 
 

@@ -5,7 +5,7 @@ for the leaves that only synthetic data has. A new leaf is a line there and a li
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -158,26 +158,30 @@ def check_limits(config: ConfigDict) -> None:
             raise UserError(f"config.{name} = {quote(repr(value))}: expected {limit.words}.")
 
 
-def list_differences(ours: ConfigDict, theirs: ConfigDict, fixed: Fixed) -> dict[str, str]:
-    """Return the leaves that differ and are fixed at this level or stricter, each with a line."""
+def list_differences(ours: ConfigDict, theirs: ConfigDict, fixed: Fixed) -> list[str]:
+    """Return a line for each leaf that differs and is fixed at this level or stricter."""
     here, there = flatten(ours), flatten(theirs)
-    return {
-        name: f"{name} is {quote(repr(there.get(name, 'absent')))} there and "
+    return [
+        f"{name} is {quote(repr(there.get(name, 'absent')))} there and "
         f"{quote(repr(here.get(name, 'absent')))} here"
         for name, leaf in LEAVES.items()
         if leaf.fixed >= fixed and here.get(name) != there.get(name)
-    }
+    ]
 
 
 def export_leaves(config: ConfigDict) -> ConfigDict:
     """Return the configuration to export: the leaves of the table, as each may be shown."""
     values = flatten(config)
-    exported: dict[str, Any] = {}
+    return unflatten({name: LEAVES[name].export(values[name]) for name in LEAVES if name in values})
+
+
+def unflatten(values: Mapping[str, Any]) -> ConfigDict:
+    """Return a configuration of the leaves of the table among these."""
+    config: dict[str, Any] = {}
     for name in (name for name in LEAVES if name in values):
         section, _, leaf = name.rpartition(".")
-        target = exported.setdefault(section, {}) if section else exported
-        target[leaf] = LEAVES[name].export(values[name])
-    return ConfigDict(exported)
+        (config.setdefault(section, {}) if section else config)[leaf] = values[name]
+    return ConfigDict(config)
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
     # Other weights might fit another network, too.
-    check_released(config, hint="add --config configs/r50_released.py")
+    check_released(config, hint="Add --config configs/r50_released.py")
     network = build_network(config.model, dtype="float32")
     variables = load_released(flags.source, network)
     # For the shapes of its state.

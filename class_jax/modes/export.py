@@ -43,7 +43,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if is_onnx(model):
         raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
     if kind == "torch":
-        check_released(config, hint="choose another --format than torch")
+        check_released(config, hint="Choose another --format than torch")
     photographs = _find_photographs(flags.input or ())
     trained = _load(model, config, flags.checkpoint)._replace(precision=precision)
     images = gather_images(trained.side, photographs)

@@ -5,7 +5,7 @@ ONNX Runtime reads files that a model names as its data, and runs loops without 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 SIDES = (32, 4096)  # of the square that a network works at, pixels
 MOST_BYTES = 2**31  # protocol buffers hold no more
 MOST_NODES = 20_000  # operators; an exported network has a thousand
-CONTROL = {"If", "Loop", "Scan", "SequenceMap"}
 STANDARD = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}  # names of operator sets
 INSTALL = "pip install onnx onnxruntime"
 
@@ -40,56 +39,46 @@ def check_graph(path: Path) -> None:
         raise
     except Exception as error:  # the parser raises whatever damage leads to
         raise UserError(f"{path} is damaged, or no ONNX file: export the network again.") from error
-    if model.functions or model.training_info:
-        raise UserError(f"{path} holds functions of its own: expected plain operators.")
     if (count := len(model.graph.node)) > MOST_NODES:
         raise UserError(
             f"{path} holds {count:,} operators: {MOST_NODES:,} are the most that are run."
         )
-    for node in model.graph.node:
-        _check_node(node, path)
-    tensors = [*model.graph.initializer, *_inner_tensors(model.graph)]
-    tensors += [part for sparse in model.graph.sparse_initializer for part in
-                (sparse.values, sparse.indices)]  # fmt: skip
-    if any(tensor.data_location or tensor.external_data for tensor in tensors):
-        raise UserError(f"{path} names other files as its data: expected a network in one file.")
+    if model.functions or model.training_info:
+        raise UserError(f"{path} holds functions of its own: expected plain operators.")
+    for part in _parts_of(model.graph):
+        if isinstance(part, onnx.GraphProto):
+            raise UserError(f"{path} holds loops or branches: expected plain operators.")
+        if isinstance(part, onnx.NodeProto) and part.domain not in STANDARD:
+            raise UserError(f"{path} holds operators of {part.domain[:50]}, which are not known.")
+        if isinstance(part, onnx.TensorProto) and (part.data_location or part.external_data):
+            raise UserError(
+                f"{path} names other files as its data: expected a network in one file."
+            )
     _check_input(model.graph, path)
 
 
-def _check_node(node: "onnx.NodeProto", path: Path) -> None:
-    has_graphs = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-    if node.op_type in CONTROL or has_graphs:
-        raise UserError(f"{path} holds {node.op_type[:50]}: loops and branches are not run.")
-    if node.domain not in STANDARD:
-        raise UserError(f"{path} holds operators of {node.domain[:50]}, which are not known.")
-
-
-def _inner_tensors(graph: "onnx.GraphProto") -> "Iterator[onnx.TensorProto]":
-    """Yield the tensors in attributes of operators."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
+def _parts_of(message: Any) -> Iterator[Any]:
+    """Yield all messages of protocol buffers inside of one."""
+    for field, value in message.ListFields():
+        is_one = hasattr(value, "ListFields")
+        for part in [value] if is_one else value if field.message_type else ():
+            yield part
+            yield from _parts_of(part)
 
 
 def _check_input(graph: "onnx.GraphProto", path: Path) -> None:
     """Raise UserError unless images of one size go in."""
     filled = {tensor.name for tensor in graph.initializer}
-    inputs = [entry for entry in graph.input if entry.name not in filled]
+    inputs = [entry.type.tensor_type for entry in graph.input if entry.name not in filled]
     if len(inputs) != 1:
         raise UserError(f"{path} has {len(inputs)} inputs: expected one, images [b, S, S, 3].")
-    kind = inputs[0].type.tensor_type
-    shape = [
-        size.dim_value if size.HasField("dim_value") else size.dim_param or "?"
-        for size in kind.shape.dim
-    ]
-    found = f"{path} takes images [{', '.join(str(size)[:20] for size in shape)}]"
-    if len(shape) != 4 or shape[3] != 3 or shape[1] != shape[2]:
-        raise UserError(f"{found}: expected [b, S, S, 3].")
-    if not isinstance(shape[1], int) or not SIDES[0] <= shape[1] <= SIDES[1]:
-        raise UserError(f"{found}: expected a side S from {SIDES[0]} to {SIDES[1]} pixels.")
+    shape = [size.dim_value or size.dim_param or "?" for size in inputs[0].shape.dim]
+    is_in_range = len(shape) == 4 and shape[1] in range(SIDES[0], SIDES[1] + 1)
+    if not is_in_range or shape[2:] != [shape[1], 3]:
+        raise UserError(
+            f"{path} takes images [{', '.join(str(size)[:20] for size in shape)}]: expected "
+            f"[b, S, S, 3] with a side S from {SIDES[0]} to {SIDES[1]} pixels."
+        )
 
 
 def check_outputs(outputs: list[np.ndarray], side: int, path: Path) -> None:
@@ -100,7 +89,8 @@ def check_outputs(outputs: list[np.ndarray], side: int, path: Path) -> None:
                 f"{path}: {name} of one image is {values.dtype} {list(values.shape)}, expected "
                 f"float32 [1, {side}, {side}]."
             )
-        if not np.isfinite(values).all():
-            raise UserError(f"{path}: {name} of an image of zeros is not finite.")
-    if outputs[0].min() < 0 or outputs[0].max() > 1:
-        raise UserError(f"{path}: saliency is not in 0–1.")
+    saliency, logits = outputs
+    if not (0 <= saliency.min() <= saliency.max() <= 1 and np.isfinite(logits).all()):
+        raise UserError(
+            f"{path}: the map of an image of zeros is not in 0–1, or its logits are not finite."
+        )

@@ -343,7 +343,7 @@ def test_what_the_network_does_not_use_is_not_taken_from_another_folder(run, tra
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
     (["--format", "jpeg"], "--format=jpeg: expected one of safetensors, onnx"),
-    (["--format", "torch"], "config.model.backbone"),
+    (["--format", "torch"], "model.backbone is 'resnet' there and 'vgg' here"),
     (["--precision", "int8"], "--precision=int8 is for --format=onnx, not for safetensors"),
     (["--checkpoint", "7"], "7 is not a checkpoint"),
     (["--output", "{here}/notes"], "holds other files"),

@@ -59,10 +59,10 @@ def test_a_converted_workdir_predicts_evaluates_and_trains(
     ("arguments", "sentence"),
     [
         ([], "needs --source"),
-        (["--source", "SOURCE"], "add --config configs/r50_released.py"),
+        (["--source", "SOURCE"], "Add --config configs/r50_released.py"),
         (
             ["--config", RELEASED, "--source", "SOURCE", "--config.model.form=paper"],
-            "which has other values of config.model.form",
+            "which has other values:\n  model.form is",
         ),
         (["--config", RELEASED, "--source", "none.pth"], "there is no such file of weights"),
         (["--config", RELEASED, "--source", "broken.safetensors"], "fusion3.conv2.weight is miss"),

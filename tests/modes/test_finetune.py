@@ -208,5 +208,6 @@ def test_a_workdir_whose_configuration_is_no_configuration_is_said(tune, trained
     (tmp_path / "tuned").mkdir()
     (tmp_path / "tuned" / "config.json").write_text('{"train": {"start_from": ""}}')
     status, _, err = tune(source=trained)
-    assert (status, err.count("\n")) == (2, 1)
-    assert "has no section model: restore config.json" in err
+    assert status == 2
+    assert "holds a run of another configuration" in err
+    assert "model.backbone is 'absent' there" in err

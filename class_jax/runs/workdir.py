@@ -73,7 +73,7 @@ class Workdir:
     def publish(self) -> None:
         """Copy the logs to the bucket, if the workdir is in one."""
         if self.is_remote:
-            for file in (self.metrics_file, *self.local.glob("events.out.tfevents.*")):
+            for file in (*self.local.glob(METRICS), *self.local.glob("events.out.tfevents.*")):
                 epath.Path(file).copy(self.path / file.name, overwrite=True)
 
     def find_unused_weights(self) -> Path | None:

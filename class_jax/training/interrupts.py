@@ -10,8 +10,6 @@ from jax.sharding import Mesh
 from class_jax import parallel
 from class_jax.sharding import batch_sharding, replicated_sharding
 
-NO_BATCH = 1000  # pseudo signal number: a process has no more batches
-
 
 class Interrupted(Exception):  # noqa: N818 - it is an event, not an error
     """The run was stopped by a signal and has saved its state."""
@@ -35,18 +33,16 @@ class StopRequest:
         self._pending: jax.Array | None = None
         self._max = jax.jit(jnp.max, out_shardings=replicated_sharding(mesh))
 
-    def poll(self, *, failed: bool) -> int | None:
+    def poll(self) -> int | None:
         """Return the signal that any process has received: at one step the same in all.
 
-        NO_BATCH, if one of several has `failed`. With several processes this is the answer to the
-        previous call, so that none waits for the others: they exchange it on the devices, between
-        two steps.
+        With several processes this is the answer to the previous call, so that none waits for the
+        others: they exchange it on the devices, between two steps.
         """
         if parallel.process_count() == 1:
             return self.signal_number
         previous = self._pending
-        number = self.signal_number or (NO_BATCH if failed else 0)
-        own = np.full(len(self._mesh.local_devices), number, np.int32)
+        own = np.full(len(self._mesh.local_devices), self.signal_number or 0, np.int32)
         everyone = jax.make_array_from_process_local_data(batch_sharding(self._mesh), own)
         self._pending = self._max(everyone)
         return (int(previous) or None) if previous is not None else None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from class_jax.models.network import NOT_FROZEN, Frozen, Network, name_of
+from class_jax.models.network import Network, name_of
 
 Schedule = Callable[[jax.Array], jax.Array]
 
@@ -17,17 +17,35 @@ Schedule = Callable[[jax.Array], jax.Array]
 def make_optimizer(
     train: ConfigDict, network: Network, *, total_steps: int
 ) -> tuple[optax.GradientTransformation, dict[str, Schedule]]:
-    """Return the optimiser of the `train` section, and its schedules `lr` and `lr_backbone`."""
+    """Return SGD as the `train` section describes it, and its schedules `lr` and `lr_backbone`.
+
+    The backbone and everything else are groups with rates of their own; what `train.freeze` names
+    keeps its values. Weight decay is added to the gradient before momentum, as in PyTorch's SGD,
+    and acts on every parameter, batch norm's included.
+    """
     rate = functools.partial(triangle, total_steps=total_steps, warmup=train.warmup)
     rates = {"lr": rate(train.lr), "lr_backbone": rate(train.lr_backbone)}
-    optimizer = sgd(
-        **rates,
-        momentum=train.momentum,
-        nesterov=train.nesterov,
-        weight_decay=train.weight_decay,
-        frozen=network.freeze(train.freeze, statistics=False),
-    )
-    return optimizer, rates
+    frozen = network.freeze(train.freeze, statistics=False)
+
+    def group(schedule: Schedule) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(train.weight_decay),
+            optax.sgd(schedule, momentum=train.momentum, nesterov=train.nesterov),
+        )
+
+    def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
+        del leaf
+        if frozen.holds(path):
+            return "frozen"
+        return "backbone" if name_of(path).startswith("encoder/") else "decoder"
+
+    groups = {
+        "backbone": group(rates["lr_backbone"]),
+        "decoder": group(rates["lr"]),
+        "frozen": optax.set_to_zero(),
+    }
+    labels = functools.partial(jax.tree_util.tree_map_with_path, label)
+    return optax.partition(groups, labels), rates
 
 
 def triangle(peak: float, *, total_steps: int, warmup: float) -> Schedule:
@@ -49,43 +67,3 @@ def triangle(peak: float, *, total_steps: int, warmup: float) -> Schedule:
         return peak * jnp.minimum(rising, falling)
 
     return schedule
-
-
-def sgd(
-    lr: Schedule,
-    lr_backbone: Schedule,
-    *,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    frozen: Frozen = NOT_FROZEN,
-) -> optax.GradientTransformation:
-    """Return SGD over two groups of parameters, the backbone and everything else.
-
-    Weight decay is added to the gradient before momentum, as in PyTorch's SGD, and acts on every
-    parameter, batch norm's included.
-
-    Args:
-      lr: schedule of the decoder.
-      lr_backbone: schedule of the backbone.
-      momentum: of both groups.
-      nesterov: look ahead.
-      weight_decay: of both groups.
-      frozen: the backbone's parameters that keep their values.
-    """
-
-    def group(schedule: Schedule) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.add_decayed_weights(weight_decay),
-            optax.sgd(schedule, momentum=momentum, nesterov=nesterov),
-        )
-
-    def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
-        del leaf
-        if frozen.holds(path):
-            return "frozen"
-        return "backbone" if name_of(path).startswith("encoder/") else "decoder"
-
-    groups = {"backbone": group(lr_backbone), "decoder": group(lr), "frozen": optax.set_to_zero()}
-    labels = functools.partial(jax.tree_util.tree_map_with_path, label)
-    return optax.partition(groups, labels)

@@ -61,7 +61,7 @@ def train_network(
     Args:
       state: where to start; its step is the number of updates already done.
       batches: uint8 batches of this process's rows, beginning with the one after `state.step`.
-      train: `total_steps`, `batch_size`, and how often to log, validate (0: never) and save.
+      train: `total_steps`, `batch_size`; how often to log, validate (0: never) and save.
       train_step: the update, from `make_train_step`.
       validate: returns scores and a montage, from `make_validation`; None: never validate.
       checkpoints: where the state is saved.
@@ -98,9 +98,8 @@ def train_network(
                 _save(state, progress, checkpoints, summaries, scores)
             if stopping:
                 break
-        checkpoints.wait()
-    if stopping and (done := int(state.step)) < total_steps:
-        raise Interrupted(done, total_steps=total_steps, signal_number=stopping)
+    if stopping and int(state.step) < total_steps:
+        raise Interrupted(int(state.step), total_steps=total_steps, signal_number=stopping)
     return state
 
 

@@ -18,6 +18,7 @@ from class_jax.jobs.plan import Sorted
 from class_jax.jobs.video.videos import make_video
 from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import find, is_there, keep_trying
+from class_jax.networks.trained import Trained
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.pictures.pipeline import make_each
 from class_jax.pictures.predictor import Predictor
@@ -36,8 +37,9 @@ class Results(NamedTuple):
 class OpenedNetwork(NamedTuple):
     """A network, loaded only if there is something to do, and the outputs to make with it."""
 
-    fingerprint: str
+    fingerprint: str  # of the network and of what is made
     sorted_jobs: list[Sorted]
+    output: Output
     predictor: Predictor | None
 
 
@@ -51,12 +53,7 @@ def open_network(
 ) -> OpenedNetwork:
     """Find a network that all processes see, tell the user which, and load it if needed.
 
-    Args:
-      model: as `places.find` takes it.
-      config: the configuration in force.
-      checkpoint: of a workdir: "best", "latest" or a step.
-      sort: sorts the planned outputs, given the fingerprint of the network and the output.
-      output: what is to be made.
+    `sort` sorts the planned outputs, given the fingerprint of the network and of what is made.
 
     Raises:
       UserError: no such network or checkpoint, or it is damaged.
@@ -64,34 +61,31 @@ def open_network(
     parallel.check_same(is_there(model), "whether they see checkpoints")
 
     def attempt() -> OpenedNetwork:
-        found = find(model, checkpoint).with_settings(config)
+        found = _find(model, config, checkpoint)
         fingerprint = found.fingerprint + output.text
         sorted_jobs = parallel.run_on_first(lambda: sort(fingerprint))
-        parallel.log(f"checkpoint: {found.description}")
         if not any(jobs.todo for jobs in sorted_jobs):
-            return OpenedNetwork(fingerprint, sorted_jobs, None)
+            return OpenedNetwork(fingerprint, sorted_jobs, output, None)
         engine = parallel.run_on_all(found.engine)
         engine.expect(max(sum(map(len, jobs)) for jobs in sorted_jobs))
-        return OpenedNetwork(fingerprint, sorted_jobs, Predictor(engine))
+        return OpenedNetwork(fingerprint, sorted_jobs, output, Predictor(engine))
 
     # Several processes would not agree on another checkpoint.
     return attempt() if parallel.process_count() > 1 else keep_trying(attempt)
 
 
+def _find(model: str | os.PathLike[str], config: ConfigDict, checkpoint: str) -> Trained:
+    found = find(model, checkpoint).with_settings(config)
+    parallel.log(f"checkpoint: {found.description}")
+    return found
+
+
 def open_predictor(model: str | os.PathLike[str], config: ConfigDict, checkpoint: str) -> Predictor:
     """Load a network for single images, and tell the user which; see `open_network`."""
-
-    def attempt() -> Predictor:
-        found = find(model, checkpoint).with_settings(config)
-        parallel.log(f"checkpoint: {found.description}")
-        return Predictor(found.engine())
-
-    return keep_trying(attempt)
+    return keep_trying(lambda: Predictor(_find(model, config, checkpoint).engine()))
 
 
-def make_shared(
-    jobs: Sequence[Job], network: OpenedNetwork, *, title: str, output: Output = MAPS
-) -> Results:
+def make_shared(jobs: Sequence[Job], network: OpenedNetwork, *, title: str) -> Results:
     """Make outputs, a share in each process; return the results of all."""
     if not jobs:
         return Results(0, {}, Counter(), [])
@@ -102,7 +96,7 @@ def make_shared(
         parallel.log(f"{title}: {len(jobs)} to make, on {predictor.device}")
     results = parallel.run_on_all(
         lambda: make_outputs(
-            own, predictor, network=network.fingerprint, title=title, output=output
+            own, predictor, network=network.fingerprint, title=title, output=network.output
         )
     )
     if parallel.process_count() > 1:
@@ -124,14 +118,9 @@ def make_outputs(
     title: str,
     output: Output = MAPS,
 ) -> Results:
-    """Make outputs; one that fails does not stop the others.
+    """Make outputs, videos after images; one that fails does not stop the others.
 
-    Args:
-      jobs: the outputs to make; videos come after images.
-      predictor: the network.
-      network: its fingerprint.
-      title: the label of the progress bar.
-      output: what to make of each image.
+    `network` is the fingerprint of the predictor's, `title` the label of the progress bar.
     """
     written, failed, guesses, empty = 0, {}, Counter[str](), []
     images = [job for job in jobs if not job.moves]
@@ -142,12 +131,12 @@ def make_outputs(
     with bar:
         still = output._replace(smooth=None)  # that is for videos
         for job, made in make_each(
-            predictor, sources, [still], lambda job: job.target if callable(job.source) else None
+            predictor, sources, still, lambda job: job.target if callable(job.source) else None
         ):
             try:
                 if isinstance(made, UserError):
                     raise made
-                write_marked(job.target, made.pictures[0], job.mark(network), made.like)
+                write_marked(job.target, made.pixels, job.mark(network), made.like)
                 written += 1
                 guesses.update(guess for guess in made.guesses if guess != UPRIGHT)
                 empty += [] if made.is_salient else [job.target]

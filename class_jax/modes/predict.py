@@ -78,7 +78,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         parallel.log(f"left as they are, as they were not made here:{listed}")
     if len(sorted_jobs.todo) >= MANY and network.predictor:
         _advise_export(network.predictor, Path(model), workdir)
-    results = make_shared(sorted_jobs.todo, network, title=output.row.noun, output=output)
+    results = make_shared(sorted_jobs.todo, network, title=output.row.noun)
     return _report(results, plan, sorted_jobs, output, folder)
 
 
@@ -132,16 +132,16 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
     if target and not (is_image_name(target) and check_target(target, output.has_alpha)):
         raise UserError(f"--output={target}: name an image file, or - for standard output.")
     predictor = open_predictor(flags.model or workdir.path, config, flags.checkpoint)
-    made = make(predictor, source, [output])
+    made = make(predictor, source, output)
     for guess in made.guesses:
         if guess != UPRIGHT:
             parallel.log(f"note: {guess}")
     if not made.is_salient:
         parallel.log("note: nothing salient was found")
     if target:
-        write_picture(target, made.pictures[0], like=made.like)
+        write_picture(target, made.pixels, like=made.like)
         return 0
-    sys.stdout.buffer.write(encode(made.pictures[0], like=made.like))
+    sys.stdout.buffer.write(encode(made.pixels, like=made.like))
     return 0
 
 

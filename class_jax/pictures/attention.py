@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from class_jax.data.resize import resize
 from class_jax.data.sheet import CELL, Panel, draw_sheet, fit
 from class_jax.errors import UserError
 
@@ -25,14 +26,16 @@ def draw_attention(output: "Output", scene: "Scene") -> np.ndarray:
     Raises:
       UserError: the point lies outside of the image, or the network cannot show its attention.
     """
-    assert scene.image is not None
-    assert scene.attend is not None
-    image, saliency = np.ascontiguousarray(scene.image[..., :3]), scene.saliency
+    assert scene.original is not None
+    assert scene.engine is not None
+    image, saliency = np.ascontiguousarray(scene.original.pixels[..., :3]), scene.saliency
     height, width = saliency.shape
     x, y = output.point or divmod(int(saliency.argmax()), width)[::-1]
     if not (0 <= x < width and 0 <= y < height):
         raise UserError(f"the point {x},{y} lies outside of {scene.name}, {width}x{height} pixels.")
-    stages = dict(zip((2, 3, 4), scene.attend(image), strict=True))
+    side = scene.engine.image_size
+    attention = scene.engine.attend(resize(image, side, side)[None])
+    stages = dict(zip((2, 3, 4), attention, strict=True))
     place = ((y + 0.5) / height, (x + 0.5) / width)
     small = fit(image, CELL)
     marked = _mark(small, x / width, y / height)
@@ -47,19 +50,14 @@ def draw_attention(output: "Output", scene: "Scene") -> np.ndarray:
 def _position_panel(
     stage: "Attention", level: int, image: np.ndarray, place: tuple[float, float]
 ) -> Panel:
-    """Show a row of S: how much the position at level 5 of a point takes from each position.
-
-    The point is given as shares of the height and width.
-    """
+    """Show the row of S of a point, given as shares of the height and width."""
     if stage.position is None:
         return Panel(image, f"level {level}: no position attention")
     tall, wide = stage.high.shape[1:3]
     row, column = int(place[0] * tall), int(place[1] * wide)
     weights = np.asarray(stage.position[0, row * wide + column]).reshape(stage.low_shape)
-    caption = f"S, level {level}"
-    if not stage.alpha:
-        caption += ": off, alpha = 0"
-    return Panel(_heat(image, weights), caption)
+    off = "" if stage.alpha else ": off, alpha = 0"
+    return Panel(_heat(image, weights), f"S, level {level}{off}")
 
 
 def _channel_panel(stage: "Attention", level: int, image: np.ndarray) -> Panel:

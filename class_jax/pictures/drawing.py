@@ -27,24 +27,26 @@ def draw_map(output: "Output", scene: "Scene") -> np.ndarray:
 
 def draw_overlay(output: "Output", scene: "Scene") -> np.ndarray:
     """Draw the image, dimmed where it is not salient."""
-    assert scene.image is not None
+    assert scene.original is not None
     mask = _find_mask(output, scene)
     factor = (DIMMED + (1 - DIMMED) * mask)[..., None]
-    return _crop(output, mask, np.rint(scene.image[..., :3] * factor).astype(np.uint8))
+    return _crop(output, mask, np.rint(scene.original.pixels[..., :3] * factor).astype(np.uint8))
 
 
 def draw_cutout(output: "Output", scene: "Scene") -> np.ndarray:
     """Cut out the object: transparent around it, or on a background."""
-    assert scene.image is not None
-    colours = np.ascontiguousarray(scene.image[..., :3])
+    assert scene.original is not None
+    pixels = scene.original.pixels
+    colours = np.ascontiguousarray(pixels[..., :3])
     mask = _find_mask(output, scene, refine=True)
     alpha = mask
-    if scene.image.shape[2] == 4:  # transparent parts of the image stay transparent
-        alpha = np.minimum(mask, scene.image[..., 3] * np.float32(1 / 255))
+    if pixels.shape[2] == 4:  # transparent parts of the image stay transparent
+        alpha = np.minimum(mask, pixels[..., 3] * np.float32(1 / 255))
     if output.background is None:
         return _crop(output, mask, cut_out(colours, alpha))
     foreground = estimate_foreground(colours, alpha)
-    behind = _fill_background(output.background, colours, alpha, scene.profile)
+    profile = scene.original.metadata.get("icc_profile")
+    behind = _fill_background(output.background, colours, alpha, profile)
     return _crop(output, mask, lay_over(foreground, alpha, behind))
 
 
@@ -56,8 +58,8 @@ def lay_over(foreground: np.ndarray, alpha: np.ndarray, behind: np.ndarray) -> n
 def _find_mask(output: "Output", scene: "Scene", *, refine: bool = False) -> np.ndarray:
     """Return the map, hard if asked for; its edges are the image's if it was smoothed."""
     mask = scene.saliency
-    if scene.image is not None and (refine or output.smooth is not None):
-        mask = refine_alpha(np.ascontiguousarray(scene.image[..., :3]), mask)
+    if scene.original and (refine or output.smooth is not None):
+        mask = refine_alpha(np.ascontiguousarray(scene.original.pixels[..., :3]), mask)
     return mask if output.threshold is None else (mask >= output.threshold).astype(np.float32)
 
 

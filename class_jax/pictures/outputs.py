@@ -3,34 +3,30 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from class_jax.data.folders import file_fingerprint
 from class_jax.data.images import Original, lay_on_white, to_levels
 from class_jax.errors import UserError
+from class_jax.networks.engines import Engine
 from class_jax.pictures import attention, drawing
-
-if TYPE_CHECKING:
-    from class_jax.models.classnet import Attention
 
 MAP, CUTOUT, OVERLAY, ATTENTION = "map", "cutout", "overlay", "attention"
 OBJECT_LEVEL = 0.5  # least level of the object, unless a threshold is given
 
 # "blur", an image, a colour of sRGB, or the path of a video, which lies behind videos.
 Background = str | Original | tuple[int, int, int] | Path
-Attend = Callable[[np.ndarray], "list[Attention]"]  # of an image, uint8 RGB [H, W, 3]
 
 
 class Scene(NamedTuple):
     """The map and the image that an output is drawn from."""
 
     saliency: np.ndarray  # float32 [H, W] in 0–1
-    image: np.ndarray | None  # uint8 RGB [H, W, 3] or RGBA [H, W, 4]; None: of a map
+    original: Original | None  # the image; None: of a map
     name: str  # for messages
-    profile: bytes | None = None  # of the image's colours; None: sRGB
-    attend: Attend | None = None  # computes where the network looks
+    engine: Engine | None = None  # computes where the network looks
 
 
 class Kind(NamedTuple):
@@ -124,7 +120,7 @@ def render(output: Output, scene: Scene) -> np.ndarray:
       UserError: the map is not finite or not in 0–1, or a point lies outside of the image.
     """
     to_levels(scene.saliency, scene.name)  # NaN would pass for an alpha
-    if scene.image is None and output.needs_image:
+    if scene.original is None and output.needs_image:
         raise UserError(f"{output.row.noun} need the image as well as its map.")
     return output.row.render(output, scene)
 

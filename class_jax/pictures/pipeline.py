@@ -1,8 +1,8 @@
 """Predict images and render outputs; files, Python and the server all use this."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -14,7 +14,6 @@ from class_jax.errors import UserError
 from class_jax.pictures.outputs import Output, Scene, check_array, flatten, render
 
 if TYPE_CHECKING:
-    from class_jax.models.classnet import Attention
     from class_jax.pictures.predictor import Predictor
 
 T = TypeVar("T")
@@ -23,37 +22,35 @@ Reader = Callable[[int | None], Picture]  # reads an image for a network of this
 AnyImage = np.ndarray | ImageSource | bytearray | memoryview
 AnySource = AnyImage | Original | Reader
 Held = str | os.PathLike[str] | bytes | Image.Image | Original | Reader
-Adjust = Callable[[T, np.ndarray], tuple[np.ndarray, Sequence[Output]]]
+Adjust = Callable[[T, np.ndarray], tuple[np.ndarray, Output]]
 FILES = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)  # or open binary files
 EXPECTED = "uint8 RGB [H, W, 3], a path, bytes, an open binary file or a PIL image"
 
 
 class Made(NamedTuple):
-    """An image's map, and the outputs that were made of both."""
+    """An image's map, and the output that was made of both."""
 
     saliency: np.ndarray  # float32 [H, W] in 0–1
-    pictures: list[np.ndarray]  # one for each output
-    like: Original | None  # the source of metadata for the outputs' files
+    pixels: np.ndarray  # of the output
+    like: Original | None  # the source of metadata for the output's file
     is_salient: bool  # something was found
     guesses: tuple[str, ...]  # how the image was read, where that was a guess
 
 
-def make(
-    predictor: "Predictor", source: AnySource, outputs: Sequence[Output], name: object = None
-) -> Made:
-    """Make outputs of an image.
+def make(predictor: "Predictor", source: AnySource, output: Output, name: object = None) -> Made:
+    """Make an output of an image.
 
     Args:
       predictor: the network.
       source: pixels, a path, bytes, an open binary file, a PIL image, an image that was read, or
         for maps a function that reads it.
-      outputs: what to make.
+      output: what to make.
       name: of the image, for messages.
 
     Raises:
-      TypeError, ValueError, UserError: the image cannot be read, or an output not be made of it.
+      TypeError, ValueError, UserError: the image cannot be read, or the output not be made of it.
     """
-    ((_, made),) = make_each(predictor, [(name, source)], outputs)
+    ((_, made),) = make_each(predictor, [(name, source)], output)
     if isinstance(made, UserError):
         raise made
     return made
@@ -62,13 +59,13 @@ def make(
 def make_each(
     predictor: "Predictor",
     sources: Iterable[tuple[T, AnySource]],
-    outputs: Sequence[Output],
+    output: Output,
     name: Callable[[T], object] = lambda key: key,
     adjust: Adjust[T] | None = None,
 ) -> Iterator[tuple[T, Made | UserError]]:
-    """Make outputs of each image, in batches; yield each key with its result.
+    """Make an output of each image, in batches; yield each key with its result.
 
-    An image that cannot be read, or an output that cannot be made of it, gives its error.
+    An image that cannot be read, or the output that cannot be made of it, gives its error.
     `adjust` is called with each map, in order, and returns it, or another, and what to make.
     """
     batch: list[tuple[T, Held, Picture]] = []
@@ -77,7 +74,7 @@ def make_each(
         maps = predictor.maps([prepared for _, _, prepared in batch])
         for (key, held, prepared), saliency in zip(batch, maps, strict=True):
             try:
-                found, wanted = adjust(key, saliency) if adjust else (saliency, outputs)
+                found, wanted = adjust(key, saliency) if adjust else (saliency, output)
                 yield key, _finish(predictor, held, prepared, found, wanted, name(key))
             except UserError as error:
                 yield key, error
@@ -102,18 +99,16 @@ def hold(source: AnySource) -> Held:
       TypeError: it is of another type.
       ValueError: it is an array, but not an image.
     """
-    if (read := getattr(source, "read", None)) is not None:
-        content = read()
-        if not isinstance(content, bytes):
-            raise TypeError(f"expected {EXPECTED}; got a file that is open as text")
-        return content
-    if isinstance(source, (bytearray, memoryview)):
-        return bytes(source)
-    if isinstance(source, np.ndarray):
-        return Original(check_array(source), {})
-    if isinstance(source, (Original, *FILES)) or callable(source):
-        return cast("Held", source)
-    raise TypeError(f"expected {EXPECTED}; got {type(source)}")
+    read = getattr(source, "read", None)
+    held: Any = read() if read else source
+    is_text = read is not None and isinstance(held, str)
+    if isinstance(held, (bytearray, memoryview)):
+        held = bytes(held)
+    if isinstance(held, np.ndarray):
+        held = Original(check_array(held), {})
+    if is_text or not (isinstance(held, (Original, *FILES)) or callable(held)):
+        raise TypeError(f"expected {EXPECTED}; got {type(source)}")
+    return cast("Held", held)
 
 
 def prepare(source: Held, side: int | None) -> Picture:
@@ -139,28 +134,20 @@ def _finish(
     source: Held,
     prepared: Picture,
     saliency: np.ndarray,
-    outputs: Sequence[Output],
+    output: Output,
     name: object,
 ) -> Made:
-    """Make the outputs of an image whose map is known."""
-
-    def attend(image: np.ndarray) -> "list[Attention]":
-        side = predictor.image_size
-        return predictor.engine.attend(resize(image, side, side)[None])
-
+    """Make the output of an image whose map is known."""
+    original = None
+    if output.needs_image:
+        assert not callable(source)  # of the images of a set only maps are made
+        original = source if isinstance(source, Original) else load_original(source)
     if name is None:
         name = "the image" if isinstance(source, Original) or callable(source) else name_of(source)
-    scene, original = Scene(saliency, None, str(name), attend=attend), None
-    if any(output.needs_image for output in outputs):
-        if callable(source):
-            raise UserError("only maps are made of the images of a set.")
-        original = source if isinstance(source, Original) else load_original(source)
-        profile = original.metadata.get("icc_profile")
-        scene = scene._replace(image=original.pixels, profile=profile)
     return Made(
         saliency,
-        [render(output, scene) for output in outputs],
-        original if all(output.row.keeps_metadata for output in outputs) else None,
-        all(output.finds_object(saliency) for output in outputs),
+        render(output, Scene(saliency, original, str(name), predictor.engine)),
+        original if output.row.keeps_metadata else None,
+        output.finds_object(saliency),
         prepared.guesses,
     )

@@ -11,7 +11,7 @@ from class_jax.data.resize import resize_bilinear
 from class_jax.errors import UserError
 from class_jax.networks.engines import Engine
 from class_jax.networks.places import BEST, PHOTO, find, keep_trying
-from class_jax.pictures.outputs import CUTOUT, Output
+from class_jax.pictures.outputs import CUTOUT, MAPS, Output
 from class_jax.pictures.pipeline import EXPECTED, FILES, AnyImage, Made, make, make_each
 from class_jax.pictures.settings import parse_output
 
@@ -65,7 +65,7 @@ class Predictor:
           ValueError: an array is not uint8 [H, W, 3], or it is empty.
           UserError: a file cannot be read as an image.
         """
-        return self._make(images, [], lambda made: made.saliency)
+        return self._make(images, MAPS, lambda made: made.saliency)
 
     def cutout(
         self,
@@ -92,21 +92,21 @@ class Predictor:
         """
         settings = {"background": background, "threshold": threshold, "crop": crop}
         output = parse_output(CUTOUT, settings)
-        return self._make(images, [output], lambda made: made.pictures[0])
+        return self._make(images, output, lambda made: made.pixels)
 
     def _make(
         self,
         images: AnyImage | Iterable[AnyImage],
-        outputs: Sequence[Output],
+        output: Output,
         pick: Callable[[Made], np.ndarray],
     ) -> Any:
-        """Return what `pick` takes of an image's outputs; a list of that for several images."""
+        """Return what `pick` takes of an image's output; a list of that for several images."""
         if isinstance(images, (np.ndarray, *FILES)) or hasattr(images, "read"):
-            return pick(make(self, cast("AnyImage", images), outputs))
+            return pick(make(self, cast("AnyImage", images), output))
         if isinstance(images, Mapping) or not isinstance(images, Iterable):
             raise TypeError(f"expected {EXPECTED}, or several of those; got {type(images)}")
         results = []
-        for _, made in make_each(self, ((None, image) for image in images), outputs):
+        for _, made in make_each(self, ((None, image) for image in images), output):
             if isinstance(made, UserError):
                 raise made
             results.append(pick(made))

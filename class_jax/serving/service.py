@@ -84,12 +84,12 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
         raise UserError(
             "JPEG files have no transparency: give a background, or format=png or webp."
         )
-    made = make(predictor, content, [output], "the image")
+    made = make(predictor, content, output, "the image")
     headers = {
         "content-type": f"image/{kind.lower()}",
         "x-salient": "some" if made.is_salient else "none",
     }
-    return Answer(200, encode(made.pictures[0], kind, like=made.like), headers)
+    return Answer(200, encode(made.pixels, kind, like=made.like), headers)
 
 
 def _check_picture(content: bytes) -> None:

@@ -16,8 +16,9 @@ from class_jax.pictures.outputs import render as render_scene
 from class_jax.pictures.settings import parse_background
 
 
-def render(output, saliency, image, name, **options):
-    return render_scene(output, Scene(saliency, image, name, **options))
+def render(output, saliency, image, name, profile=None):
+    original = None if image is None else Original(image, {"icc_profile": profile})
+    return render_scene(output, Scene(saliency, original, name))
 
 
 def soft_disc(size=160, radius=50, softness=12):

@@ -34,14 +34,6 @@ def is_animated(path: Path) -> bool:
         return False
 
 
-def choose_suffix(source: Path, *, has_alpha: bool) -> str:
-    """Return the suffix of the output of an animated image: its own where possible."""
-    suffix = source.suffix.lower()
-    if suffix == ".gif" and has_alpha:
-        return ".webp"  # in a GIF a pixel is either transparent or not
-    return ".png" if suffix == ".apng" else suffix
-
-
 class Animation(Video):
     """An animated image that is read."""
 

@@ -48,9 +48,12 @@ def is_moving_name(path: Path) -> bool:
 
 def choose_suffix(source: Path, output: Output) -> str:
     """Return the suffix of the output of a video or an animated image in a folder."""
+    suffix = source.suffix.lower()
     if is_video(source):
         return ".webm" if output.has_alpha else ".mp4"
-    return animation.choose_suffix(source, has_alpha=output.has_alpha)
+    if suffix == ".gif" and output.has_alpha:
+        return ".webp"  # in a GIF a pixel is either transparent or not
+    return ".png" if suffix == ".apng" else suffix
 
 
 def make_video(
@@ -95,19 +98,19 @@ def _make_frames(
     path = output.background
     behind = Backdrop(functools.partial(_open, path)) if isinstance(path, Path) else None
 
-    def adjust(frame: Frame, saliency: np.ndarray) -> tuple[np.ndarray, list[Output]]:
+    def adjust(frame: Frame, saliency: np.ndarray) -> tuple[np.ndarray, Output]:
         background = behind.at(frame.start * video.time_base) if behind else output.background
         smooth = smoother.add(saliency, frame.pixels) if smoother else saliency
-        return smooth, [output._replace(background=background)]
+        return smooth, output._replace(background=background)
 
     title = printable(video.path.name)
     frames = tqdm(video.frames(), total=video.length, desc=title, unit="frame")
     sources = ((frame, Original(frame.pixels, {})) for frame in frames)
-    for frame, made in make_each(predictor, sources, [output], lambda _: target, adjust):
+    for frame, made in make_each(predictor, sources, output, lambda _: target, adjust):
         if isinstance(made, UserError):
             raise made
         salient.append(made.is_salient)
-        yield frame, made.pictures[0]
+        yield frame, made.pixels
 
 
 def _open(path: Path) -> Video:

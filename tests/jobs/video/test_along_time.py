@@ -104,7 +104,7 @@ def test_a_video_lies_behind_no_image(tmp_path):
     from class_jax.pictures.pipeline import make as make_one  # noqa: PLC0415
 
     with pytest.raises(UserError, match="lies behind videos"):
-        make_one(RedPredictor(), Original(draw(0, (64, 48)), {}), [output])
+        make_one(RedPredictor(), Original(draw(0, (64, 48)), {}), output)
 
 
 class Flickering(RedPredictor):

@@ -51,7 +51,7 @@ def test_four_logit_maps_at_the_images_size(small_network, awake, height, width)
 
 
 def test_an_image_is_predicted_alike_in_any_batch(small_network, awake):
-    batch = images(3, 64, 64)
+    batch = images(3, 96, 96)  # of one image of 64² XLA 0.11 for GPUs cannot make a program
     apply = jax.jit(small_network.apply)
     together = apply(awake, batch)
     alone = apply(awake, batch[1:2])

@@ -45,7 +45,7 @@ def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, 
     """Return the options by which Pillow keeps a mark in a file of a format."""
     if kind == "PNG":
         notes = PngInfo()
-        notes.add_text(KEY, mark)
+        notes.add_text("comment", write_comment(mark))
         return {"pnginfo": notes}
     if kind == "GIF":
         return {"comment": write_comment(mark).encode()}
@@ -73,8 +73,6 @@ def read_mark(path: Path) -> str | None:
         return _parse_comment(read_comment(path))
     try:
         with Image.open(path) as image:
-            if KEY in image.info:
-                return str(image.info[KEY])
             comment = image.info.get("comment", b"")
             text = comment.decode("latin-1") if isinstance(comment, bytes) else str(comment)
             return _parse_comment(text) or _parse_comment(str(image.getexif().get(SOFTWARE, "")))

@@ -17,20 +17,10 @@ from class_jax.data.images import Picture
 from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.jobs.marks import Job, read_mark
-from class_jax.jobs.targets import (
-    check_images_survive,
-    check_output,
-    is_image_name,
-    plan_targets,
-)
+from class_jax.jobs.targets import check_images_survive, check_output, is_image_name, plan_targets
 from class_jax.jobs.video.animation import is_animated
 from class_jax.jobs.video.numbered import is_numbered
-from class_jax.jobs.video.videos import (
-    choose_suffix,
-    explain_refusal,
-    is_moving_name,
-    is_video,
-)
+from class_jax.jobs.video.videos import choose_suffix, explain_refusal, is_moving_name, is_video
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.text import list_lines, list_names
 
@@ -61,14 +51,8 @@ def plan_image_maps(
     For `a/b.jpg` below a folder the map is `a/b.png` below `output`, for a file `b.png`; a video
     gives a video, and an animated image another one if `animate` is set. If two images would get
     the same map, theirs are `b.jpg.png` and `b.png.png`, or lie in as many of the images' folders
-    as tell them apart. The output of a single file is `output`
-    itself if that ends as an image does, or for a video as a video.
-
-    Args:
-      paths: images, videos and folders; absolute.
-      output: a file or a folder; absolute.
-      made: what is made of them.
-      animate: make all frames of animated images, where nothing else is asked for by name.
+    as tell them apart. The output of a single file is `output` itself if that ends as an image
+    does, or for a video as a video. Paths are absolute.
 
     Raises:
       UserError: nothing there, a file that is no image by its name, no images at all, an output
@@ -96,11 +80,7 @@ def plan_image_maps(
 
 
 def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path], list[str], int]:
-    """Return inputs with their paths below the output, problems, and how many were left out.
-
-    Raises:
-      UserError: a path is none of those.
-    """
+    """Return inputs with their paths below the output, problems, and how many were left out."""
     images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
@@ -166,12 +146,9 @@ def _load_picture(source: Source, index: int, side: int | None) -> Picture:
 
 
 def sort_jobs(jobs: Sequence[Job], network: str, *, overwrite: bool) -> Sorted:
-    """Sort planned maps by what is on the disk.
+    """Sort planned maps by what is on the disk; `overwrite`: replace what was not made here.
 
-    Args:
-      jobs: the maps.
-      network: fingerprint of the network.
-      overwrite: replace files that were not made here, too.
+    `network` is the fingerprint of the network and of what is made.
     """
     found = Sorted([], [], [])
     for job in jobs:

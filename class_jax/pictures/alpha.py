@@ -148,15 +148,10 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[Tile]:
 
 def _sample(small: np.ndarray, tile: Tile, shape: tuple[int, ...]) -> np.ndarray:
     """Return a tile of a copy [h, w, C] resized bilinearly to an image's shape."""
-    (rows, down), (columns, across) = (
-        (part, few / many) for part, many, few in zip(tile, shape, small.shape[:2], strict=True)
-    )
-    matrix = np.array(
-        [
-            [across, 0, (columns.start + 0.5) * across - 0.5],
-            [0, down, (rows.start + 0.5) * down - 0.5],
-        ]
-    )
+    rows, columns = tile
+    down, across = small.shape[0] / shape[0], small.shape[1] / shape[1]
+    left, top = (columns.start + 0.5) * across - 0.5, (rows.start + 0.5) * down - 0.5
+    matrix = np.array([[across, 0, left], [0, down, top]])
     size = (columns.stop - columns.start, rows.stop - rows.start)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(small, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -35,15 +35,14 @@ def draw_attention(output: "Output", scene: "Scene") -> np.ndarray:
         raise UserError(f"the point {x},{y} lies outside of {scene.name}, {width}x{height} pixels.")
     side = scene.engine.image_size
     attention = scene.engine.attend(resize(image, side, side)[None])
-    stages = dict(zip((2, 3, 4), attention, strict=True))
     place = ((y + 0.5) / height, (x + 0.5) / width)
     small = fit(image, CELL)
     marked = _mark(small, x / width, y / height)
     first = [Panel(marked, f"the point {x}, {y}")]
     second = [Panel(_heat(small, saliency, (0, 1)), "saliency map")]
-    for level in LEVELS:
-        first.append(_position_panel(stages[level], level, small, place))
-        second.append(_channel_panel(stages[level], level, small))
+    for level, stage in zip(LEVELS, reversed(attention), strict=True):
+        first.append(_position_panel(stage, level, small, place))
+        second.append(_channel_panel(stage, level, small))
     return draw_sheet([first, second])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from class_jax.data.decode import MOST_PIXELS, ImageSource, name_of
+from class_jax.data.decode import MOST_PIXELS, ImageSource
 from class_jax.data.images import Original, Picture, load_image, load_original
 from class_jax.data.resize import resize
 from class_jax.errors import UserError
@@ -50,7 +50,7 @@ def make(predictor: "Predictor", source: AnySource, output: Output, name: object
     Raises:
       TypeError, ValueError, UserError: the image cannot be read, or the output not be made of it.
     """
-    ((_, made),) = make_each(predictor, [(name, source)], output)
+    ((_, made),) = make_each(predictor, [(None, source)], output)
     if isinstance(made, UserError):
         raise made
     return made
@@ -143,7 +143,7 @@ def _finish(
         assert not callable(source)  # of the images of a set only maps are made
         original = source if isinstance(source, Original) else load_original(source)
     if name is None:
-        name = "the image" if isinstance(source, Original) or callable(source) else name_of(source)
+        name = source if isinstance(source, (str, os.PathLike)) else "the image"
     return Made(
         saliency,
         render(output, Scene(saliency, original, str(name), predictor.engine)),

@@ -84,7 +84,7 @@ def make_picture(predictor: Predictor, content: bytes, output: Output, suffix: s
         raise UserError(
             "JPEG files have no transparency: give a background, or format=png or webp."
         )
-    made = make(predictor, content, output, "the image")
+    made = make(predictor, content, output)
     headers = {
         "content-type": f"image/{kind.lower()}",
         "x-salient": "some" if made.is_salient else "none",

@@ -43,12 +43,8 @@ def write_video(
 ) -> None:
     """Write a video: H.264, VP9 or ProRes by the suffix of its name.
 
-    Args:
-      path: the file.
-      name: of the file, for messages.
-      video: whose times, audio and colours it keeps.
-      frames: with what was made of each, uint8 [H, W] or [H, W, C].
-      mark: to keep in it.
+    It keeps the times, audio and colours of `video`; `frames` are its frames with what was made of
+    each, uint8 [H, W] or [H, W, C]. The file is `path`; `name` is what it will be called.
 
     Raises:
       UserError: it cannot be written, or what `frames` raises.

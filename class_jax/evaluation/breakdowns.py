@@ -48,21 +48,13 @@ def describe_mask(salient: np.ndarray, image: np.ndarray | None = None) -> np.nd
       float64 [6]: the share of salient pixels, the number of objects, 1 if one of them touches the
       border, perimeter² / area, the number of holes, and the contrast in units of CIE Lab.
     """
-    area = int(np.count_nonzero(salient))
-    if not area:
+    if not salient.any():
         return np.array([0, 0, 0, np.nan, 0, np.nan])
-    edges = salient[0], salient[-1], salient[:, 0], salient[:, -1]
     objects, holes, perimeter = measure_regions(salient)
-    return np.array(
-        [
-            area / salient.size,
-            objects,
-            any(edge.any() for edge in edges),
-            perimeter**2 / area,
-            holes,
-            np.nan if image is None else measure_contrast(salient, image),
-        ]
-    )
+    touches = salient[[0, -1]].any() or salient[:, [0, -1]].any()
+    outline = perimeter**2 / np.count_nonzero(salient)
+    contrast = np.nan if image is None else measure_contrast(salient, image)
+    return np.array([salient.mean(), objects, touches, outline, holes, contrast])
 
 
 def measure_regions(salient: np.ndarray) -> tuple[int, int, float]:
@@ -100,14 +92,9 @@ def measure_contrast(salient: np.ndarray, image: np.ndarray) -> float:
     surroundings = ~salient & (distance <= RING * np.hypot(height, width))
     if not surroundings.any():
         return np.nan
-    difference = _average_colour(image[salient]) - _average_colour(image[surroundings])
-    return float(np.linalg.norm(difference))
-
-
-def _average_colour(pixels: np.ndarray) -> np.ndarray:
-    """Return the mean of RGB pixels, uint8 [n, 3], in CIE Lab, D65: float32 [3]."""
-    scaled = pixels[None].astype(np.float32) / 255
-    return cv2.cvtColor(scaled, cv2.COLOR_RGB2LAB)[0].mean(axis=0)
+    pixels = (image[chosen][None].astype(np.float32) / 255 for chosen in (salient, surroundings))
+    lab = [cv2.cvtColor(of_part, cv2.COLOR_RGB2LAB)[0].mean(axis=0) for of_part in pixels]  # D65
+    return float(np.linalg.norm(lab[0] - lab[1]))
 
 
 def break_down(measured: Measurement, properties: np.ndarray) -> list[Group]:
@@ -128,29 +115,22 @@ def break_down(measured: Measurement, properties: np.ndarray) -> list[Group]:
 
 
 def find_groups(properties: np.ndarray) -> Iterator[tuple[int, str, np.ndarray]]:
-    """Yield the groups that contain images.
+    """Yield the groups that contain images: a property's index, a name, and the images' numbers.
 
-    Args:
-      properties: of the masks, float64 [N, P]; an image whose property is NaN is in none of its
-        groups.
-
-    Yields:
-      The index of the property, the group's name, and the numbers of its images.
+    `properties` are of the masks, float64 [N, P]; an image without a property, NaN, is in none of
+    its groups.
     """
-    for index, values in enumerate(properties.T):
-        for name, chosen in _split(PROPERTIES[index], values):
+    for index, (name, values) in enumerate(zip(PROPERTIES, properties.T, strict=True)):
+        if name in COUNTS:
+            last = len(COUNTS[name]) - 1
+            groups = {g: values.clip(max=last) == i for i, g in enumerate(COUNTS[name])}
+        else:
+            known = values[np.isfinite(values)]
+            low, high = np.quantile(known, [1 / 3, 2 / 3]) if known.size else (np.nan, np.nan)
+            thirds = values <= low, (low < values) & (values <= high), high < values
+            groups = dict(zip(THIRDS, thirds, strict=True))
+        if name == "area":
+            groups["below 2 %"] = values < SMALL
+        for group, chosen in groups.items():
             if chosen.any():
-                yield index, name, np.flatnonzero(chosen)
-
-
-def _split(name: str, values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the groups of a property, with a bool for each image."""
-    if name in COUNTS:
-        groups = COUNTS[name]
-        yield from ((g, values.clip(max=len(groups) - 1) == i) for i, g in enumerate(groups))
-    elif np.isfinite(values).any():
-        cuts = (-np.inf, *np.nanquantile(values, [1 / 3, 2 / 3]), np.inf)
-        for third, low, high in zip(THIRDS, cuts, cuts[1:], strict=False):
-            yield third, (low < values) & (values <= high)
-    if name == "area":
-        yield "below 2 %", values < SMALL
+                yield index, group, np.flatnonzero(chosen)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from class_jax.evaluation.breakdowns import PROPERTIES
-from class_jax.evaluation.published import get_title
+from class_jax.evaluation.protocols import Curves
 from class_jax.evaluation.scoring import SetScores, group_by
 from class_jax.files import atomic_write
 from class_jax.text import shorten
@@ -30,14 +30,13 @@ STYLE: Any = {
     "lines.linewidth": 1.1,
     "lines.markersize": 3,
     "grid.linewidth": 0.4,
-    "legend.fontsize": 7,
     "text.parse_math": False,  # names may hold $ signs
-    "pdf.fonttype": 42,  # TrueType: publishers refuse Type 3
 }
 # Okabe and Ito's colours, which colour-blind readers tell apart; dashes and marks for grey prints.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKS = "osD^v<>Pp*X"
+THRESHOLDS = np.arange(255, -1, -1)  # of a curve's points
 GRID = 0.05  # limits of curves are multiples of it
 HIDDEN = 1 / 3  # largest share of an F curve's thresholds below the figure
 
@@ -73,23 +72,24 @@ def draw_curves(scores: Sequence[SetScores], kind: str) -> Figure:
         figure = Figure(figsize=(COLUMN, height), layout="constrained")
         for number, ((set_name, protocol), rows) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(down, across, number)
-            axes.set_title(f"{shorten(get_title(set_name), SET_LENGTH)} ({protocol})")
-            _frame_panel(axes, rows, kind)
-            for row in rows:
-                index = methods.index(row.method)
+            axes.set_title(f"{shorten(set_name, SET_LENGTH)} ({protocol})")
+            curves = {row.method: row.total.curves() for row in rows}
+            _frame_panel(axes, curves.values(), kind)
+            for method, of in curves.items():
+                index = methods.index(method)
                 dash, colour = DASHES[index % len(DASHES)], COLOURS[index % len(COLOURS)]
-                axes.plot(*_trace(row, kind), gid=row.method, color=colour, linestyle=dash)
+                x, y = (of["recall"], of["precision"]) if kind == "pr" else (THRESHOLDS, of["F"])
+                axes.plot(x, y, gid=method, color=colour, linestyle=dash)
         _draw_legend(figure)
     return figure
 
 
-def _frame_panel(axes: Axes, rows: Sequence[SetScores], kind: str) -> None:
+def _frame_panel(axes: Axes, curves: Collection[Curves], kind: str) -> None:
     """Name the axes, and zoom to where the methods are.
 
     That is from a little below the lowest precision and recall at a method's largest F; of F, to
     where two thirds of each curve are seen.
     """
-    curves = [row.total.curves() for row in rows]
     if kind == "pr":
         left, low = (
             _lower(min(curve[name][curve["F"].argmax()] for curve in curves))
@@ -107,14 +107,6 @@ def _frame_panel(axes: Axes, rows: Sequence[SetScores], kind: str) -> None:
 def _lower(value: float) -> float:
     """Return the lower limit of an axis whose lowest value of interest is `value`."""
     return max(0.0, math.floor(value / GRID - 0.5) * GRID)
-
-
-def _trace(row: SetScores, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points of a curve, x and y."""
-    curves = row.total.curves()
-    if kind == "pr":
-        return curves["recall"], curves["precision"]
-    return np.arange(255, -1, -1), curves["F"]
 
 
 def _draw_legend(figure: Figure, *, across: int = 1) -> None:
@@ -146,8 +138,7 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
             len(places), len(names), squeeze=False, sharey="row", width_ratios=widths
         )
         for ((set_name, protocol), rows), panels in zip(places.items(), grid, strict=True):
-            title = shorten(get_title(set_name), SET_LENGTH)
-            panels[0].set_ylabel(f"adaptive F\n{title}\n({protocol})")
+            panels[0].set_ylabel(f"adaptive F\n{shorten(set_name, SET_LENGTH)}\n({protocol})")
             for axes, name in zip(panels, names, strict=True):
                 _draw_groups(axes, name, rows, methods)
         for axes, name in zip(grid[0], names, strict=True):

@@ -53,11 +53,12 @@ def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return the table as a section of a Markdown document."""
-    columns = [c if isinstance(c, str) else " ".join(c).strip() for c in table.rows[0]]
+    columns = [c if isinstance(c, str) else " ".join(c) for c in table.rows[0]]
     rule = ["---" if column in LEFT else "---:" for column in columns]
     body = [_format_cells(row, _escape_markdown, "**{}**") for row in table.rows]
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in (columns, rule, *body))
-    return f"\n## {table.title}\n\n{lines}\n\n{_escape_markdown(table.note)}\n"
+    lines = (f"| {' | '.join(row)} |" for row in (map(_escape_markdown, columns), rule, *body))
+    title, note = _escape_markdown(table.title), _escape_markdown(table.note)
+    return "\n".join(["", f"## {title}", "", *lines, "", note, ""])
 
 
 def to_latex(table: Table) -> str:

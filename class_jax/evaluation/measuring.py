@@ -30,6 +30,7 @@ class Task(NamedTuple):
     map: Path
     read: Callable[..., tuple[np.ndarray, np.ndarray | None]]
     describe: bool = True  # the mask's properties
+    highest: int | None = None  # the level of the map that stands for 1, if not its format's
 
 
 class Measured(NamedTuple):
@@ -59,19 +60,10 @@ def read_truth(
     return levels, None
 
 
-def measure_task(
-    task: Task, protocols: Sequence[str], *, metrics: str = PUBLISHED, highest: int | None = None
-) -> Outcome:
-    """Measure a map by each protocol, or return the reason why that fails.
-
-    Args:
-      task: the map.
-      protocols: some of PROTOCOLS.
-      metrics: "published" or "all".
-      highest: the level of the map that stands for 1, if not its format's.
-    """
+def measure_task(task: Task, protocols: Sequence[str], metrics: str = PUBLISHED) -> Outcome:
+    """Measure a map by some of PROTOCOLS, or return the reason why that fails."""
     try:
-        found = load_map(task.map, highest=highest)
+        found = load_map(task.map, highest=task.highest)
         truth, image = task.read(with_image=task.describe)
     except UserError as error:
         return str(error)

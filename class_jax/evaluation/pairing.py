@@ -1,8 +1,8 @@
 """Pair the maps of methods with the masks of sets, by name."""
 
 import contextlib
-import functools
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from class_jax.data.folders import find_images
@@ -41,23 +41,25 @@ def find_maps(
     """
     check_folders(folders, "maps")
     names = shorten_paths([absolute(folder) for folder in folders])
-    read = functools.partial(read_truth, salient=salient)
     found = []
     for masks in sets:
         for root, method in zip(folders, names, strict=True):
             folder = _folder_of_set(root, masks.set_name, num_sets=len(sets))
             folder = folder / "maps" if (folder / "maps").is_dir() else folder
             maps, notes = _pair_maps(folder, masks)
-            if folder != root and (beside := match_names(masks.files, _list_flat(root))):
+            flat = [path.stem for path in find_images(root).images if path.parent == root]
+            if folder != root and (beside := match_names(masks.files, flat)):
                 notes.append(f"{_left_out(beside.values())} that lie in {root} itself")
-            tasks = [
-                Task(n, path, functools.partial(read, masks.files[n], masks.images.get(n)))
-                for n, path in maps.items()
-            ]
-            missing = [n for n in masks.files if n not in maps]
+            tasks = []
+            for name, path in maps.items():
+                read = partial(
+                    read_truth, masks.files[name], masks.images.get(name), salient=salient
+                )
+                tasks.append(Task(name, path, read, highest=highest))
+            missing = [name for name in masks.files if name not in maps]
             notes = [f"{method} on {masks.set_name}: {note}" for note in notes]
             label, size = (masks.set_name, method), len(masks.files)
-            found.append(MapSet(*label, tasks, {}, highest, size, missing, notes))
+            found.append(MapSet(*label, tasks, {}, size, missing, notes))
     return found
 
 
@@ -84,7 +86,7 @@ def find_highest(maps: MapSet) -> int | None:
 
 def keep_levels(maps: MapSet) -> MapSet:
     """Return maps whose masks of two values are not scaled."""
-    tasks = [task._replace(read=functools.partial(task.read, scale=False)) for task in maps.tasks]
+    tasks = [task._replace(read=partial(task.read, scale=False)) for task in maps.tasks]
     return maps._replace(tasks=tasks)
 
 
@@ -104,11 +106,9 @@ def _pair_maps(folder: Path, masks: Masks) -> tuple[dict[str, Path], list[str]]:
             f"({list_names(masks.files)}): maps and masks are paired by their names."
         )
     maps = {name: found[matches[name]] for name in masks.files if name in matches}
-    others = [
-        f"{path.name} as that of {n}" for n, path in maps.items() if path.stem != Path(n).name
-    ]
-    if others:
-        notes.append(f"{len(others)} maps have other names than their masks: {others[0]}")
+    if others := [(p.name, n) for n, p in maps.items() if p.stem != Path(n).name]:
+        example = "{} is taken as that of {}".format(*others[0])
+        notes.append(f"{len(others)} maps have other names than their masks: {example}")
     if surplus := sorted(found.keys() - set(matches.values())):
         notes.append(f"{_left_out([found[n].name for n in surplus])}, as they have no mask")
     return maps, notes
@@ -118,32 +118,18 @@ def _left_out(maps: Collection[str]) -> str:
     return f"{count(len(maps), 'maps')} left out ({list_names(maps)})"
 
 
-def _list_flat(folder: Path) -> list[str]:
-    """Return the names, without suffix, of the images that lie in a folder itself."""
-    return [path.stem for path in find_images(folder).images if path.parent == folder]
-
-
 def _folder_of_set(folder: Path, set_name: str, *, num_sets: int) -> Path:
     """Return the sub-folder of a set, if a method's folder holds one folder a set."""
-    below = folders_in(folder)
+    below, found = folders_in(folder), list[Path]()
     # `DUTS/test` may be the sub-folder DUTS/test, DUTS-test or DUTS; `test` alone could be any.
     for name in (set_name, set_name.partition("/")[0]):
         # But for case and separators.
         alike = [path for path in below if keep_letters(path.name) == keep_letters(name) != ""]
-        found = [folder / name] if (folder / name).is_dir() else alike
-        if len(found) > 1:
-            raise UserError(
-                f"{folder}: both {list_names(path.name for path in found)} could hold the maps of "
-                f"{set_name}: rename one of them."
-            )
-        if found:
-            return found[0]
-    if num_sets == 1:
-        return folder
-    flat = _list_flat(folder)
-    inside = [path.name for path in below]
-    inside += [f"{count(len(flat), 'maps')} in {folder.name} itself"] if flat else []
+        found = found or ([folder / name] if (folder / name).is_dir() else alike)
+    if len(found) == 1 or (num_sets == 1 and not found):
+        return found[0] if found else folder
+    names = list_names(path.name for path in found or below) or "none"
     raise UserError(
-        f"{folder} holds no folder {set_name}: with several sets a method's folder holds one "
-        f"folder a set (found: {list_names(inside) or 'none'})."
+        f"{folder}: expected one folder {set_name} with the maps of that set, as there are several "
+        f"sets or such folders (found: {names})."
     )

@@ -41,9 +41,8 @@ class Pysod:
 
         None: the image is not measured, and counts as 0 in every metric.
         """
-        if prediction.shape != mask.shape:
-            prediction = resize_bilinear(prediction, *mask.shape)
-        return prepare_data(prediction, mask)  # once instead of once in each metric
+        # Once instead of once in each metric.
+        return prepare_data(resize_bilinear(prediction, *mask.shape), mask)
 
     def run(self, metric: Any) -> dict:
         """Run a new metric on the image; one that is kept would store every image."""

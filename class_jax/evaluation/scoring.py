@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import multiprocessing
 import os
 import signal
@@ -11,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -38,7 +38,6 @@ class MapSet(NamedTuple):
     method: str
     tasks: Sequence[Task]
     failed: Mapping[str, str] = {}  # name → why an image of the set has no map
-    highest: int | None = None  # the level of the maps that stands for 1, if not the format's
     size: int = 0  # masks of the set, if some of them are not measured
     missing: Sequence[str] = ()  # masks without a map
     notes: Sequence[str] = ()  # on what is left out, and on names that differ
@@ -64,14 +63,10 @@ class SetScores:
 
     def doubts(self) -> Iterator[str]:
         """Yield remarks on maps that are constant or look inverted."""
-        images = self.total.images
-        if count := self.map_guesses[CONSTANT]:
-            yield f"{count} of {images} maps of {self.method} {CONSTANT}"
-        if (count := self.map_guesses[INVERTED]) > images / 2:
-            mae = self.total.figures()["MAE"]
-            yield f"{self.method} is inverted? MAE {mae:.2f}, and of the inverse {1 - mae:.2f}"
-        elif count:
-            yield f"{count} of {images} maps of {self.method} {INVERTED}"
+        images, mae = self.total.images, self.total.figures()["MAE"]
+        for kind in (CONSTANT, INVERTED):
+            if count := self.map_guesses[kind]:
+                yield f"{count} of {images} maps of {self.method} {kind} (MAE of all: {mae:.2f})"
 
     def analyze(self) -> Self:
         """Return the scores with their uncertainty and breakdown, and without the sample."""
@@ -164,9 +159,7 @@ class Scorer(contextlib.AbstractContextManager):
 
     def _measure(self, maps: MapSet, processes: int) -> Iterator[Outcome]:
         """Yield the outcomes in the order of the tasks."""
-        measure = functools.partial(
-            measure_task, protocols=self._protocols, metrics=self._metrics, highest=maps.highest
-        )
+        measure = partial(measure_task, protocols=self._protocols, metrics=self._metrics)
         # A mask is described, which takes its image, for the first method only.
         tasks = [
             task._replace(describe=(maps.set_name, task.name) not in self._properties)

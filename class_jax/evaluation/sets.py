@@ -22,7 +22,7 @@ class Masks(NamedTuple):
     folder: Path
     files: dict[str, Path]  # by path below the folder, without suffix
     images: dict[str, Path]  # the images that belong to them, by the same names
-    notes: tuple[str, ...] = ()  # on files that cannot be read
+    notes: list[str]  # on files that are left out
 
 
 def find_masks(folders: Sequence[Path]) -> list[Masks]:
@@ -34,9 +34,13 @@ def find_masks(folders: Sequence[Path]) -> list[Masks]:
     check_folders(folders, "masks")
     places = [_find_mask_folder(folder) for folder in folders]
     _check_different([place.resolve() for place in places])
-    return [
-        _list_masks(place, name) for place, name in zip(places, _name_sets(places), strict=True)
-    ]
+    found = []
+    for folder, name in zip(places, _name_sets(places), strict=True):
+        files, left_out = list_by_stem(folder, "masks")
+        images = _find_images_beside(folder.resolve())
+        beside = {mask: images[image] for image, mask in match_names(images, files).items()}
+        found.append(Masks(name, folder, files, beside, [f"{name}: {line}" for line in left_out]))
+    return found
 
 
 def shorten_paths(folders: list[Path]) -> list[str]:
@@ -73,14 +77,6 @@ def check_folders(folders: Sequence[Path], content: str) -> None:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder of {content}.")
     _check_different([folder.resolve() for folder in folders])
-
-
-def _list_masks(folder: Path, name: str) -> Masks:
-    """List the masks of a set, and the images beside them."""
-    files, left_out = list_by_stem(folder, "masks")
-    images = _find_images_beside(folder.resolve())
-    beside = {mask: images[image] for image, mask in match_names(images, files).items()}
-    return Masks(name, folder, files, beside, tuple(f"{name}: {line}" for line in left_out))
 
 
 def _find_mask_folder(folder: Path) -> Path:

@@ -15,7 +15,6 @@ from class_jax.evaluation.figures import DPI, PAGE
 from class_jax.evaluation.markup import to_csv
 from class_jax.evaluation.measuring import Task
 from class_jax.evaluation.protocols import Figures
-from class_jax.evaluation.published import get_title
 from class_jax.evaluation.scoring import MapSet, SetScores, group_by
 from class_jax.files import atomic_write
 from class_jax.text import list_names
@@ -24,7 +23,7 @@ COLUMNS = ("image", "mask", "map", "missed: blue, false: orange")
 MISSED, FALSE = (0, 114, 178), (230, 159, 0)  # told apart in grey and by colour-blind readers
 WHITE = 255
 POINTS = 7  # size of a gallery's letters
-PICKED = 2  # images of each kind in a gallery; with several sets, one
+PICKED = 2  # images of each set and kind in a gallery
 
 
 class Choice(NamedTuple):
@@ -45,11 +44,11 @@ def write_examples(path: Path, scores: Sequence[SetScores], map_sets: Sequence[M
     """
     rows: list[Row] = [[Panel(caption=caption) for caption in COLUMNS]]
     for row, maps in zip(scores, map_sets, strict=True):
-        rows.append(f"{get_title(row.set_name)}: {row.method} ({row.protocol})")
+        rows.append(f"{row.set_name}: {row.method} ({row.protocol})")
         tasks = {task.name: task for task in maps.tasks}
         for name, label in pick_examples(row.per_image).items():
             mask, image = tasks[name].read()
-            levels = _read_map(tasks[name], maps)
+            levels = _read_map(tasks[name], mask)
             rows.append(f"{label}: MAE {row.per_image[name]['MAE']:.4f}, {name}")
             rows.append([Panel(p) for p in (image, mask, levels, draw_errors(levels, mask))])
     write_picture(path, draw_sheet(rows))
@@ -66,11 +65,11 @@ def pick_examples(per_image: Mapping[str, Figures]) -> dict[str, str]:
 
 
 def draw_errors(levels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Draw where a map, uint8 [h, w], is below its mask and where above it: uint8 [H, W, 3].
+    """Draw where a map, uint8 [H, W], is below its mask and where above it: uint8 [H, W, 3].
 
     Right pixels are white; others have the colour MISSED or FALSE in proportion to the difference.
     """
-    error = (_resize(levels, mask).astype(np.float32) - mask)[..., None] / 255
+    error = (levels.astype(np.float32) - mask)[..., None] / 255
     colour = np.where(error < 0, np.array(MISSED, np.float32), np.array(FALSE, np.float32))
     return np.rint(WHITE + np.abs(error) * (colour - WHITE)).astype(np.uint8)
 
@@ -95,12 +94,11 @@ def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> lis
       names: of images; none: they are picked.
     """
     choices: list[Choice] = []
-    sets = group_by(scores, lambda row: row.set_name)
-    for set_name, of_set in sets.items():
+    for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
         measured = {name for row in of_set for name in row.per_image}
         picks = {name: "named" for name in names if name in measured}
         if not names:
-            picks = _pick(of_set, PICKED if len(sets) == 1 else 1)
+            picks = _pick(of_set)
         choices += [Choice(set_name, *pick) for pick in picks.items()]
     return choices
 
@@ -112,12 +110,14 @@ def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[Ma
       UserError: a file cannot be written, or a mask or map cannot be read any more.
     """
     methods = list(dict.fromkeys(maps.method for maps in map_sets))
-    headings = ["image", "mask", *methods]
-    rows: list[Row] = [[Panel(caption=heading) for heading in headings]]
+    tasks = {(m.set_name, task.name, m.method): task for m in map_sets for task in m.tasks}
+    rows: list[Row] = [[Panel(caption=heading) for heading in ("image", "mask", *methods)]]
     for choice in choices:
-        of_set = {maps.method: maps for maps in map_sets if maps.set_name == choice.set}
-        rows.append(_read_row(choice.image, of_set, methods))
-    cell = (round(PAGE * DPI) - GAP) // len(headings) - GAP
+        of_image = [tasks.get((choice.set, choice.image, method)) for method in methods]
+        mask, image = next(filter(None, of_image)).read()
+        maps = (task and _read_map(task, mask) for task in of_image)  # None if there is none
+        rows.append([Panel(image), Panel(mask), *map(Panel, maps)])
+    cell = (round(PAGE * DPI) - GAP) // (2 + len(methods)) - GAP
     sheet = draw_sheet(rows, cell=cell, letters=POINTS * DPI // 72, paper=WHITE)
     for suffix in ("png", "pdf"):
         write_picture(folder / f"gallery.{suffix}", sheet, dpi=(DPI, DPI), resolution=DPI)
@@ -126,8 +126,8 @@ def write_gallery(folder: Path, choices: Sequence[Choice], map_sets: Sequence[Ma
         partial.write_bytes(to_csv(listed, ("row", *Choice._fields)).encode())
 
 
-def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
-    """Return image → reason for a few images that all methods have, `count` of each kind."""
+def _pick(scores: Sequence[SetScores]) -> dict[str, str]:
+    """Return image → reason for a few images that all methods have."""
     first, *others = scores
     if not others:
         return pick_examples(first.per_image)
@@ -142,22 +142,10 @@ def _pick(scores: Sequence[SetScores], count: int) -> dict[str, str]:
     ):
         order = [index for index in np.argsort(-values, kind="stable") if values[index] > 0]
         new = [common[index] for index in order if common[index] not in picked]
-        picked |= dict.fromkeys(new[:count], reason)
+        picked |= dict.fromkeys(new[:PICKED], reason)
     return picked
 
 
-def _read_row(name: str, maps: Mapping[str, MapSet], methods: Sequence[str]) -> list[Panel]:
-    """Read an image, its mask and each method's map; None for what is not there."""
-    tasks = {method: task for method in maps for task in maps[method].tasks if task.name == name}
-    mask, image = next(iter(tasks.values())).read()
-    found = {m: _resize(_read_map(task, maps[m]), mask) for m, task in tasks.items()}
-    return [Panel(image), Panel(mask), *(Panel(found.get(method)) for method in methods)]
-
-
-def _read_map(task: Task, maps: MapSet) -> np.ndarray:
-    return load_map(task.map, highest=maps.highest).levels
-
-
-def _resize(levels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _read_map(task: Task, mask: np.ndarray) -> np.ndarray:
     """Return a map at its mask's size."""
-    return levels if levels.shape == mask.shape else resize_bilinear(levels, *mask.shape)
+    return resize_bilinear(load_map(task.map, highest=task.highest).levels, *mask.shape)

@@ -51,7 +51,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if flags.allow_missing:
         methods = _keep_common(methods)
     for maps in methods:
-        _check_depth(maps)
+        _check_depth(maps, flags.map_max)
     for masks in sets:
         _print_notes(masks.notes)
         readers = [functools.partial(load_mask, m, salient=salient) for m in masks.files.values()]
@@ -189,17 +189,17 @@ def _keep_common(methods: Sequence[MapSet]) -> list[MapSet]:
     return kept
 
 
-def _check_depth(maps: MapSet) -> None:
+def _check_depth(maps: MapSet, top: int | None) -> None:
     """Raise UserError for maps of 8 bits in 16-bit files: their levels would be 257 times less."""
     highest = find_highest(maps)
     if not highest:
         return
-    if maps.highest is None and highest <= EIGHT_BITS:
+    if top is None and highest <= EIGHT_BITS:
         raise UserError(
             f"the maps of {maps.method} hold values up to {highest} in 16 bits: save them as 8 "
             "bits, or give the level that stands for 1, --map_max=255, for example."
         )
-    top = maps.highest or SIXTEEN_BITS
+    top = top or SIXTEEN_BITS
     if highest < top / 2:
         log(
             f"warning: the maps of {maps.method} on {maps.set_name} reach {highest} of {top}: is "

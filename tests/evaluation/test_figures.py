@@ -50,7 +50,7 @@ def drawn(rows, kind):
         ),
         (
             [scores("ecssd"), scores("ecssd", protocol="matlab"), scores("toys")],
-            ["ECSSD (pysod)", "ECSSD (matlab)", "toys (pysod)"],
+            ["ecssd (pysod)", "ecssd (matlab)", "toys (pysod)"],
         ),
     ],
     ids=["one", "many methods", "signs", "sets and protocols"],

@@ -102,9 +102,10 @@ def test_what_is_scored_is_read_from_the_files(tmp_path):
     masks = find_masks([tmp_path / "gt"])
     maps = touch(tmp_path / "Net", "a.png", "b.png", "c.png")
     (map_set,) = find_maps([maps], masks, highest=100)
-    assert (map_set.set_name, map_set.method, map_set.highest) == (tmp_path.name, "Net", 100)
+    assert (map_set.set_name, map_set.method) == (tmp_path.name, "Net")
     assert [task.map.name for task in map_set.tasks] == ["a.png", "b.png", "c.png"]
     for task in map_set.tasks:
+        assert task.highest == 100
         assert task.read()[0].tolist() == picture.tolist()
     with_image, without, broken = map_set.tasks
     assert with_image.read()[1].shape == (3, 4, 3)
@@ -170,7 +171,7 @@ def test_several_sets_with_a_folder_for_each_in_those_of_the_methods(tmp_path):
     assert maps.tasks[0].map == tmp_path / "Net" / "ECSSD" / "a.png"
     assert maps.notes == []
     touch(tmp_path / "Other", "a.png")
-    with pytest.raises(UserError, match=r"Other holds no folder DUTS-TE.*one folder a set"):
+    with pytest.raises(UserError, match=r"Other: expected one folder DUTS-TE .* \(found: none\)"):
         find_maps([tmp_path / "Other"], sets)
 
 
@@ -222,9 +223,9 @@ def test_maps_of_a_set_lie_in_the_folder_that_has_its_whole_name(tmp_path):
         "A/ECSSD-test/a.png",
     ]
     touch(tmp_path / "B" / "test", "a.png")  # of which of the two?
-    with pytest.raises(UserError, match="holds no folder DUTS/test"):
+    with pytest.raises(UserError, match=r"B: expected one folder DUTS/test .* \(found: test\)"):
         find_maps([tmp_path / "B"], sets)
     for folder in ("duts-test", "DUTS_TEST", "ECSSD"):
         touch(tmp_path / "C" / folder, "a.png")
-    with pytest.raises(UserError, match=r"both .* could hold the maps of DUTS/test"):
+    with pytest.raises(UserError, match=r"DUTS/test .* \(found: DUTS_TEST, duts-test\)"):
         find_maps([tmp_path / "C"], sets)

@@ -125,8 +125,8 @@ def test_how_maps_were_read_and_whether_any_mask_is_salient_is_kept(tasks, tmp_p
     (plain,) = score([tasks[0]], protocols=["pysod"])
     cv2.imwrite(str(tmp_path / "half.png"), cv2.imread(str(tasks[0].map), 0) // 2)
     with Scorer(["pysod"]) as scorer:
-        half = tasks[0]._replace(map=tmp_path / "half.png")
-        (scaled,) = scorer.score(MapSet("s", "m", [half], highest=127))
+        half = tasks[0]._replace(map=tmp_path / "half.png", highest=127)
+        (scaled,) = scorer.score(MapSet("s", "m", [half]))
     assert scaled.total.figures()["MAE"] == pytest.approx(plain.total.figures()["MAE"], abs=0.01)
 
 

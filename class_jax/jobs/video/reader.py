@@ -166,7 +166,8 @@ class VideoFile(Video):
         look = look_of(picture)
         if self._size is None:
             aspect = self.stream.sample_aspect_ratio or 1
-            self._size = max(1, round(look.width * aspect)), look.height
+            aspect = aspect if 0.1 <= aspect <= 10 else 1  # damaged files state any
+            self._size = round(look.width * max(1, aspect)), round(look.height / min(1, aspect))
         if look != self._look:
             self._note(SIZES, self._look and look[:2] != self._look[:2])
             self._look, self._converter = look, open_converter(look, *self._size)

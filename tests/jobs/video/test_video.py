@@ -277,12 +277,13 @@ def test_colours_of_hd_films_are_kept(tmp_path):
     np.testing.assert_allclose(found[12:20, 8:16].mean((0, 1)), (230, 40, 30), atol=8)
 
 
+@pytest.mark.parametrize("aspect", [Fraction(3, 2), Fraction(2, 3), Fraction(9999)])
 @pytest.mark.parametrize("turned", [0, 90])
-def test_the_proportions_of_pixels_are_kept(tmp_path, turned):
+def test_the_proportions_of_pixels_are_kept_if_they_can_be(tmp_path, turned, aspect):
     with av.open(tmp_path / "a.mp4", "w") as container:
         stream = container.add_stream("libx264", rate=30)
         stream.width, stream.height = 64, 48
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        stream.codec_context.sample_aspect_ratio = aspect
         if turned:
             stream.set_display_rotation(turned)
         container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(0, (64, 48)), "rgb24")))
@@ -292,7 +293,8 @@ def test_the_proportions_of_pixels_are_kept(tmp_path, turned):
         with av.open(tmp_path / name) as container:
             stream = container.streams.video[0]
             shown = stream.width * (stream.sample_aspect_ratio or 1) / stream.height
-        expected = 48 / (64 * 1.5) if turned else 64 * 1.5 / 48
+        wide = 64 * float(aspect if aspect < 10 else 1)
+        expected = 48 / wide if turned else wide / 48
         assert abs(shown / expected - 1) < 0.02
 
 

@@ -3,28 +3,22 @@
 # ruff: noqa: PLC0415 - programs that only tune the allocator need none of the rest
 
 import contextlib
+import ctypes
 import logging as python_logging
 import os
 import platform
-import signal
 import sys
 import threading
 import warnings
-from pathlib import Path
 from typing import Any
 
 from class_jax.command.streams import protect_streams
 
-VARIABLE = "GLIBC_TUNABLES"
-TUNED = {
-    "glibc.malloc.hugetlb": 1,  # memory pages of 2 MiB, where Linux grants them
-    "glibc.malloc.mmap_threshold": 2
-    ** 25,  # bytes; larger arrays go back to the system when they are freed
-    "glibc.malloc.trim_threshold": 2**28,  # bytes of freed memory that are kept for the next arrays
+ALLOCATOR = {  # settings of mallopt, by their numbers in malloc.h
+    -1: 2**30,  # M_TRIM_THRESHOLD: bytes of freed memory that are kept for the next arrays
+    -4: 0,  # M_MMAP_MAX: no array goes back to the system by itself
+    -8: 1,  # M_ARENA_MAX: threads share what is kept
 }
-AGAIN = "class_jax_again"  # option of the restarted process, whose variables may be erased
-FIRST_GLIBC = (2, 35)  # the first that knows all settings
-DEBUGGERS = ("pdb", "pydevd")
 CACHE_BYTES = 4 * 2**30  # of compiled programs
 
 
@@ -75,48 +69,13 @@ def cache_compiled_programs() -> None:
 
 
 def tune_allocator() -> None:
-    """Start this process again with an allocator for large arrays that come and go.
+    """Let the C library of Linux keep freed memory for the next large arrays.
 
     XLA takes its temporary memory from the system at every step on a CPU, 600 MB for two images of
-    352², and gives it back: in pages of 4 KiB that took a fifth of a step's processor time. Decoded
-    images and maps that are scored are smaller, and reuse memory that is kept. The C library asks
-    for its settings only before a program starts; processes that this one starts inherit them. The
-    process keeps its number, files and arguments. The user's own settings are kept. A Ctrl-C
-    meanwhile waits until Python runs again.
+    352², and gives it back: new pages took a sixth of a step's processor time. A user's own
+    GLIBC_TUNABLES are left alone.
     """
-    if AGAIN in sys._xoptions:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    before = os.environ.get(VARIABLE, "")
-    settings = [f"{name}={value}" for name, value in TUNED.items() if name not in before]
-    if not settings or not _can_start_again() or not _has_settings():
-        return
-    os.environ[VARIABLE] = ":".join(filter(None, (before, *settings)))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    with contextlib.suppress(OSError):  # slower, and otherwise the same
-        os.execv(sys.executable, [sys.executable, "-X", AGAIN, *sys.orig_argv[1:]])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _can_start_again() -> bool:
-    """Return whether this process was started as this program, and can be once more.
-
-    A session that runs it (IPython's `%run`, `runpy`), a debugger and a program from standard input
-    would be lost.
-    """
-    if not sys.executable or AGAIN in sys._xoptions:
-        return False
-    if sys.gettrace() is not None or any(name in sys.modules for name in DEBUGGERS):
-        return False
-    place = len(sys.orig_argv) - len(sys.argv)  # of the program, before its flags
-    if place < 1 or sys.orig_argv[place + 1 :] != sys.argv[1:]:
-        return False
-    program, file = sys.orig_argv[place], Path(sys.argv[0])
-    if sys.orig_argv[place - 1] == "-m":
-        return program.rpartition(".")[2] in (file.stem, file.parent.name)
-    return program == sys.argv[0] != "-"
-
-
-def _has_settings() -> bool:
-    """Return whether the C library knows the settings."""
-    name, version = platform.libc_ver()
-    return name == "glibc" and tuple(map(int, version.split("."))) >= FIRST_GLIBC
+    if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        for setting, value in ALLOCATOR.items() if mallopt else ():
+            mallopt(setting, value)

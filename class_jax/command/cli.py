@@ -1,4 +1,4 @@
-"""The command line: dispatch by mode, exit status."""
+"""The command line: dispatch by mode, pages of help, exit status."""
 
 # ruff: noqa: PLC0415 - JAX is imported only once the flags are right and its environment is set
 
@@ -10,15 +10,28 @@ import traceback
 from collections.abc import Sequence
 
 from class_jax.beside import make_importable
-from class_jax.command.pages import complete, help_page, start_page
-from class_jax.command.parsing import check_paths, find_mode, parse_flags, split_words
+from class_jax.command.parsing import (
+    check_paths,
+    find_mode,
+    make_parser,
+    parse_flags,
+    program,
+    split_words,
+)
 from class_jax.command.process import cache_compiled_programs, set_up_process
 from class_jax.command.streams import is_output_lost
 from class_jax.errors import BrokenFilesError, UserError, end_by_ctrl_c, sentence_of
-from class_jax.modes.table import ALL, MODES, RUNS
+from class_jax.modes.table import ALL, MODES, RUNS, Mode, configure
 from class_jax.text import printable
 
 TRACEBACK = "CLASS_JAX_TRACEBACK"
+COMMANDS = (
+    ("predict photo.jpg --format cutout --output cutout.png", "cut out what stands out"),
+    ("predict PHOTOS/ --output maps/", "maps of a folder"),
+    ("serve", "a page in the browser"),
+    ("train --config configs/quickstart.py", "train a small network, 2 minutes"),
+    ("eval", f"score the run in {RUNS}"),
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -67,7 +80,7 @@ def dispatch(arguments: Sequence[str]) -> int:
 
     _join_processes(flags)
     workdir = Workdir(flags.workdir or RUNS)
-    config = parallel.run_on_all(lambda: mode.configure(flags, overrides, workdir))
+    config = parallel.run_on_all(lambda: configure(flags, overrides, workdir))
     parallel.check_same(flatten(config), "their configuration")
     with end_by_ctrl_c():
         run = importlib.import_module(f"class_jax.modes.{mode.name}").run
@@ -82,15 +95,39 @@ def _find_page(arguments: Sequence[str]) -> str | None:
     if not words:
         from class_jax.runs.workdir import Workdir
 
-        return None if Workdir(RUNS).holds_run() else start_page()
-    if words[0] == "completion":
-        return complete(words[1:])
+        return None if Workdir(RUNS).holds_run() else _start_page()
     if words[0] == "help":
-        return help_page(find_mode(words[1:])[0])
+        return _help_page(find_mode(words[1:])[0])
     asked = [word for word in words if word not in ("-h", "--help")]
     if len(asked) == len(words):
         return None
-    return help_page(find_mode(asked)[0])
+    return _help_page(find_mode(asked)[0])
+
+
+def _start_page() -> str:
+    """Return the page of a first call: the commands that people begin with."""
+    return (
+        f"class_jax finds what stands out in photographs, and cuts it out.\n\n{_list_commands()}\n"
+        f"\n{program()} --help lists all modes; {program()} MODE --help shows one."
+    )
+
+
+def _help_page(mode: Mode | None) -> str:
+    """Return the help of a mode, or of the program: its modes and common commands."""
+    if mode:
+        return make_parser(mode).format_help().rstrip()
+    modes = "\n".join(f"  {mode.name:<10}{mode.purpose}" for mode in MODES.values())
+    return (
+        f"usage: {program()} MODE [INPUT ...] [flags]\n\nmodes:\n{modes}\n"
+        f"\ncommon commands:\n{_list_commands()}\n"
+        f"\n{program()} MODE --help shows the flags of a mode; without a mode: train."
+    )
+
+
+def _list_commands() -> str:
+    lines = [(f"{program()} {command}", purpose) for command, purpose in COMMANDS]
+    width = max(len(command) for command, _ in lines) + 3
+    return "\n".join(f"  {command:<{width}}{purpose}" for command, purpose in lines)
 
 
 def _join_processes(flags: argparse.Namespace) -> None:

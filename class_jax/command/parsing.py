@@ -5,7 +5,7 @@ import difflib
 import functools
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,7 +45,9 @@ def make_parser(mode: Mode) -> Parser:
         allow_abbrev=False,
     )
     groups = {"flags": mode.flags, "flags of every mode": COMMON}
-    if mode.processes != ONE:
+    if mode.processes == ONE:
+        parser.set_defaults(**{flag.name: flag.default for flag in SEVERAL})
+    else:
         groups["several processes; each runs the same command"] = SEVERAL
     for title, flags in groups.items():
         group = parser.add_argument_group(title)
@@ -55,34 +57,6 @@ def make_parser(mode: Mode) -> Parser:
             )
     parser.add_argument("--version", action="version", version=f"class-jax {class_jax.__version__}")
     return parser
-
-
-def _check_processes(flags: argparse.Namespace) -> None:
-    """Raise UserError if the flags for several processes contradict each other."""
-    by_hand = (flags.coordinator, flags.num_processes, flags.process_id)
-    if by_hand == (None, None, None):
-        return
-    if flags.distributed:
-        raise UserError(
-            "--distributed finds the processes by itself: give it alone, or --coordinator, "
-            "--num_processes and --process_id without it."
-        )
-    if None in by_hand:
-        raise UserError(
-            "--coordinator=HOST:PORT, --num_processes=N and --process_id=I belong together: give "
-            "all three to every process."
-        )
-    host, _, port = flags.coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise UserError(
-            f"--coordinator={flags.coordinator}: expected HOST:PORT, as in 10.0.0.1:1234."
-        )
-    if flags.num_processes < 1:
-        raise UserError(f"--num_processes={flags.num_processes}: expected 1 or more.")
-    if not 0 <= flags.process_id < flags.num_processes:
-        raise UserError(
-            f"--process_id={flags.process_id}: expected 0 to {flags.num_processes - 1}."
-        )
 
 
 def parse_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -95,15 +69,21 @@ def parse_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]
     before, after = split_words(arguments)
     named, rest = find_mode(before)
     mode = named or TRAIN
-    flags, others = make_parser(mode).parse_known_args(rest)
+    rest, overrides = _split_overrides(rest)
+    parser = make_parser(mode)
+    flags, words = parser.parse_known_args(rest)
+    for word in words:
+        if word.startswith("-") and word != "-":
+            raise UserError(_explain_flag(word.partition("=")[0], mode, is_named=named is not None))
+    words += after
+    if words and not mode.words:
+        raise UserError(
+            f"{mode.name} takes only flags, and {words[0]} is not one; see {parser.prog} --help."
+        )
+    parser.parse_args([f"--{mode.words}={word}" for word in words], flags)
     flags.mode = mode.name
-    words, overrides = _split_others(others, mode, is_named=named is not None)
-    _add_words(flags, mode, [*words, *after])
     _check_values(flags, mode)
-    if "distributed" in flags:
-        _check_processes(flags)
-    else:
-        vars(flags).update({flag.name: flag.default for flag in SEVERAL})
+    _check_processes(flags)
     return flags, overrides
 
 
@@ -134,85 +114,47 @@ def find_mode(arguments: Sequence[str]) -> tuple[Mode | None, list[str]]:
 
 def _explain_word(word: str) -> str:
     """Say what to type instead of a word that is no mode."""
-    modes = [*MODES, "help", "completion"]
-    if close := difflib.get_close_matches(word, modes, n=1):
+    if close := difflib.get_close_matches(word, [*MODES, "help"], n=1):
         return f"there is no mode {word}: did you mean {close[0]}?"
-    listed = f"the modes are {', '.join(MODES)}; see {program()} --help."
-    if absolute(word).exists():
-        return (
-            f"{word} is a {'folder' if absolute(word).is_dir() else 'file'}, and a mode comes "
-            f"first, as in {program()} predict {shlex.quote(word)}; {listed}"
-        )
-    return f"{word} is neither a mode nor a file; {listed}"
+    example = word if absolute(word).exists() else "photo.jpg"
+    return (
+        f"there is no mode {word}; the modes are {', '.join(MODES)}, and one comes first, as in "
+        f"{program()} predict {shlex.quote(example)}; see {program()} --help."
+    )
 
 
-def _split_others(
-    others: Sequence[str], mode: Mode, *, is_named: bool
-) -> tuple[list[str], list[str]]:
-    """Split what the mode's parser left into bare words and overrides."""
-    words, overrides = [], []
-    rest = [*others]
+def _split_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split overrides, whose value may be the next argument, from other arguments."""
+    others, overrides, rest = [], [], [*arguments]
     while rest:
         word = rest.pop(0)
-        if word.startswith("--config."):
-            if "=" not in word and not rest:
-                raise UserError(f"{word} needs a value: {word}=VALUE.")
-            # The value may be the next argument.
-            overrides.append(word if "=" in word else f"{word}={rest.pop(0)}")
-        elif word.startswith("-") and word != "-":
-            raise UserError(_explain_flag(word.partition("=")[0], mode, is_named=is_named))
+        if not word.startswith("--config."):
+            others.append(word)
+        elif "=" in word:
+            overrides.append(word)
+        elif rest:
+            overrides.append(f"{word}={rest.pop(0)}")
         else:
-            words.append(word)
-    return words, overrides
+            raise UserError(f"{word} needs a value: {word}=VALUE.")
+    return others, overrides
 
 
 def _explain_flag(flag: str, mode: Mode, *, is_named: bool) -> str:
     """Say what to do instead of giving a mode a flag that it does not have."""
-    name = flag.lstrip("-")
-    several = [flag.name for flag in SEVERAL]
-    if name in several:
-        return (
-            f"{mode.name} runs in one process: leave out --distributed, --coordinator, "
-            "--num_processes and --process_id."
-        )
-    owners = [other.name for other in MODES.values() if name in _names(other.flags)]
-    if owners:
+    name, known = flag.lstrip("-"), {other.name: _names(other) for other in MODES.values()}
+    if owners := [other for other, names in known.items() if name in names]:
         default = "" if is_named else ", the mode where none is named"
-        return f"--{name} is for {_join(owners)}, not for {mode.name}{default}."
-    names = [*_names(mode.flags), *_names(COMMON), "mode", "help", "version", *several]
+        listed = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
+        return f"--{name} is for {listed}, not for {mode.name}{default}."
+    names = [*known[mode.name], "mode", "help", "version"]
     close = difflib.get_close_matches(name.partition(".")[0], names, n=1)  # of a leaf: config
     hint = f"did you mean --{close[0]}?" if close else f"see {program()} {mode.name} --help."
     return f"{flag} is not a flag of {mode.name}; {hint}"
 
 
-def _names(flags: Iterable[tuple]) -> list[str]:
-    return [flag[0] for flag in flags]
-
-
-def _join(names: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _add_words(flags: argparse.Namespace, mode: Mode, words: Sequence[str]) -> None:
-    """Make bare words values of the mode's flag for them."""
-    if not words:
-        return
-    if not mode.words:
-        again = [f"--{flag.name}" for flag in mode.flags if flag.options.get("action") == "append"]
-        how = f"give {' or '.join(again)} once for each; " if again else ""
-        raise UserError(
-            f"{mode.name} takes only flags, and {words[0]} is not one; {how}see {program()} "
-            f"{mode.name} --help."
-        )
-    (flag,) = (flag for flag in mode.flags if flag.name == mode.words)
-    given = getattr(flags, flag.name)
-    if "nargs" in flag.options:
-        setattr(flags, flag.name, [*words, *(given or ())])
-    elif given is None and len(words) == 1:
-        setattr(flags, flag.name, words[0])
-    else:
-        raise UserError(f"{mode.name} takes one --{flag.name}, and not {words[-1]} as well.")
+def _names(mode: Mode) -> list[str]:
+    several = () if mode.processes == ONE else SEVERAL
+    return [flag.name for flag in (*mode.flags, *COMMON, *several)]
 
 
 def _check_values(flags: argparse.Namespace, mode: Mode) -> None:
@@ -226,6 +168,23 @@ def _check_values(flags: argparse.Namespace, mode: Mode) -> None:
                 f"{mode.name} needs --{flag.name}, {flag.help}; for example: {program()} "
                 f"{mode.name} {mode.example}"
             )
+
+
+def _check_processes(flags: argparse.Namespace) -> None:
+    """Raise UserError if the flags for several processes contradict each other."""
+    names = ("coordinator", "num_processes", "process_id")
+    given = {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
+    if not given:
+        return
+    host, _, port = given.get("coordinator", "").rpartition(":")
+    is_address = host and port.isdecimal() and 0 < int(port) < 2**16
+    is_whole = len(given) == len(names) and is_address and not flags.distributed
+    if not is_whole or not 0 <= flags.process_id < flags.num_processes:
+        found = ", ".join(f"--{name}={value}" for name, value in given.items())
+        raise UserError(
+            f"{found}: expected all of --coordinator=HOST:PORT, --num_processes=N and "
+            "--process_id=I, a number from 0 to N-1, or --distributed alone."
+        )
 
 
 def check_paths(flags: argparse.Namespace) -> None:

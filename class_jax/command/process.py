@@ -76,6 +76,6 @@ def tune_allocator() -> None:
     GLIBC_TUNABLES are left alone.
     """
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in os.environ:
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-        for setting, value in ALLOCATOR.items() if mallopt else ():
-            mallopt(setting, value)
+        library = ctypes.CDLL(None)
+        for setting, value in ALLOCATOR.items() if hasattr(library, "mallopt") else ():
+            library.mallopt(setting, value)

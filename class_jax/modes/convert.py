@@ -23,21 +23,24 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
       UserError: a workdir that holds a run, another network than the released one, or a
         file that does not fit it. Nothing is written.
     """
+    source, *others = flags.source
+    if others:
+        raise UserError(f"convert takes one --source, and not {others[0]} as well.")
     checkpoints = workdir.checkpoints
     if workdir.config_file.exists() or (checkpoints.exists() and any(checkpoints.iterdir())):
         raise UserError(f"{workdir.path} already holds a run: choose another --workdir.")
     # Other weights might fit another network, too.
     check_released(config, hint="Add --config configs/r50_released.py")
     network = build_network(config.model, dtype="float32")
-    variables = load_released(flags.source, network)
+    variables = load_released(source, network)
     # For the shapes of its state.
     optimizer, _ = make_optimizer(config.train, network, total_steps=1)
     state = init_state(variables, optimizer, ema=config.train.ema_decay > 0)
     workdir.create()
     with workdir.lock():
-        _write(config, workdir, state, flags.source)
+        _write(config, workdir, state, source)
     parameters = f"{network.count_parameters():,} parameters"
-    print(f"{flags.source} → {workdir.path}: {parameters}", file=sys.stderr)
+    print(f"{source} → {workdir.path}: {parameters}", file=sys.stderr)
     return 0
 
 

@@ -39,7 +39,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     precision = flags.precision
     if precision != "float32" and kind != "onnx":
         raise UserError(f"--precision={precision} is for --format=onnx, not for {kind}.")
-    model = flags.model or str(workdir.path)
+    model = flags.model
     if is_onnx(model):
         raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
     if kind == "torch":

@@ -49,7 +49,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     output = parse_output(flags.format or MAP, settings, prefix="--")
     if flags.background and flags.output and absolute(flags.background).is_file():
         check_images_survive({absolute(flags.output): absolute(flags.background)})
-    model = flags.model or workdir.path
+    model = flags.model
     if output.kind == ATTENTION and is_onnx(model):
         raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
     if STANDARD in (*flags.input, flags.output):
@@ -131,7 +131,7 @@ def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir
     target = absolute(flags.output) if flags.output not in (None, STANDARD) else None
     if target and not (is_image_name(target) and check_target(target, output.has_alpha)):
         raise UserError(f"--output={target}: name an image file, or - for standard output.")
-    predictor = open_predictor(flags.model or workdir.path, config, flags.checkpoint)
+    predictor = open_predictor(flags.model, config, flags.checkpoint)
     made = make(predictor, source, output)
     for guess in made.guesses:
         if guess != UPRIGHT:

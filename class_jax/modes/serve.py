@@ -34,7 +34,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
 
     def load() -> Predictor:
         """Load the network, and predict an image, so that nobody waits for a compiler."""
-        predictor = open_predictor(flags.model or workdir.path, config, flags.checkpoint)
+        predictor = open_predictor(flags.model, config, flags.checkpoint)
         predictor.predict(next(iter(load_examples().values())))
         return predictor
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from class_jax.errors import UserError, end_by_ctrl_c
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ml_collections import ConfigDict
 
     from class_jax.runs.workdir import Workdir
@@ -33,7 +31,7 @@ class Flag(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """A mode: what it is for, its flags, how it is configured, and where it runs.
+    """A mode: what it is for, its flags, and where it runs.
 
     What it does is `run(flags, config, workdir)` of the file of its name in class_jax.modes.
     """
@@ -41,7 +39,6 @@ class Mode(NamedTuple):
     name: str
     purpose: str  # a sentence
     example: str  # the arguments after its name
-    configure: "Callable[[argparse.Namespace, list[str], Workdir], ConfigDict]"
     flags: tuple[Flag, ...] = ()
     needs: tuple[str, ...] = ()  # names of flags
     words: str = ""  # name of the flag whose values bare words are
@@ -63,79 +60,51 @@ SEVERAL = (
 )  # fmt: skip
 
 
-def configure_run(
-    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
-) -> "ConfigDict":
-    """Return the recipe's configuration, or that of the workdir."""
-    from class_jax.config import load_config
+def configure(flags: argparse.Namespace, overrides: list[str], workdir: "Workdir") -> "ConfigDict":
+    """Return the configuration in force: of the recipe, the network or the workdir.
 
-    return load_config(flags.config, workdir, overrides)
-
-
-def configure_training(
-    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
-) -> "ConfigDict":
-    """Return the configuration of a run, which may start from a trained network.
+    In modes that use a network, `flags.model` then names where it lies: what was named, downloaded
+    if it was not on this machine, else the workdir, or the package's where that holds no run.
 
     Raises:
-      UserError: there is nothing to train on; checked before JAX is imported.
-    """
-    from class_jax.config import load_config
-    from class_jax.networks.places import read_settings
-
-    config = load_config(flags.config, workdir, overrides, settings_of=read_settings)
-    with end_by_ctrl_c():
-        from datasets.inputs import check_places
-    check_places(config)
-    return config
-
-
-def configure_evaluation(
-    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
-) -> "ConfigDict":
-    """Return the configuration as `configure_network`; the sets of a run are that run's alone."""
-    if flags.model is None and flags.workdir is None and not flags.input:
-        flags.workdir = RUNS
-    return configure_network(flags, overrides, workdir)
-
-
-def configure_network(
-    flags: argparse.Namespace, overrides: list[str], workdir: "Workdir"
-) -> "ConfigDict":
-    """Return the configuration of the model, or of the workdir.
-
-    A model that is not on this machine is downloaded. `flags.model` then names where it lies, or
-    the network in the package where none was named and there is no run.
-
-    Raises:
-      UserError: there is no network; or a leaf is given that an exported network has fixed.
+      UserError: there is no network, or nothing to train on; or a leaf is given that an exported
+        network has fixed.
     """
     from class_jax.config import load_config
     from class_jax.networks import places
     from class_jax.runs.workdir import Workdir
 
-    if flags.model is None and flags.workdir is None and places.is_left_to_photo(RUNS):
+    if flags.mode == TRAIN.name:
+        config = load_config(flags.config, workdir, overrides, settings_of=places.read_settings)
+        with end_by_ctrl_c():
+            from datasets.inputs import check_places
+        check_places(config)  # before JAX is imported
+        return config
+    if "model" not in flags:
+        return load_config(flags.config, workdir, overrides)
+    # The sets of a run are that run's alone.
+    is_open = flags.workdir is None and not (flags.mode == EVAL.name and not flags.input)
+    if flags.model is None and is_open and places.is_left_to_photo(RUNS):
         flags.model = places.PHOTO
-    if flags.model is None:
-        # What was typed is checked before what lies on the disk.
-        config = load_config(flags.config, workdir, overrides) if flags.config else None
-        if not places.is_there(workdir.path):
-            places.read_settings(workdir.path)  # says how to get one
-        return config or load_config(None, workdir, overrides)
-    flags.model = places.resolve(flags.model)
-    if not places.is_onnx(flags.model):
-        places.read_settings(flags.model)  # is there a model at all
-        return load_config(flags.config, Workdir(flags.model), overrides)
-    for name in overrides:
-        if name.startswith(FIXED_IN_ONNX):
-            raise UserError(f"{name} cannot change what {flags.model} computes: leave it out.")
-    return load_config(flags.config, workdir, overrides, has_network=False)
+    flags.model = places.resolve(flags.model or workdir.path)
+    if places.is_onnx(flags.model):
+        for name in overrides:
+            if name.startswith(FIXED_IN_ONNX):
+                raise UserError(f"{name} cannot change what {flags.model} computes: leave it out.")
+        return load_config(flags.config, workdir, overrides, has_network=False)
+    home = Workdir(flags.model)
+    # What was typed is checked before what lies on the disk.
+    config = load_config(flags.config, home, overrides) if flags.config else None
+    if not places.is_there(flags.model):
+        places.read_settings(flags.model)  # says how to get one
+    return config or load_config(None, home, overrides)
 
 
 SWITCH = {"action": "store_true"}
 REPEATED = {"action": "append"}
+ONE_OR_MORE = {"nargs": "+", "action": "extend"}
 
-INPUT = Flag("input", "images or folders", None, {"nargs": "+"}, reads=True)
+INPUT = Flag("input", "images or folders", None, ONE_OR_MORE, reads=True)
 OUTPUT = Flag("output", "where to write")
 MODEL = Flag(
     "model", "a network instead of the workdir's: photo, a workdir, an export or hf://owner/name"
@@ -157,14 +126,12 @@ TRAIN = Mode(
     "train",
     "Train a network, or go on with a run exactly where it stopped.",
     "--config configs/quickstart.py --workdir runs/",
-    configure_training,
     (SKIP_BROKEN,),
 )
 EVAL = Mode(
     "eval",
     "Make maps of images with masks, and score them.",
     "--workdir runs/ --protocol both",
-    configure_evaluation,
     (
         INPUT._replace(help="folders of images with masks, instead of the recipe's sets"),
         OUTPUT, MODEL, CHECKPOINT, PROTOCOL, METRICS,
@@ -175,7 +142,6 @@ PREDICT = Mode(
     "predict",
     "Make saliency maps, cut-outs and more of images.",
     "photo.jpg --format cutout --output cutout.png",
-    configure_network,
     (
         INPUT._replace(help="images or folders; - is standard input"),
         OUTPUT._replace(help="a file or a folder; - is standard output"),
@@ -197,7 +163,6 @@ SCORE = Mode(
     "score",
     "Score the maps of any method, and compare methods.",
     "--predictions maps/A --predictions maps/B --masks ECSSD/masks --output scores/",
-    configure_run,
     (
         Flag("predictions", "a folder of maps; once a method", None, REPEATED, reads=True),
         Flag("masks", "folder of masks; once a set", None, REPEATED, reads=True),
@@ -216,8 +181,7 @@ CONVERT = Mode(
     "convert",
     "Turn the checkpoint that the paper's authors released into a workdir.",
     "FILE --config configs/r50_released.py --workdir runs/released",
-    configure_run,
-    (Flag("source", "the authors' checkpoint, .safetensors or .pth"),),
+    (Flag("source", "the authors' checkpoint, .safetensors or .pth", None, ONE_OR_MORE),),
     needs=("source",),
     words="source",
     processes=ONE,
@@ -226,7 +190,6 @@ PREPARE = Mode(
     "prepare",
     "Download, unpack and check the images and masks of a recipe.",
     "--config configs/folder.py --config.data.root=PATH",
-    configure_run,
     (SKIP_BROKEN,),
     processes=FIRST,
 )
@@ -234,7 +197,6 @@ EXPORT = Mode(
     "export",
     "Write a network for other programs, and check that it computes the same.",
     "--workdir runs/ --format onnx --output model.onnx",
-    configure_network,
     (
         INPUT._replace(help="photographs to compare on"),
         OUTPUT,
@@ -252,11 +214,10 @@ SERVE = Mode(
     "serve",
     "Open a page in the browser, and an HTTP API, for a network.",
     "--workdir runs/ --port 7860",
-    configure_network,
     (
         Flag(
             "host", "where to listen (default: 127.0.0.1), and further names of this host", None,
-            {"nargs": "+", "action": "extend"},
+            ONE_OR_MORE,
         ),
         Flag("port", "the port (default: 7860)", 7860, {"type": int}),
         Flag("allow_origin", "another page that may use it; once for each", None, REPEATED),

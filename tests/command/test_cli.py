@@ -115,7 +115,7 @@ def test_training_on_a_folder_and_resuming(run, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--mode", "fly"], "fly is neither a mode nor a file; the modes are train,"),
+        (["--mode", "fly"], "there is no mode fly; the modes are train,"),
         (["--config", "configs/none.py"], "configs/none.py: no such file"),
         (["predict", "nowhere.jpg"], "nowhere.jpg: there is no such file or folder."),
         (["score", "--predictions=a", "--masks=b"], "a: there is no such file or folder."),
@@ -183,29 +183,28 @@ def test_mistakes_are_answered_before_jax_is_loaded(arguments, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--coordinator=a:1"], "belong together"),
-        (["--num_processes=2", "--process_id=0"], "belong together"),
-        (["--coordinator=a", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
-        (["--coordinator=a:b", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
-        (["--coordinator=:99", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
-        (["--coordinator=a:99999", "--num_processes=2", "--process_id=0"], "expected HOST:PORT"),
-        (["--coordinator=a:1", "--num_processes=0", "--process_id=0"], "=0: expected 1 or more"),
-        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "=2: expected 0 to 1"),
-        (["--coordinator=a:1", "--num_processes=2", "--process_id=-1"], "=-1: expected 0 to 1"),
-        (["--coordinator=a:1", "--distributed"], "give it alone"),
-        (["--mode=convert", "--distributed"], "convert runs in one process"),
+        (["--coordinator=a:1"], "expected all of --coordinator=HOST:PORT"),
+        (["--num_processes=2", "--process_id=0"], "expected all of --coordinator=HOST:PORT"),
+        (["--coordinator=a", "--num_processes=2", "--process_id=0"], "=HOST:PORT"),
+        (["--coordinator=a:b", "--num_processes=2", "--process_id=0"], "=HOST:PORT"),
+        (["--coordinator=:99", "--num_processes=2", "--process_id=0"], "=HOST:PORT"),
+        (["--coordinator=a:99999", "--num_processes=2", "--process_id=0"], "=HOST:PORT"),
+        (["--coordinator=a:1", "--num_processes=0", "--process_id=0"], "from 0 to N-1"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=2"], "--process_id=2: expected"),
+        (["--coordinator=a:1", "--num_processes=2", "--process_id=-1"], "_id=-1: expected"),
+        (["--coordinator=a:1", "--distributed"], "or --distributed alone"),
+        (["--mode=convert", "--distributed"], "predict, score and prepare, not for convert"),
         (["--protocol=matlab"], "--protocol is for eval and score, not for train, the mode where"),
         (["score", "--checkpoint=best"], "--checkpoint is for eval, predict, export and serve"),
         (["--mode=eval", "--skip_broken"], "--skip_broken is for train and prepare, not for eval."),
-        (["serve", "--num_processes", "2"], "serve runs in one process"),
+        (["serve", "--num_processes", "2"], "predict, score and prepare, not for serve"),
         (["predict", "--mode", "eval"], "predict and --mode eval are two modes"),
         (["predcit", "photo.jpg"], "there is no mode predcit: did you mean predict?"),
-        (["README.md"], "README.md is a file, and a mode comes first, as in class-jax predict"),
-        (["docs"], "docs is a folder, and a mode comes first"),
-        (["nowhere.jpg"], "nowhere.jpg is neither a mode nor a file"),
+        (["README.md"], "one comes first, as in class-jax predict README.md"),
+        (["docs"], "one comes first, as in class-jax predict docs"),
+        (["nowhere.jpg"], "there is no mode nowhere.jpg; the modes are"),
         (["train", "README.md"], "train takes only flags, and README.md is not one"),
-        (["score", "--masks", "a", "b"], "b is not one; give --predictions or --masks once for"),
-        (["convert", "a.pth", "b.pth"], "convert takes one --source, and not b.pth as well"),
+        (["score", "--masks", "a", "b"], "b is not one; see class-jax score --help"),
         (["predict"], "predict needs --input, images or folders"),
         (["score", "--masks", "docs"], "score needs --predictions"),
         (["predict", "README.md", "-x"], "-x is not a flag of predict"),
@@ -234,7 +233,7 @@ def test_flags_have_their_defaults():
         ["predict", "docs", "--crop", "README.md", "--config.seed", "3"],
         ["predict", "docs", "--config.seed", "3", "README.md", "--crop"],
         ["predict", "--crop", "--config.seed", "3", "--", "docs", "README.md"],
-        ["predict", "docs", "--crop", "--config.seed", "3", "--input", "README.md"],
+        ["predict", "README.md", "--crop", "--config.seed", "3", "--input", "docs"],
         ["--mode=predict", "docs", "README.md", "--crop", "--config.seed", "3"],
     ],
 )
@@ -249,7 +248,7 @@ def test_standard_input_and_names_that_look_like_flags_are_inputs(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-x.jpg").touch()
     assert parse_flags(["predict", "--", "-x.jpg"])[0].input == ["-x.jpg"]
-    assert parse_flags(["convert", "released.pth"])[0].source == "released.pth"
+    assert parse_flags(["convert", "released.pth"])[0].source == ["released.pth"]
 
 
 def test_a_fault_shows_its_traceback_and_a_mistake_only_if_asked(monkeypatch, capsys):

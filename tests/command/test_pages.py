@@ -1,6 +1,5 @@
-"""The start page, help by mode, and completion in bash."""
+"""The start page and help by mode."""
 
-import shutil
 import subprocess
 import sys
 
@@ -31,7 +30,7 @@ def call(folder, *arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--help",), ("help",), ("predict", "-h"), ("help", "serve"), ("completion", "bash")],
+    [(), ("--help",), ("help",), ("predict", "-h"), ("help", "serve")],
 )
 def test_pages_import_nothing_slow_and_write_nothing(tmp_path, arguments):
     *page, status = call(tmp_path, *arguments)
@@ -72,33 +71,3 @@ def test_the_example_of_a_mode_parses(mode, tmp_path, monkeypatch):
     for name in ("photo.jpg", "maps/A", "maps/B", "ECSSD/masks"):
         (tmp_path / name).mkdir(parents=True)
     assert parse_flags([mode.name, *mode.example.split()])[0].mode == mode.name
-
-
-@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["class-jax", "pre"], ["predict", "prepare"]),
-        (["class-jax", "predict", "--fo"], ["--format"]),
-        (["class-jax", "score", "--fo"], []),
-        (["class-jax", "predict", "ph"], []),  # left to the shell's names of files
-    ],
-)
-def test_bash_completes_modes_and_their_flags(run, tmp_path, words, offered):
-    status, script, _ = run("completion", "bash")
-    assert status == 0
-    (tmp_path / "completion").write_text(script)
-    ask = (
-        f"source completion; COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; "
-        '_class_jax; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        ["bash", "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert (done.stdout.split(), done.stderr) == (offered, "")
-
-
-def test_other_shells_are_told_which_there_are(run):
-    status, _, err = run("completion", "ksh")
-    assert status == 2
-    assert "completion ksh: expected bash or zsh" in err

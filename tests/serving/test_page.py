@@ -14,6 +14,7 @@ from tests.serving.stand import serving, wait_for
 
 webdriver = pytest.importorskip("selenium.webdriver")
 keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+chains = webdriver.ActionChains
 
 SIZE = (200, 300)
 # Builds files in the page and hands them over as a drop or a paste does.
@@ -128,6 +129,8 @@ def test_a_dropped_picture_is_cut_out_compared_and_saved(page, downloads):
     assert page.run("getComputedStyle($('after')).clipPath") == "inset(0px 0px 0px 0%)"
     page.find("#split").send_keys(keys.END)
     assert page.run("getComputedStyle($('after')).clipPath") == "inset(0px 0px 0px 100%)"
+    chains(page.driver).move_to_element(page.find("#stage")).click().perform()
+    assert 45 <= int(page.run("$('split').value")) <= 55
 
 
 def test_settings_are_those_of_the_saved_file(page, downloads):

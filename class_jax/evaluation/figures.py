@@ -128,15 +128,13 @@ def draw_breakdown(scores: Sequence[SetScores]) -> Figure:
     methods = list(group_by(scores, lambda row: row.method))
     found = {(group.property, group.name) for row in scores for group in row.breakdown}
     counts = Counter(name for name, _ in found)
-    names = [name for name in PROPERTIES if name in counts]
+    names = sorted(counts, key=PROPERTIES.index)
     across = min(len(methods), 3)
     height = PANEL * len(places) + LEGEND_ROW * (1 - (-len(methods) // across))
     with rc_context(STYLE):
         figure = Figure(figsize=(PAGE, height), layout="constrained")
-        widths = [counts[name] + 0.5 for name in names]
-        grid = figure.subplots(
-            len(places), len(names), squeeze=False, sharey="row", width_ratios=widths
-        )
+        widths, shape = [counts[name] + 0.5 for name in names], (len(places), len(names))
+        grid = figure.subplots(*shape, squeeze=False, sharey="row", width_ratios=widths)
         for ((set_name, protocol), rows), panels in zip(places.items(), grid, strict=True):
             panels[0].set_ylabel(f"adaptive F\n{shorten(set_name, SET_LENGTH)}\n({protocol})")
             for axes, name in zip(panels, names, strict=True):

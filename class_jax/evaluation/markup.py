@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from class_jax.text import printable
 
-Column = str | tuple[str, str]  # its name, or the heading of a group of columns and its name
-Row = Mapping[Any, Any]  # by Column
+Row = Mapping[Any, Any]  # by column: its name, or the heading of a group of columns and its name
 LEFT = ("set", "method", "protocol", "against", "measure", "verdict")  # columns of names
 LATEX_HEAD = r"% \usepackage{booktabs,graphicx}"
 LATEX_SIGNS = str.maketrans({

@@ -71,8 +71,7 @@ class Pysod:
 
     def structure(self) -> float:
         """Return S, at least 0; NaN if the mask's centre of mass is in the last row or column."""
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            return self.run(sod.Smeasure())["sm"]
+        return self.run(sod.Smeasure())["sm"]
 
     def curves(self) -> list[np.ndarray]:
         """Return the curves of the image in the order of CURVES, [256] each."""
@@ -114,9 +113,8 @@ class Matlab(Pysod):
         if self.salient.all():
             return super().structure()
         metric = sod.Smeasure()
-        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-            of_object = metric.object(self.stretched, self.salient)
-            of_region = metric.region(self.stretched, self.salient)
+        of_object = metric.object(self.stretched, self.salient)
+        of_region = metric.region(self.stretched, self.salient)
         return metric.alpha * of_object + (1 - metric.alpha) * of_region
 
 
@@ -240,7 +238,8 @@ def measure(
     if fitted is None:
         return zero
     image = PROTOCOLS[protocol](*fitted)
-    values = [METRICS[n].take(image) for n in zero.names if not METRICS[n].curve]
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of S
+        values = [METRICS[n].take(image) for n in zero.names if not METRICS[n].curve]
     return dataclasses.replace(zero, sums=np.concatenate([values, *image.curves()]))
 
 

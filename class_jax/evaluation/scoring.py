@@ -115,10 +115,9 @@ class Scorer(contextlib.AbstractContextManager):
           UserError: no map could be measured.
         """
         label, failed, guesses = maps[:2], dict(maps.failed), Counter[str]()
-        zeros = [Measurement.zero(protocol, self._metrics) for protocol in self._protocols]
         scores = [
             SetScores(*label, zero.protocol, zero, {}, failed, False, guesses, maps.size)
-            for zero in zeros
+            for zero in (Measurement.zero(protocol, self._metrics) for protocol in self._protocols)
         ]
         images: list[list[np.ndarray]] = [[] for _ in scores]
         for task, outcome in zip(maps.tasks, self._show_progress(maps), strict=True):

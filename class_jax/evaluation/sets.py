@@ -33,7 +33,6 @@ def find_masks(folders: Sequence[Path]) -> list[Masks]:
     """
     check_folders(folders, "masks")
     places = [_find_mask_folder(folder) for folder in folders]
-    _check_different([place.resolve() for place in places])
     found = []
     for folder, name in zip(places, _name_sets(places), strict=True):
         files, left_out = list_by_stem(folder, "masks")
@@ -49,7 +48,8 @@ def shorten_paths(folders: list[Path]) -> list[str]:
     Raises:
       UserError: two paths are equal, so that nothing tells them apart.
     """
-    _check_different(folders)
+    if len(set(folders)) < len(folders):
+        raise UserError(f"{max(folders, key=folders.count)} is given twice.")
     names = []
     for folder in folders:
         parts = 1
@@ -72,11 +72,10 @@ def list_by_stem(folder: Path, content: str) -> tuple[dict[str, Path], list[str]
 
 
 def check_folders(folders: Sequence[Path], content: str) -> None:
-    """Raise UserError if a path is not a folder, or two lead to one."""
+    """Raise UserError if a path is not a folder."""
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder of {content}.")
-    _check_different([folder.resolve() for folder in folders])
 
 
 def _find_mask_folder(folder: Path) -> Path:
@@ -99,12 +98,6 @@ def _find_images_beside(masks: Path) -> dict[str, Path]:
                 (folder,) = folders
                 return index_by_stem(find_images(folder).images, folder)[0]
     return {}
-
-
-def _check_different(folders: list[Path]) -> None:
-    """Raise UserError if a path is there twice."""
-    if len(set(folders)) < len(folders):
-        raise UserError(f"{max(folders, key=folders.count)} is given twice.")
 
 
 def _name_sets(masks: Sequence[Path]) -> list[str]:

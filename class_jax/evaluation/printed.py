@@ -24,7 +24,10 @@ DIGITS, PAPER_DIGITS = 4, 3
 BOLD_NOTE = "In bold: the best of a set, and what is not distinguishable from it."
 INTERVAL_NOTE = "By resampling the images of a set. Intervals that overlap may differ all the same."
 OVERVIEW_NOTE = "F and E are adaptive. Published figures are as printed, by the protocol matlab."
-COMPARISON_NOTE = "Differences: method less the one it is held against; p by Wilcoxon and Holm."
+COMPARISON_NOTE = (
+    "Differences: method less the one it is held against. A method is better or worse if 0 is not "
+    "in the interval (paired bootstrap) and p (Wilcoxon signed-rank, by Holm) is below 0.05."
+)
 FROM_PUBLISHED = " (measured)"  # added to a method that has the name of a published one
 
 

@@ -96,9 +96,8 @@ def choose_images(scores: Sequence[SetScores], names: Sequence[str] = ()) -> lis
     choices: list[Choice] = []
     for set_name, of_set in group_by(scores, lambda row: row.set_name).items():
         measured = {name for row in of_set for name in row.per_image}
-        picks = {name: "named" for name in names if name in measured}
-        if not names:
-            picks = _pick(of_set)
+        named = {name: "named" for name in names if name in measured}
+        picks = named if names else _pick(of_set)
         choices += [Choice(set_name, *pick) for pick in picks.items()]
     return choices
 

@@ -12,13 +12,6 @@ from class_jax.evaluation.scoring import SetScores
 from class_jax.evaluation.statistics import Interval
 from class_jax.files import atomic_write
 
-HOW_TO_READ = """# Comparison
-
-Each method is held against each other one on the same images of a set. It is *better* or *worse* if
-two things agree: the 95 % interval of the difference (paired bootstrap over the images) excludes 0,
-and the Wilcoxon signed-rank test, corrected by Holm over the pairs, rejects at 5 %. Otherwise the
-two are *not distinguishable* on this set.
-"""
 NOTHING = "\nThere are no two methods that were measured on the same images, two or more.\n"
 
 
@@ -40,7 +33,7 @@ def write_tables(
         "curves.csv": to_csv(chain.from_iterable(map(_list_points, scores))),
         "results.md": "\n".join(["# Results", *map(to_markdown, tables)]),
         "results.tex": "\n".join([LATEX_HEAD, *map(to_latex, tables)]),
-        "comparison.md": f"{HOW_TO_READ}{compared or NOTHING}\n{' '.join(note_sets(scores))}",
+        "comparison.md": f"# Comparison\n{compared or NOTHING}\n{' '.join(note_sets(scores))}",
     }
     for name, text in files.items():
         with atomic_write(folder / name) as partial:

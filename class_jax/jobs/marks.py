@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from class_jax.data.folders import FILMS
 from class_jax.data.images import Original, write_picture
@@ -43,10 +42,6 @@ def write_marked(path: Path, pixels: np.ndarray, mark: str, like: Original | Non
 
 def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, Any]:
     """Return the options by which Pillow keeps a mark in a file of a format."""
-    if kind == "PNG":
-        notes = PngInfo()
-        notes.add_text("comment", write_comment(mark))
-        return {"pnginfo": notes}
     if kind == "GIF":
         return {"comment": write_comment(mark).encode()}
     if kind in NOT_MARKED:

@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
     jobs: list[Job]
     problems: list[str]
-    left_out: int = 0  # files
+    left_out: int  # files
 
 
 class Sorted(NamedTuple):
@@ -94,8 +94,10 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             problems += found.problems
             if len(paths) > 1 and not any(found):
                 problems.append(f"{path}: no images there")
-        elif not path.is_file():
+        elif not path.exists():
             raise UserError(f"{path}: there is no such file or folder.")
+        elif not path.is_file():
+            raise UserError(f"{path} is neither a file nor a folder.")
         elif is_video(path) and refusal:
             raise UserError(f"{path} is a video: {refusal}.")
         elif is_video(path) or path.suffix.lower() in readable_suffixes():

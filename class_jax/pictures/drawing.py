@@ -84,7 +84,7 @@ def _crop(output: "Output", mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Crop to the object with a margin, if asked for and if there is an object."""
     if not output.crop:
         return pixels
-    inside = mask >= (EDGE if output.threshold is None else 1)
+    inside = mask >= EDGE
     if not inside.any():
         return pixels
     spans = []

@@ -125,11 +125,6 @@ class Predictor:
             )
         logits = self.engine.logits(np.stack([image.pixels for image in batch]))
         for row, image in zip(logits, batch, strict=True):
-            yield _resize_to_map(row, image.height, image.width)
-
-
-def _resize_to_map(logits: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize logits [h, w], then apply the sigmoid, as the authors' test script."""
-    resized = resize_bilinear(logits, height, width)
-    # By tanh: exp overflows for large negative logits.
-    return (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)
+            resized = resize_bilinear(row, image.height, image.width)
+            # The sigmoid by tanh: exp overflows for large negative logits.
+            yield (0.5 * (1 + np.tanh(0.5 * resized))).astype(np.float32)

@@ -3,7 +3,7 @@
 import ast
 import difflib
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,10 @@ def load_config(
       UserError: no such file, no such leaf, a value of the wrong type or out of its limits,
         another network than the one to start from, or a run that has lost its configuration.
     """
-    saved = None if recipe else workdir.load_config()
+    load = workdir.load_config if settings_of else lambda: load_saved(workdir)
+    saved = None if recipe else load()
     if has_network and not recipe and saved is None:
         workdir.check_unused()
-    if saved and not settings_of:
-        saved = _complete(saved)
     config = saved or (load_recipe(recipe) if recipe else load_shipped(DEFAULT_RECIPE))
     _override_all(config, overrides, recipe or DEFAULT_RECIPE)
     start = None
@@ -75,15 +74,27 @@ def load_config(
     return config
 
 
-def _complete(saved: ConfigDict) -> ConfigDict:
-    """Return a saved configuration with the leaves that were not known when it was saved.
+def load_saved(workdir: Workdir) -> ConfigDict | None:
+    """Return the configuration of a network in a workdir or an exported folder, if there is one.
 
-    A network that predicts does not depend on them, but for those of the model and its size.
+    Leaves that were not known when it was saved have their defaults: a network that predicts does
+    not depend on them, but for those of the model and its size.
+
+    Raises:
+      UserError: it is damaged, or describes no network.
     """
-    added = flatten(load_shipped(DEFAULT_RECIPE))
-    for name in [name for name in added if name.startswith("model.")] + ["eval.image_size"]:
-        del added[name]
-    return unflatten(added | flatten(saved))
+    if (saved := workdir.load_config()) is None:
+        return None
+    expected = flatten(load_shipped(DEFAULT_RECIPE))
+    depends = {name for name in expected if name.startswith("model.")} | {"eval.image_size"}
+    added = {name: value for name, value in expected.items() if name not in depends}
+    config = unflatten(added | flatten(saved))
+    try:
+        _check_leaves(config, expected)
+        check_limits(config)
+    except UserError as error:
+        raise UserError(f"{workdir.config_file}: {error}") from error
+    return config
 
 
 def _fill_open(config: ConfigDict, settings: ConfigDict | None) -> None:
@@ -165,11 +176,9 @@ def check_resumable(config: ConfigDict, workdir: Workdir, *, begun: bool) -> Non
         )
 
 
-def _check_leaves(config: ConfigDict) -> None:
-    """Raise UserError unless the leaves are those of configs/r50.py, of the same types."""
-    expected, leaves = flatten(load_shipped(DEFAULT_RECIPE)), flatten(config)
-    if leaves.get("data.train") == "synthetic":
-        expected |= flatten(load_shipped(SYNTHETIC_RECIPE))
+def _check_leaves(config: ConfigDict, expected: Mapping[str, Any]) -> None:
+    """Raise UserError unless the expected leaves are there, of the types that they have there."""
+    leaves = flatten(config)
     if missing := sorted(expected.keys() - leaves.keys()):
         raise UserError(
             f"the configuration has no leaf config.{', config.'.join(missing)}: see "
@@ -193,7 +202,9 @@ def _override_all(config: ConfigDict, overrides: Sequence[str], recipe: str) -> 
     for override in overrides:
         name, _, value = override.removeprefix("--config.").partition("=")
         _override(config, name, value, recipe)
-    _check_leaves(config)
+    is_synthetic = flatten(config).get("data.train") == "synthetic"
+    own = flatten(load_shipped(SYNTHETIC_RECIPE)) if is_synthetic else {}
+    _check_leaves(config, flatten(load_shipped(DEFAULT_RECIPE)) | own)
 
 
 def _override(config: ConfigDict, name: str, text: str, recipe: str) -> None:

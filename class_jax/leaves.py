@@ -154,7 +154,11 @@ def check_limits(config: ConfigDict) -> None:
     """Raise UserError for the first leaf whose value no run could use."""
     for name, value in flatten(config).items():
         limit = LEAVES[name].limit if name in LEAVES else None
-        if limit and not limit.allows(value):
+        try:
+            is_allowed = not limit or limit.allows(value)
+        except TypeError:  # of another kind
+            is_allowed = False
+        if limit and not is_allowed:
             raise UserError(f"config.{name} = {quote(repr(value))}: expected {limit.words}.")
 
 

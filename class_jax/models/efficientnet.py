@@ -123,26 +123,13 @@ class EfficientNet(Backbone):
         ("blocks", "1", "0", "conv2") → "blocks.1.0.conv_dw", "_blocks.1._depthwise_conv".
         """
         if module[0] != "blocks":
-            return STEM_NAMES[module[0]]
-        stage, block, layer = int(module[1]), int(module[2]), module[3]
+            return {"conv1": ("conv_stem", "_conv_stem"), "bn1": ("bn1", "_bn0")}[module[0]]
+        stage, block, layer = int(module[1]), int(module[2]), int(module[3][-1])
+        place = layer - 1 if stage else layer  # in an inverted block; the first stage begins later
+        if module[3].startswith("bn"):
+            timm, other = f"bn{layer}", f"_bn{place}"
+        else:
+            timm = ("conv_pw", "conv_dw", "conv_pwl" if stage else "conv_pw")[place]
+            other = ("_expand_conv", "_depthwise_conv", "_project_conv")[place]
         number = sum(stage_sizes[:stage]) + block
-        timm, other = (INVERTED_NAMES if stage else SEPARABLE_NAMES)[layer]
         return f"blocks.{stage}.{block}.{timm}", f"_blocks.{number}.{other}"
-
-
-# Modules: ours → timm's name and that of efficientnet-lite-pytorch.
-STEM_NAMES = {"conv1": ("conv_stem", "_conv_stem"), "bn1": ("bn1", "_bn0")}
-SEPARABLE_NAMES = {
-    "conv1": ("conv_dw", "_depthwise_conv"),
-    "bn1": ("bn1", "_bn1"),
-    "conv2": ("conv_pw", "_project_conv"),
-    "bn2": ("bn2", "_bn2"),
-}
-INVERTED_NAMES = {
-    "conv1": ("conv_pw", "_expand_conv"),
-    "bn1": ("bn1", "_bn0"),
-    "conv2": ("conv_dw", "_depthwise_conv"),
-    "bn2": ("bn2", "_bn1"),
-    "conv3": ("conv_pwl", "_project_conv"),
-    "bn3": ("bn3", "_bn2"),
-}

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -40,21 +40,13 @@ class Variables(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """Prefixes of the parameters and of the batch statistics that training holds."""
+    """Prefixes of the parameters and of the batch norms that training holds."""
 
-    params: tuple[str, ...]  # "encoder/layer1/"
-    batch_stats: tuple[str, ...]
-
-    def holds(self, path: tuple[Any, ...]) -> bool:
-        """Return whether the parameter at a path of the network keeps its value."""
-        return (name_of(path) + "/").startswith(self.params)
-
-    def holds_statistics(self, path: Sequence[Any]) -> bool:
-        """Return whether the batch norm at a path of the network uses its running statistics."""
-        return "/".join([*map(str, path), ""]).startswith(self.batch_stats)
+    params: tuple[str, ...] = ()  # "encoder/layer1/"; they keep their values
+    batch_stats: tuple[str, ...] = ()  # they use their running statistics
 
 
-NOT_FROZEN = Frozen((), ())
+NOT_FROZEN = Frozen()
 
 
 def name_of(path: tuple[Any, ...]) -> str:
@@ -70,28 +62,17 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
 class Network:
     """A CLASS network without its values: a graph definition and the shapes of its variables."""
 
-    def __init__(
-        self,
-        backbone: type[Backbone],
-        settings: DecoderSettings,
-        *,
-        stage_sizes: Sequence[int],
-        width: int,
-        dtype: str,
-    ) -> None:
-        """Build the network from shapes alone; nothing is computed or allocated.
-
-        Args:
-          backbone: class of the backbone.
-          settings: of the decoder.
-          stage_sizes: of the backbone.
-          width: of the backbone's first stage, channels.
-          dtype: compute dtype, "float32" or "bfloat16"; parameters are float32 in any case.
-        """
-        self.backbone, self.stage_sizes, self.dtype = backbone, stage_sizes, jnp.dtype(dtype)
+    def __init__(self, model: Mapping[str, Any], *, dtype: str) -> None:
+        """Build it from shapes alone, see `build_network`; nothing is computed or allocated."""
+        self.backbone, self.stage_sizes = BACKBONES[model["backbone"]], model["stage_sizes"]
+        self.dtype = jnp.dtype(dtype)
+        names = (field.name for field in dataclasses.fields(DecoderSettings))
+        settings = DecoderSettings(**{name: model[name] for name in names})
         # Building eagerly would compile a small kernel for every shape: ten seconds and more.
         module = nnx.eval_shape(
-            lambda: ClassNet(backbone(stage_sizes=stage_sizes, width=width), settings)
+            lambda: ClassNet(
+                self.backbone(stage_sizes=self.stage_sizes, width=model["width"]), settings
+            )
         )
         self.graphdef: nnx.GraphDef[ClassNet] = nnx.graphdef(module)
         params, batch_stats = nnx.state(module, nnx.Param), nnx.state(module, nnx.BatchStat)
@@ -148,13 +129,16 @@ class Network:
           Logits, float32 [4, B, H, W], the finest stage first; and batch statistics.
         """
         params = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: jax.lax.stop_gradient(leaf) if frozen.holds(path) else leaf,
+            lambda path, leaf: (
+                jax.lax.stop_gradient(leaf) if name_of(path).startswith(frozen.params) else leaf
+            ),
             variables.params,
         )
         module = self._merge(variables._replace(params=params))
         module.train()
         for path, part in nnx.iter_modules(module):
-            if isinstance(part, BatchNorm) and frozen.holds_statistics(path):
+            name = "/".join([*map(str, path), ""])
+            if isinstance(part, BatchNorm) and name.startswith(frozen.batch_stats):
                 part.eval()
         logits = module(self.normalize(images))
         return logits, nnx.to_pure_dict(nnx.state(module, nnx.BatchStat))
@@ -191,20 +175,13 @@ def build_network(model: Mapping[str, Any], *, dtype: str) -> Network:
     Args:
       model: `backbone` of BACKBONES, its `stage_sizes` and `width`, and every field of
         `DecoderSettings`.
-      dtype: compute dtype, "float32" or "bfloat16".
+      dtype: compute dtype, "float32" or "bfloat16"; parameters are float32 in any case.
 
     Raises:
       UserError: values contradict each other, or it would have more parameters than MAX_PARAMETERS.
     """
     check_model(model)
-    fields = (field.name for field in dataclasses.fields(DecoderSettings))
-    network = Network(
-        BACKBONES[model["backbone"]],
-        DecoderSettings(**{name: model[name] for name in fields}),
-        stage_sizes=model["stage_sizes"],
-        width=model["width"],
-        dtype=dtype,
-    )
+    network = Network(model, dtype=dtype)
     if (count := network.count_parameters()) > MAX_PARAMETERS:
         raise UserError(
             f"the model has {count:,} parameters, and {MAX_PARAMETERS:,} at most can be used: "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from etils import epath
 from ml_collections import ConfigDict
 
-from class_jax.config import RELEASED_RECIPE, load_shipped
+from class_jax.config import RELEASED_RECIPE, load_saved, load_shipped
 from class_jax.data.folders import file_fingerprint
 from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, VanishedError
 from class_jax.files import absolute
@@ -123,10 +123,8 @@ def read_settings(text: str | os.PathLike[str]) -> ConfigDict:
     if is_released(place):
         return _released_settings(place)
     workdir = Workdir(place)
-    if (settings := workdir.load_config()) is None:
+    if (settings := load_saved(workdir)) is None:
         raise _explain_absence(workdir)
-    if not isinstance(settings.get("model"), ConfigDict):
-        raise UserError(f"{text}: its configuration has no section model.")
     return settings
 
 
@@ -187,7 +185,7 @@ def _check_own(folder: Path) -> None:
 
 def _find_exported(folder: Path) -> Trained:
     file, graph = folder / WEIGHTS, folder / GRAPH
-    is_ours, settings = folder == PACKAGED, Workdir(folder).load_config()
+    is_ours, settings = folder == PACKAGED, load_saved(Workdir(folder))
     if not is_ours:
         _check_own(folder)
 
@@ -236,7 +234,7 @@ def _find_run(workdir: Workdir, checkpoint: str) -> Trained:
             f"step {step} of {workdir.path} ({remark})",
             checkpoints.fingerprint(step),
             workdir.path,
-            workdir.load_config(),
+            load_saved(workdir),
             functools.partial(_restore, folder, step),
             f"step {step} ({remark})",
         )

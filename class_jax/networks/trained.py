@@ -13,17 +13,13 @@ from etils import epath
 from ml_collections import ConfigDict
 
 from class_jax.errors import UserError, end_by_ctrl_c
-from class_jax.leaves import LEAVES, check_limits, flatten
 from class_jax.networks.engines import Engine
 from class_jax.networks.foreign import check_graph
-from class_jax.text import first_line
 
 if TYPE_CHECKING:
     from class_jax.models.network import Network, Variables
 
 # JAX is imported only where it computes: ONNX Runtime needs none of it.
-
-EVALUATED = ("eval.image_size", "eval.batch_size", "eval.dtype")
 
 Loader = Callable[["Network"], "Variables"]
 
@@ -111,7 +107,6 @@ class Trained:
             raise UserError(
                 f"{self.folder} holds a network, and no config.json: restore it from a copy."
             )
-        _check_settings(self.settings, self.folder)
         return self.settings
 
 
@@ -121,23 +116,6 @@ def only_predicts(place: object) -> UserError:
         f"{place}: an .onnx file only predicts, as its batch norms are merged into its "
         "convolutions: name the run or the folder that it was exported from."
     )
-
-
-def _check_settings(settings: ConfigDict, folder: object) -> None:
-    """Raise UserError unless settings describe a network, whoever wrote them."""
-    leaves = flatten(settings)
-    expected = [*(name for name in LEAVES if name.startswith("model.")), *EVALUATED]
-    for name in expected:
-        value = leaves.get(name)
-        is_usable = isinstance(value, (str, int, tuple)) or name == "model.pretrained"
-        if not is_usable or isinstance(value, tuple) != (name == "model.stage_sizes"):
-            raise UserError(f"{folder}: its config.json has no usable {name}.")
-    try:
-        check_limits(settings)
-    except TypeError as error:  # values of other kinds
-        raise UserError(
-            f"{folder}: its config.json describes no network ({first_line(error)})."
-        ) from error
 
 
 def _prefers_onnx() -> bool:

@@ -35,9 +35,10 @@ def make_optimizer(
 
     def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
         del leaf
-        if frozen.holds(path):
+        name = name_of(path)
+        if name.startswith(frozen.params):
             return "frozen"
-        return "backbone" if name_of(path).startswith("encoder/") else "decoder"
+        return "backbone" if name.startswith("encoder/") else "decoder"
 
     groups = {
         "backbone": group(rates["lr_backbone"]),

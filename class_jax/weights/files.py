@@ -22,7 +22,10 @@ COUNTER = ".num_batches_tracked"  # of batch norms: integers that are not used h
 
 
 def read_weights(source: str) -> Weights:
-    """Return names and float32 arrays of a `.safetensors` or PyTorch file, in PyTorch's layout."""
+    """Return names and arrays of a `.safetensors` or PyTorch file, in PyTorch's layout.
+
+    All are float32 but for the counters of batch norms, which are int64.
+    """
     path = fetch_file(source) if source.startswith(HUB) else absolute(source)
     if not path.is_file():
         raise UserError(f"{source}: there is no such file of weights.")
@@ -56,9 +59,10 @@ def _read_safetensors(path: Path) -> Weights:
 
 
 def _to_float32(name: str, value: np.ndarray, path: Path) -> np.ndarray:
-    """Convert to float32; UserError for quantised, complex and logical values."""
-    is_count = name.endswith(COUNTER)
-    if not is_count and not jnp.issubdtype(value.dtype, jnp.floating):
+    """Convert to float32, counters to int64; UserError for complex and logical values."""
+    if name.endswith(COUNTER):
+        return value.astype(np.int64)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
         raise UserError(f"{path}: {name} holds values of type {value.dtype}, expected floats.")
     return value.astype(np.float32)
 

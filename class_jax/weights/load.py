@@ -66,14 +66,15 @@ def list_released_names(network: Network) -> dict[str, str]:
 
 def to_torch_layout(variables: Variables, names: Mapping[str, str]) -> Weights:
     """Return a network's values in PyTorch's layout, float32, under the given names."""
-    weights: Weights = {}
-    for name, leaf in named_leaves(variables).items():
-        value = np.asarray(leaf, np.float32)
-        is_kernel = value.ndim == 4
-        weights[names[name]] = (
-            value.transpose(3, 2, 0, 1) if is_kernel else value.reshape(_torch_shape(value.shape))
-        )
-    return weights
+    return {
+        names[name]: _to_torch(np.asarray(leaf, np.float32))
+        for name, leaf in named_leaves(variables).items()
+    }
+
+
+def _to_torch(value: np.ndarray) -> np.ndarray:
+    """Return a value in PyTorch's layout: kernels are OIHW, scalars [1]."""
+    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else np.atleast_1d(value)
 
 
 def _convert(
@@ -96,7 +97,10 @@ def _convert(
       ignored: prefixes of further names, which the file may hold.
     """
     leaves = named_leaves(variables)
-    shapes = {theirs: _torch_shape(leaves[ours].shape) for ours, theirs in names.items()}
+    shapes = {
+        theirs: _to_torch(np.broadcast_to(np.float32(0), leaves[ours].shape)).shape
+        for ours, theirs in names.items()
+    }
     if problems := _find_problems(weights, shapes | dict(unused), ignored):
         listed = "".join(f"\n  {printable(problem)}" for problem in problems)
         raise UserError(f"{source} does not fit the network:{listed}")
@@ -128,14 +132,6 @@ def _find_problems(
         elif name.endswith(".running_var") and value.min() < 0:
             problems.append(f"{name} holds negative variances")
     return problems
-
-
-def _torch_shape(shape: Shape) -> Shape:
-    """Return the shape in PyTorch's layout: kernels are OIHW, scalars [1]."""
-    if len(shape) == 4:
-        height, width, features_in, features_out = shape
-        return (features_out, features_in, height, width)
-    return shape or (1,)
 
 
 def _encoder_names(network: Network, name: str) -> list[str]:

@@ -51,7 +51,7 @@ def save_unused(source: str, path: Path) -> None:
     Raises:
       UserError: the source cannot be read.
     """
-    weights = _read_with_counters(source)
+    weights = read_weights(source)
     unused = [name for name in weights if name.endswith(COUNTER) or name in UNUSED_IN_RELEASED]
     write_safetensors(path, {name: weights[name] for name in unused})
 
@@ -66,16 +66,8 @@ def save_released(path: Path, network: Network, variables: Variables, unused: Pa
       unused: what `save_unused` wrote; None: the unused bridge is that of a network at step 0.
     """
     arrays = to_torch_layout(variables, list_released_names(network))
-    beyond = _read_with_counters(str(unused)) if unused else _fill_unused()
+    beyond = read_weights(str(unused)) if unused else _fill_unused()
     write_safetensors(path, arrays | beyond)
-
-
-def _read_with_counters(source: str) -> Weights:
-    """Return the arrays of a file of weights, counters as the integers that they are."""
-    return {
-        name: value.astype(np.int64) if name.endswith(COUNTER) else value
-        for name, value in read_weights(source).items()
-    }
 
 
 def _fill_unused() -> Weights:

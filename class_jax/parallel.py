@@ -235,19 +235,19 @@ def check_shared(folder: epath.Path) -> None:
     """Raise UserError in all processes unless they share `folder`."""
     if process_count() == 1:
         return
-    file, content = folder / ".seen-by-all", run_on_first(lambda: uuid.uuid4().hex)
+    file = folder / f".seen-{run_on_first(lambda: uuid.uuid4().hex)}"
     try:
-        run_on_first(lambda: file.write_text(content))
-        run_on_all(lambda: _wait_for_file(file, content))
+        run_on_first(file.touch)
+        run_on_all(lambda: _wait_for_file(file))
     finally:
         if is_first():
             file.unlink(missing_ok=True)
 
 
-def _wait_for_file(file: epath.Path, content: str) -> None:
-    """Block until `file` has this content; raise UserError if it does not in time."""
+def _wait_for_file(file: epath.Path) -> None:
+    """Block until `file` is there; raise UserError if it is not in time."""
     deadline = time.monotonic() + FILE_SECONDS
-    while not (file.exists() and file.read_text() == content):
+    while not file.exists():
         if time.monotonic() > deadline:
             raise UserError(
                 f"{file.parent} is not the folder that process 0 writes to: all processes need a "

@@ -41,7 +41,6 @@ class Format(NamedTuple):
     default: str  # name of its file or folder
     write: Callable[[Export, Path], None]
     read: Callable[[Export, Path], Maps]
-    is_named_by_suffix: bool = False  # readers know the format by its suffix alone
 
 
 def compute_maps(network: Network, variables: Variables) -> Maps:
@@ -100,14 +99,11 @@ def read_stablehlo(_: Export, path: Path) -> Maps:
 
 FORMATS = {
     "safetensors": Format("safetensors", write_folder, read_folder),
-    "onnx": Format(
-        "model.onnx", write_onnx, lambda _, path: OnnxEngine(path).maps, is_named_by_suffix=True
-    ),
+    "onnx": Format("model.onnx", write_onnx, lambda _, path: OnnxEngine(path).maps),
     "stablehlo": Format("model.stablehlo", write_stablehlo, read_stablehlo),
     "torch": Format(  # the authors' state dict
         "class.safetensors",
         lambda export, path: save_released(path, export.network, export.variables, export.unused),
         lambda export, path: compute_maps(export.network, load_released(str(path), export.network)),
-        is_named_by_suffix=True,
     ),
 }

@@ -88,7 +88,7 @@ def _target(output: str | None, workdir: Workdir, form: Format) -> Path:
     suffix = Path(form.default).suffix
     if output and suffix and (target.is_dir() or output.endswith("/") or not target.suffix):
         target /= form.default
-    elif form.is_named_by_suffix and target.suffix.lower() != suffix:
+    elif suffix and target.suffix.lower() != suffix:
         raise UserError(f"--output={output}: expected a {suffix} file or a folder.")
     check_output(target.parent)
     if suffix and target.is_dir():

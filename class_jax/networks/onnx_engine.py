@@ -66,25 +66,18 @@ class OnnxEngine:
             found = (entry.type, width, channels, names)
             if found != ("tensor(uint8)", self.image_size, 3, OUTPUTS):
                 raise ValueError(f"its input and outputs are {found}")
+            self._input, self._attentive = entry.name, attentive
+            zeros = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
+            outputs = self._session.run(OUTPUTS, {self._input: zeros})
         except Exception as error:  # ONNX Runtime does not state what it raises
             raise UserError(
-                f"{path} is not an ONNX file that was exported here, or it is damaged: export the "
-                "network again."
+                f"{path} is not an ONNX file that was exported here, or it cannot be run "
+                f"({first_line(error)}): export the network again."
             ) from error
-        self._input, self._attentive = entry.name, attentive
-        self._try_out(path)
+        check_outputs(outputs, self.image_size, path)
         self.batch_size = min(batch_size, MAX_BATCH)
         self.is_on_cpu, self.can_attend = True, attentive is not None
         self.device = f"{os.cpu_count()} CPU cores, by ONNX Runtime"
-
-    def _try_out(self, path: Path) -> None:
-        """Run on an image of zeros; UserError if that fails or gives something else."""
-        zeros = np.zeros((1, self.image_size, self.image_size, 3), np.uint8)
-        try:
-            outputs = self._session.run(OUTPUTS, {self._input: zeros})
-        except Exception as error:  # ONNX Runtime does not state what it raises
-            raise UserError(f"{path} cannot be run: {first_line(error)}.") from error
-        check_outputs(outputs, self.image_size, path)
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""

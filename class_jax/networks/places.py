@@ -18,6 +18,7 @@ from class_jax.errors import HOW_TO_GET_ONE, UnreadableError, UserError, Vanishe
 from class_jax.files import absolute
 from class_jax.networks.trained import Trained, only_predicts
 from class_jax.runs.workdir import Workdir
+from class_jax.weights.hub import HUB, fetch_folder
 
 if TYPE_CHECKING:
     from class_jax.models.network import Network, Variables
@@ -31,7 +32,6 @@ CONFIG, WEIGHTS, GRAPH = "config.json", "model.safetensors", "model.onnx"  # of 
 PHOTO = "photo"  # the bundled network, trained on photographs
 PACKAGED = Path(str(importlib.resources.files("class_jax.networks") / "photo"))
 BEST = "best"
-HUB = "hf://"
 SCHEMES = ("hf", "gs", "s3")  # the hub's, and those of buckets
 RELEASED = (".safetensors", ".pth", ".pt")
 PATIENCE_SECONDS = 60  # with a training that removes each checkpoint before it is read
@@ -56,7 +56,10 @@ def find(text: str | os.PathLike[str], checkpoint: str = BEST) -> Trained:
         name = PHOTO if absolute(place) == PACKAGED else text
         raise UserError(f"{name} holds one network, and no checkpoint {checkpoint}.")
     if is_onnx(place):
-        return _find_onnx(absolute(place))
+        path = absolute(place)
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such file.")
+        return Trained(str(path), file_fingerprint(path), path, graph=path)
     if is_released(place):
         return _find_released(place)
     if is_exported(place):
@@ -106,8 +109,6 @@ def resolve(text: str | os.PathLike[str]) -> str:
         return str(PACKAGED)
     if not name.startswith(HUB) or is_released(name):
         return name
-    from class_jax.weights.hub import fetch_folder  # noqa: PLC0415
-
     return str(fetch_folder(name, (CONFIG, WEIGHTS)))
 
 
@@ -163,12 +164,6 @@ def _explain_absence(workdir: Workdir) -> UserError:
     if workdir.path.is_file():
         return UserError(f"{workdir.path} is neither an .onnx file nor a folder with a network.")
     return UserError(f"{workdir.path} holds no trained network yet: {HOW_TO_GET_ONE}")
-
-
-def _find_onnx(path: Path) -> Trained:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
-    return Trained(str(path), file_fingerprint(path), path, graph=path)
 
 
 def _check_own(folder: Path) -> None:

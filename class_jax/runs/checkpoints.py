@@ -11,7 +11,7 @@ import json
 import operator
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
@@ -54,7 +54,7 @@ def read_checkpoints(folder: epath.Path, use: Callable[["Checkpoints"], Result])
         raise UnreadableError(f"{folder} cannot be read ({first_line(error)}).") from error
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
     """The checkpoints in one folder. A context: leaving it waits for pending writes."""
 
     def __init__(self, folder: epath.Path, *, writable: bool) -> None:
@@ -93,10 +93,6 @@ class Checkpoints:
                 ),
             )
             self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
-
-    def __enter__(self) -> Self:
-        """Return the checkpoints."""
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """Wait for pending writes and release orbax's threads."""

@@ -147,20 +147,18 @@ class Workdir:
         return None
 
     def check_examples(self, names: Sequence[str]) -> None:
-        """Raise UserError if the run learnt from other examples."""
-        if not self.examples_file.exists():
-            return
-        found, count = _fingerprint(names), self.count_examples()
-        if count is None:
-            raise UserError(
-                f"{self.examples_file} is damaged, so it is unknown whether the run learnt "
-                "from these examples: delete it if it did."
-            )
-        if json.loads(self.examples_file.read_text()) != found:
-            raise UserError(
-                f"{self.path} holds a run on {count} other examples ({found['count']} were found "
-                "now): restore them, or choose another workdir."
-            )
+        """Raise UserError if the run learnt from other examples, or it is unknown from which."""
+        found = _fingerprint(names)
+        with contextlib.suppress(OSError, ValueError, RecursionError):  # damaged
+            if not self.examples_file.exists():
+                return
+            if json.loads(self.examples_file.read_text()) == found:
+                return
+        raise UserError(
+            f"{self.path} holds a run on other examples than the {found['count']} that were found "
+            f"now: restore them, choose another workdir, or delete {self.examples_file} if it is "
+            "damaged."
+        )
 
     def check_unused(self) -> None:
         """Raise UserError if a run has begun here: it would go on with another configuration."""

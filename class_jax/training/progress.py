@@ -1,9 +1,9 @@
 """The progress bar and the log of a run, one step behind the devices."""
 
+import contextlib
 import math
 import sys
 import time
-from typing import Self
 
 import jax
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ class NonFiniteError(Exception):
     """The loss, its gradient or a saliency map is not finite; the message names the step."""
 
 
-class Progress:
+class Progress(contextlib.AbstractContextManager["Progress"]):
     """A context that shows and logs the metrics of each step once the next one is running.
 
     Reading a step's loss waits for that step: read one step late, it never makes the devices wait
@@ -41,10 +41,6 @@ class Progress:
             mininterval=0.5 if sys.stderr.isatty() else 10.0,
             disable=not parallel.is_first(),
         )
-
-    def __enter__(self) -> Self:
-        """Return the progress."""
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """Close the bar."""

@@ -30,22 +30,14 @@ Sums = dict[str, jax.Array]
 ValidationStep = Callable[[Variables, Mapping[str, jax.Array]], tuple[Sums, jax.Array]]
 
 
-def stretch(maps: jax.Array) -> jax.Array:
-    """Stretch maps [B, H, W] in 0–1 to int32 levels 0–255, unless constant."""
+def stretch(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Stretch 8-bit maps [B, H, W] in 0–1, unless constant; also as int32 levels 0–255."""
     levels = jnp.round(maps * 255).astype(jnp.int32)
     low = levels.min(axis=(1, 2), keepdims=True)
-    high = levels.max(axis=(1, 2), keepdims=True)
-    # Integer arithmetic: a float32 quotient could fall just below a whole number.
-    return jnp.where(high > low, (levels - low) * 255 // jnp.maximum(high - low, 1), levels)
-
-
-def mean_absolute_errors(maps: jax.Array, masks: jax.Array) -> jax.Array:
-    """Return MAEs [B] from maps in 0–1 and boolean masks, both [B, H, W]."""
-    levels = jnp.round(maps * 255)
-    low = levels.min(axis=(1, 2), keepdims=True)
     span = levels.max(axis=(1, 2), keepdims=True) - low
-    stretched = jnp.where(span > 0, (levels - low) / jnp.maximum(span, 1), levels / 255)
-    return jnp.abs(stretched - masks).mean(axis=(1, 2))
+    above, whole = jnp.where(span > 0, levels - low, levels), jnp.where(span > 0, span, 255)
+    # Integer arithmetic: a float32 quotient could fall just below a whole number.
+    return above / whole, above * 255 // whole
 
 
 def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
@@ -81,11 +73,12 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
         maps = jax.nn.sigmoid(network.predict(variables, batch["image"]))
         masks = batch["mask"] > SALIENT_ABOVE
         valid = batch["valid"]
-        curves = f_curves(stretch(maps), masks)
+        stretched, levels = stretch(maps)
+        errors = jnp.abs(stretched - masks).mean(axis=(1, 2))
         sums = {
             "images": valid.sum(),
-            "mae": jnp.where(valid, mean_absolute_errors(maps, masks), 0).sum(),
-            "f_curve": jnp.where(valid[:, None], curves, 0).sum(axis=0),
+            "mae": jnp.where(valid, errors, 0).sum(),
+            "f_curve": jnp.where(valid[:, None], f_curves(levels, masks), 0).sum(axis=0),
         }
         return sums, maps
 

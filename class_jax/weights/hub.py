@@ -32,7 +32,14 @@ def fetch_file(source: str) -> Path:
         "give its path by config.model.pretrained, or start from random weights: "
         "config.model.pretrained=None",
     )
-    _check_digest(source, path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256.get(source, digest):
+        raise UserError(
+            f"{source} is another file than expected: its SHA-256 is {digest}, expected "
+            f"{SHA256[source]}. Remove {path} and try again, or name a file of your own by "
+            "config.model.pretrained."
+        )
     return path
 
 
@@ -67,14 +74,3 @@ def _download(repository: str, file: str, otherwise: str) -> Path:
             f"https://huggingface.co/{repository}/resolve/main/{file} by other means and "
             f"{otherwise}."
         ) from error
-
-
-def _check_digest(source: str, path: Path) -> None:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256.get(source, digest):
-        raise UserError(
-            f"{source} is another file than expected: its SHA-256 is {digest}, expected "
-            f"{SHA256[source]}. Remove {path} and try again, or name a file of your own by "
-            "config.model.pretrained."
-        )

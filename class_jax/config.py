@@ -47,7 +47,7 @@ def load_config(
     if has_network and not recipe and saved is None:
         workdir.check_unused()
     config = saved or (load_recipe(recipe) if recipe else load_shipped(DEFAULT_RECIPE))
-    _override_all(config, overrides, recipe or DEFAULT_RECIPE)
+    _override_all(config, overrides)
     start = None
     # A run that goes on needs no network to start from.
     if settings_of and config.train.start_from and not workdir.load_config():
@@ -60,7 +60,7 @@ def load_config(
                 "workdir, an exported folder, hf://owner/name or the authors' checkpoint."
             )
         _fill_open(config, settings)
-        _override_all(config, overrides, recipe or DEFAULT_RECIPE)
+        _override_all(config, overrides)
     check_limits(config)
     if start:
         _check_equal(
@@ -197,27 +197,22 @@ def _is_like(value: Any, example: Any) -> bool:
     return type(value) is type(example) or (type(value) is int and type(example) is float)
 
 
-def _override_all(config: ConfigDict, overrides: Sequence[str], recipe: str) -> None:
+def _override_all(config: ConfigDict, overrides: Sequence[str]) -> None:
     """Apply `--config.a.b=value` arguments; UserError for an unknown leaf or a wrong value."""
     for override in overrides:
-        name, _, value = override.removeprefix("--config.").partition("=")
-        _override(config, name, value, recipe)
+        leaves = flatten(config)
+        name, _, text = override.removeprefix("--config.").partition("=")
+        if name not in leaves:
+            close = difflib.get_close_matches(name, leaves, n=1, cutoff=0.5)
+            hint = f"did you mean config.{close[0]}?" if close else "the recipe shows all leaves."
+            raise UserError(f"config.{name} is not a leaf of this configuration; {hint}")
+        try:  # ConfigDict's own type check refuses a value of another type
+            config.update_from_flattened_dict({name: _parse(text, leaves[name])})
+        except TypeError as error:
+            raise _wrong_type(name, text, leaves[name]) from error
     is_synthetic = flatten(config).get("data.train") == "synthetic"
     own = flatten(load_shipped(SYNTHETIC_RECIPE)) if is_synthetic else {}
     _check_leaves(config, flatten(load_shipped(DEFAULT_RECIPE)) | own)
-
-
-def _override(config: ConfigDict, name: str, text: str, recipe: str) -> None:
-    """Set the leaf `name`; ConfigDict's own type check refuses a value of another type."""
-    leaves = flatten(config)
-    if name not in leaves:
-        close = difflib.get_close_matches(name, leaves, n=1, cutoff=0.5)
-        hint = f"did you mean config.{close[0]}?" if close else f"{recipe} shows all leaves."
-        raise UserError(f"config.{name} is not a leaf of this configuration; {hint}")
-    try:
-        config.update_from_flattened_dict({name: _parse(text, leaves[name])})
-    except TypeError as error:
-        raise _wrong_type(name, text, leaves[name]) from error
 
 
 def _parse(text: str, current: Any) -> Any:

@@ -123,7 +123,8 @@ class ClassNet(nnx.Module):
         # D_5 is level 5, or in the released form made from it.
         self.last = ConvPair(settings.features) if settings.is_released else None
         # Entry 0 supervises D_2, the finest stage, entry 3 D_5.
-        self.heads = nnx.List([MapConv(settings.features) for _ in range(STAGES)])
+        heads = [MapConv(settings.features, 1, 3, use_bias=True) for _ in range(STAGES)]
+        self.heads = nnx.List(heads)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Return the saliency logits of the four supervised stages.

@@ -24,10 +24,6 @@ TAPPED = (1, 2, 4, 6)  # stages whose last outputs are levels 2–5
 class Stem(Conv):
     """The first convolution: 3×3 with stride 2, padded as TensorFlow's "SAME"."""
 
-    def __init__(self, features: int) -> None:
-        """Create a kernel of `features` outputs."""
-        super().__init__(3, features, 3, stride=2)
-
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the kernel: [B, H, W, 3] → [B, ⌈H/2⌉, ⌈W/2⌉, features]."""
         pads = [same_padding(length, self.size, self.stride) for length in x.shape[1:3]]
@@ -86,7 +82,8 @@ class EfficientNet(Backbone):
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the seven stages, on a stem of `width` channels."""
         widths = [max(1, width * count // 32) for count in WIDTHS]
-        self.conv1, self.bn1 = Stem(width), BatchNorm(width, epsilon=EPSILON)
+        self.conv1 = Stem(3, width, 3, stride=2)
+        self.bn1 = BatchNorm(width, epsilon=EPSILON)
         self.blocks: nnx.List[nnx.List[Block]] = nnx.List([])
         features = width
         for stage, (count, out) in enumerate(zip(stage_sizes, widths, strict=True)):

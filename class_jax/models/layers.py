@@ -124,10 +124,6 @@ def multiply_pixels(x: jax.Array, matrix: jax.Array, *, stride: int = 1) -> jax.
 class MapConv(Conv):
     """A 3×3 convolution to a single channel, which is computed and returned in float32."""
 
-    def __init__(self, in_features: int) -> None:
-        """Create a kernel of `in_features` inputs, and a bias."""
-        super().__init__(in_features, 1, 3, use_bias=True)
-
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the kernel: [B, H, W, in] → float32 [B, H, W, 1]."""
         assert self.bias is not None

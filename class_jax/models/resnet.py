@@ -22,10 +22,6 @@ class ImageConv(Conv):
     longer than they compute. There it is computed on blocks of 2×2 pixels.
     """
 
-    def __init__(self, features: int) -> None:
-        """Create a kernel of `features` outputs."""
-        super().__init__(3, features, 7, stride=2)
-
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the kernel: [B, H, W, 3] → [B, ⌈H/2⌉, ⌈W/2⌉, features]."""
         plain = functools.partial(convolve, stride=2, pad=((3, 3), (3, 3)))
@@ -100,7 +96,7 @@ class ResNet(Backbone):
 
     def __init__(self, *, stage_sizes: Sequence[int], width: int) -> None:
         """Create `stage_sizes` blocks in the four stages, on a stem of `width` channels."""
-        self.conv1, self.bn1 = ImageConv(width), BatchNorm(width)
+        self.conv1, self.bn1 = ImageConv(3, width, 7, stride=2), BatchNorm(width)
         self.layer1 = make_stage(width, width, stage_sizes[0], stride=1)
         self.layer2 = make_stage(4 * width, 2 * width, stage_sizes[1])
         self.layer3 = make_stage(8 * width, 4 * width, stage_sizes[2])

@@ -158,12 +158,10 @@ def is_there(place: str | os.PathLike[str]) -> bool:
 
 
 def _explain_absence(workdir: Workdir) -> UserError:
-    inner = workdir.path / "safetensors"
-    if inner.is_dir():
-        return UserError(f"{workdir.path} holds exports: name {inner}, or another one of them.")
-    if workdir.path.is_file():
-        return UserError(f"{workdir.path} is neither an .onnx file nor a folder with a network.")
-    return UserError(f"{workdir.path} holds no trained network yet: {HOW_TO_GET_ONE}")
+    return UserError(
+        f"{workdir.path} holds no trained network yet, neither a run's nor an exported one: "
+        f"{HOW_TO_GET_ONE}"
+    )
 
 
 def _check_own(folder: Path) -> None:

@@ -135,9 +135,9 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             return
         self.wait()
         self._writing = step
-        parallel.run_on_all(lambda: self._check_room(parts))
         args = {part: ocp.args.StandardSave(tree) for part, tree in parts.items()}
         with self._explain_failure():
+            parallel.run_on_all(lambda: self._check_room(parts))
             self._manager.save(
                 step,
                 args=ocp.args.Composite(**args),
@@ -151,11 +151,11 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             self._manager.wait_until_finished()
 
     def _check_room(self, parts: Mapping[str, Tree]) -> None:
-        """Raise UserError on a full disk, which orbax answers with many tracebacks."""
+        """Raise OSError on a full disk, which orbax answers with many tracebacks."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(parts)) + OVERHEAD
         free = measure_free(self._folder)
         if free is not None and free < needed:
-            raise self._failure(f"it needs {needed / 1e6:.0f} MB")
+            raise OSError(f"it needs {needed / 1e6:.0f} MB")
 
     @contextlib.contextmanager
     def _explain_failure(self) -> Iterator[None]:
@@ -163,15 +163,13 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         try:
             yield
         except Exception as error:
-            raise self._failure(first_line(error)) from error
-
-    def _failure(self, reason: str) -> UserError:
-        free = measure_free(self._folder)
-        room = "" if free is None else f"; its disk has {free / 1e6:.0f} MB left"
-        return UserError(
-            f"the checkpoint of step {self._writing} cannot be written to {self._folder} ({reason})"
-            f"{room}: free some space or mend the folder; the same command then goes on."
-        )
+            free = measure_free(self._folder)
+            room = "" if free is None else f"; its disk has {free / 1e6:.0f} MB left"
+            raise UserError(
+                f"the checkpoint of step {self._writing} cannot be written to {self._folder} "
+                f"({first_line(error)}){room}: free some space or mend the folder; the same "
+                "command then goes on."
+            ) from error
 
     def find(self, which: str) -> tuple[int, str]:
         """Return the step that "best", "latest" or a number means, and a remark.

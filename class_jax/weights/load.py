@@ -86,15 +86,9 @@ def _convert(
     unused: Mapping[str, Shape] = MappingProxyType({}),
     ignored: tuple[str, ...] = (),
 ) -> Variables:
-    """Return `variables` (values or shapes) with those in `names` from a file's weights.
+    """Return `variables` with those in `names` (PyTorch's by ours) from a file's weights.
 
-    Args:
-      source: the file, for messages.
-      weights: what it holds.
-      names: PyTorch's names by ours.
-      variables: values, or shapes if all of them are in `names`.
-      unused: names and shapes that the file must hold as well.
-      ignored: prefixes of further names, which the file may hold.
+    The file must hold those in `unused` as well, and may hold names that begin as `ignored` says.
     """
     leaves = named_leaves(variables)
     shapes = {

@@ -129,7 +129,7 @@ def test_images_are_convolved_alike_in_blocks_of_pixels(height, width):
     padded = np.pad(image, ((0, 0), (3, 3), (3, 3), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), (1, 2))[:, ::2, ::2]
     expected = np.einsum("bhwcij,ijcd->bhwd", windows, kernel)
-    module = ImageConv(4)
+    module = ImageConv(3, 4, 7, stride=2)
     module.kernel[...] = jnp.asarray(kernel)
     arguments = (jnp.asarray(image, jnp.float32), jnp.asarray(kernel, jnp.float32))
     for got in (module(arguments[0]), convolve_blocks(*arguments)):

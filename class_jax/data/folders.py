@@ -17,7 +17,7 @@ def _suffixes(text: str) -> frozenset[str]:
 
 
 # Videos that PyAV reads.
-FILMS = _suffixes("""
+VIDEOS = _suffixes("""
     mp4 m4v mov qt 3gp 3gpp 3g2 f4v mj2 mkv mk3d webm avi divx wmv asf mpg mpeg mpe m1v m2v vob
     ts mts m2ts m2t flv ogv ogm mxf gxf rm rmvb dv nut y4m ivf h264 264 h265 265 hevc mjpg mjpeg amv
     nsv wtv insv lrv
@@ -30,10 +30,10 @@ HEIF = _suffixes("heic heif hif heics heifs")
 OTHER_IMAGES = _suffixes("""
     svg svgz eps ps ai pdf xcf kra ora psb npy jxl jxr wdp hdp exr hdr wmf emf cdr djvu bpg flif
 """)
-NOT_IMAGES = FILMS | RAW | HEIF | OTHER_IMAGES  # unless a plugin reads them
+NOT_IMAGES = VIDEOS | RAW | HEIF | OTHER_IMAGES  # unless a plugin reads them
 ADVICE = (
     (HEIF, "pip install pillow-heif"),
-    (FILMS, "a video"),
+    (VIDEOS, "a video"),
     (RAW, "a raw photograph: export it as JPEG"),
     (OTHER_IMAGES, "convert it to PNG or JPEG"),
 )
@@ -81,17 +81,22 @@ def find_images(folder: Path) -> Found:
     return Found(sorted(images), sorted(left_out), problems)
 
 
-def describe_left_out(paths: Iterable[Path], *, films: str | None = None) -> list[str]:
-    """Return lines such as "2 .heic left out: advice (a.heic, b.heic)"; `films` is for videos."""
+def describe_left_out(paths: Iterable[Path], *, videos: str | None = None) -> list[str]:
+    """Return lines such as "2 .heic left out: advice (a.heic, b.heic)"; `videos` is for videos."""
     kinds: dict[tuple[str, str], list[str]] = {}
     for path in sorted(paths):
-        advice = (path.suffix.lower() in FILMS and films) or advise(path)
+        advice = (is_video(path) and videos) or advise(path)
         kind = "of no known suffix" if advice == MISNAMED else path.suffix.lower()
         kinds.setdefault((kind, advice), []).append(path.name)
     return [
         f"{len(names)} {kind} left out: {advice} ({list_names(names)})"
         for (kind, advice), names in kinds.items()
     ]
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file is a video, by its name."""
+    return path.suffix.lower() in VIDEOS
 
 
 def advise(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from class_jax.data.folders import FILMS
+from class_jax.data.folders import is_video
 from class_jax.data.images import Original, write_picture
 from class_jax.pictures.pipeline import Reader
 
@@ -60,7 +60,7 @@ def write_comment(mark: str) -> str:
 
 def read_mark(path: Path) -> str | None:
     """Return the mark in a file that was made here; None if it holds none."""
-    if path.suffix.lower() in FILMS:
+    if is_video(path):
         try:
             from class_jax.jobs.video.reader import read_comment  # noqa: PLC0415 - optional
         except ImportError:

@@ -11,6 +11,7 @@ from class_jax.data.folders import (
     describe_left_out,
     file_fingerprint,
     find_images,
+    is_video,
     readable_suffixes,
 )
 from class_jax.data.images import Picture
@@ -20,7 +21,7 @@ from class_jax.jobs.marks import Job, read_mark
 from class_jax.jobs.targets import check_images_survive, check_output, is_image_name, plan_targets
 from class_jax.jobs.video.animation import is_animated
 from class_jax.jobs.video.numbered import is_numbered
-from class_jax.jobs.video.videos import choose_suffix, explain_refusal, is_moving_name, is_video
+from class_jax.jobs.video.videos import choose_suffix, explain_refusal, is_moving_name
 from class_jax.pictures.outputs import MAPS, Output
 from class_jax.text import list_lines, list_names
 
@@ -105,7 +106,7 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
         else:
             why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
             raise UserError(f"{path} cannot be read as an image: {why}.")
-    return images, [*problems, *describe_left_out(left_out, films=refusal)], len(left_out)
+    return images, [*problems, *describe_left_out(left_out, videos=refusal)], len(left_out)
 
 
 def _moves(path: Path, made: Output) -> bool:

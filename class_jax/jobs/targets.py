@@ -5,10 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from class_jax.data.folders import NOT_IMAGES, readable_suffixes
+from class_jax.data.folders import NOT_IMAGES, is_video, readable_suffixes
 from class_jax.errors import UserError
 from class_jax.jobs.marks import read_mark
-from class_jax.jobs.video.videos import is_video
 
 # Formats that keep 8-bit grey of any size; icons, for example, do not.
 MAP_FORMATS = {

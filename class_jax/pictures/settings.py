@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor
 
-from class_jax.data.folders import FILMS
+from class_jax.data.folders import is_video
 from class_jax.data.images import Original, load_original
 from class_jax.errors import UserError
 from class_jax.pictures.outputs import OUTPUTS, Background, Output, check_array, flatten
@@ -107,8 +107,7 @@ def parse_background(
     if isinstance(value, (str, os.PathLike)) and reads_files:
         path = Path(value).expanduser()
         if path.is_file():
-            is_video = path.suffix.lower() in FILMS
-            return path.absolute() if is_video else flatten(load_original(path))
+            return path.absolute() if is_video(path) else flatten(load_original(path))
     or_picture = ', the path of an image, or "blur"' if reads_files else ', or "blur"'
     raise UserError(
         f"{name}={quote(value)} is not a background: expected a colour without alpha such as "

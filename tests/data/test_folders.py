@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.data.folders import FILMS, describe_left_out, find_images
+from class_jax.data.folders import VIDEOS, describe_left_out, find_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 
@@ -74,4 +74,4 @@ def test_pyav_knows_every_suffix_of_a_video():
     known = {"3gpp", "qt", "divx", "mpe", "m2t", "insv", "lrv", "ogm", "rmvb"}
     for name in av.formats_available:
         known |= av.format.ContainerFormat(name).extensions | {name}
-    assert {suffix[1:] for suffix in FILMS} <= known
+    assert {suffix[1:] for suffix in VIDEOS} <= known

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from class_jax.data.folders import FILMS
+from class_jax.data.folders import is_video
 from class_jax.data.images import Original
 from class_jax.errors import UserError
 from class_jax.files import atomic_write
@@ -27,11 +27,6 @@ from class_jax.text import printable
 WRITTEN = (".mp4", ".webm", ".mov")  # videos; all but .mp4 may be transparent
 HOW_TO_READ = "pip install av"
 SILENT = "audio was left out"
-
-
-def is_video(path: Path) -> bool:
-    """Return whether a file is a video, by its name."""
-    return path.suffix.lower() in FILMS
 
 
 def explain_refusal(output: Output) -> str | None:

@@ -15,8 +15,6 @@ from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import describe_mask
 from class_jax.evaluation.protocols import PUBLISHED, Measurement, measure
 
-CONSTANT = "are constant"
-INVERTED = "are nearer to the inverse of their masks: inverted?"
 FAR = 0.6  # MAE above which a map may be inverted: its inverse has less than 1 − FAR
 
 
@@ -77,12 +75,10 @@ def measure_task(task: Task, protocols: Sequence[str], metrics: str = PUBLISHED)
 
 def _find_oddities(levels: np.ndarray, salient: np.ndarray, mae: float) -> Iterator[str]:
     """Say if a map was distorted to fit its mask, is constant, or nearer to the mask's inverse."""
-    found, wanted = levels.shape, salient.shape
-    if found == wanted[::-1] != wanted:
-        yield "have their mask's height as width: turned by a quarter?"
-    elif abs(found[0] * wanted[1] / (found[1] * wanted[0]) - 1) > SAME_ASPECT:
+    (tall, wide), (height, width) = levels.shape, salient.shape
+    if abs(tall * width / (wide * height) - 1) > SAME_ASPECT:
         yield "have another aspect than their masks and were stretched"
     if levels.min() == levels.max():
-        yield CONSTANT
+        yield "are constant"
     elif mae > FAR and 0 < salient.mean() < 1:
-        yield INVERTED
+        yield "are nearer to the inverse of their masks: inverted?"

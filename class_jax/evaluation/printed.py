@@ -26,7 +26,8 @@ INTERVAL_NOTE = "By resampling the images of a set. Intervals that overlap may d
 OVERVIEW_NOTE = "F and E are adaptive. Published figures are as printed, by the protocol matlab."
 COMPARISON_NOTE = (
     "Differences: method less the one it is held against. A method is better or worse if 0 is not "
-    "in the interval (paired bootstrap) and p (Wilcoxon signed-rank, by Holm) is below 0.05."
+    "in the interval (paired bootstrap) and p (Wilcoxon signed-rank, by Holm) is below 0.05; else "
+    "the two are not distinguishable."
 )
 FROM_PUBLISHED = " (measured)"  # added to a method that has the name of a published one
 
@@ -117,7 +118,7 @@ def format_table(scores: Sequence[SetScores]) -> str:
 
 
 def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
-    """Yield remarks on sets whose scores are not comparable or say nothing."""
+    """Yield remarks on sets whose scores are not comparable or doubtful, and on guesses."""
     for title, of_set in group_by(scores, lambda row: row.set_name).items():
         first, measured, size = of_set[0], len(of_set[0].per_image), of_set[0].set_size
         if not have_same_images(of_set):
@@ -128,7 +129,10 @@ def note_sets(scores: Sequence[SetScores]) -> Iterator[str]:
         if not first.has_salient:
             yield f"{title}: no mask has a salient pixel."
         for row in {row.method: row for row in of_set}.values():
-            yield from (f"{title}: {doubt}." for doubt in row.doubts())
+            all_maps = f"{row.total.images} maps of {row.method}"
+            mae = f"MAE of all: {row.total.figures()['MAE']:.2f}"
+            for guess, count in row.map_guesses.items():
+                yield f"{title}: {count} of {all_maps} {guess} ({mae})."
 
 
 def describe(row: SetScores) -> dict[Any, Any]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from class_jax.errors import UserError
 from class_jax.evaluation.breakdowns import PROPERTIES, Group, break_down
-from class_jax.evaluation.measuring import CONSTANT, INVERTED, Outcome, Task, measure_task
+from class_jax.evaluation.measuring import Outcome, Task, measure_task
 from class_jax.evaluation.protocols import PUBLISHED, Figures, Measurement
 from class_jax.evaluation.statistics import Statistics, summarize
 from class_jax.text import printable
@@ -60,13 +60,6 @@ class SetScores:
     sample: tuple[Measurement, np.ndarray] | None = None
     statistics: Statistics = dataclasses.field(default_factory=Statistics)  # once analyzed
     breakdown: Sequence[Group] = ()
-
-    def doubts(self) -> Iterator[str]:
-        """Yield remarks on maps that are constant or look inverted."""
-        images, mae = self.total.images, self.total.figures()["MAE"]
-        for kind in (CONSTANT, INVERTED):
-            if count := self.map_guesses[kind]:
-                yield f"{count} of {images} maps of {self.method} {kind} (MAE of all: {mae:.2f})"
 
     def analyze(self) -> Self:
         """Return the scores with their uncertainty and breakdown, and without the sample."""

@@ -13,9 +13,8 @@ from class_jax.data.masks import load_mask
 from class_jax.errors import UserError
 from class_jax.evaluation.comparison import compare_methods
 from class_jax.evaluation.figures import draw_breakdown, draw_curves, write_figure
-from class_jax.evaluation.measuring import CONSTANT, INVERTED
 from class_jax.evaluation.pairing import find_highest, find_maps, keep_common, keep_levels
-from class_jax.evaluation.printed import format_table
+from class_jax.evaluation.printed import format_table, note_sets
 from class_jax.evaluation.protocols import PROTOCOLS, PUBLISHED
 from class_jax.evaluation.scoring import MapSet, Scorer, SetScores
 from class_jax.evaluation.sets import find_masks
@@ -49,7 +48,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     check_apart(output, [*(masks.folder for masks in sets), *folders])
     _check_missing(methods, allow_missing=flags.allow_missing)
     if flags.allow_missing:
-        methods = _keep_common(methods)
+        methods = keep_common(methods)
     for maps in methods:
         _check_depth(maps, flags.map_max)
     for masks in sets:
@@ -115,8 +114,7 @@ def score_maps(
     write_examples(folder / "examples.png", firsts, scored_maps)
     if gallery is not None:
         write_gallery(folder, choose_images(firsts, gallery), scored_maps)
-    for line in (*_note_guesses(firsts), *_note_undefined(rows)):
-        log(line)
+    _print_notes((*note_sets(firsts), *_note_undefined(rows)))
     print(format_table(rows))
     hint = "; comparison.md says which differences are more than noise" if comparisons else ""
     log(f"tables and figures are in {printable(str(folder))}{hint}")
@@ -130,23 +128,13 @@ def _print_notes(lines: Sequence[str]) -> None:
         log(f"note: {line}")
 
 
-def _note_guesses(scores: Sequence[SetScores]) -> Iterator[str]:
-    """Say how each method's maps were read where that was a guess, and what is doubtful."""
-    for row in scores:
-        for guess, count in row.map_guesses.items():
-            if guess not in (CONSTANT, INVERTED):
-                of = f"{row.method} on {row.set_name}"
-                yield f"note: {of}: {count} of {row.total.images} maps {guess}"
-        yield from (f"warning: {row.set_name}: {doubt}" for doubt in row.doubts())
-
-
 def _note_undefined(scores: Sequence[SetScores]) -> Iterator[str]:
     """Name the images for which PySODMetrics defines no S."""
     for row in scores:
         undefined = [image for image, figures in row.per_image.items() if math.isnan(figures["S"])]
         if undefined:
             yield (
-                f"note: PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
+                f"PySODMetrics gives no S for {list_names(undefined)}, whose masks lie in "
                 f"the last row or column, and so none for {row.set_name} by {row.protocol}"
             )
 
@@ -175,18 +163,6 @@ def _check_missing(methods: Sequence[MapSet], *, allow_missing: bool) -> None:
             f"{'; '.join(missing)}. Add them, or score the others with --allow_missing."
         )
     _print_notes(missing)
-
-
-def _keep_common(methods: Sequence[MapSet]) -> list[MapSet]:
-    """Keep the images that all methods have, and say how many of a set those are."""
-    kept = keep_common(methods)
-    for maps in {maps.set_name: maps for maps in kept}.values():
-        if len(maps.tasks) < maps.size:
-            log(
-                f"note: {maps.set_name}: scored on the {len(maps.tasks)} of {maps.size} images "
-                "that all methods have a map of"
-            )
-    return kept
 
 
 def _check_depth(maps: MapSet, top: int | None) -> None:

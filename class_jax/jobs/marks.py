@@ -17,7 +17,6 @@ from class_jax.pictures.pipeline import Reader
 
 KEY = "class_jax"
 SOFTWARE = 0x000B  # EXIF's ProcessingSoftware, which cameras leave alone
-NOT_MARKED = {"BMP", "PPM", "TGA", "JPEG2000"}  # formats without room for a mark
 
 
 class Job(NamedTuple):
@@ -41,11 +40,9 @@ def write_marked(path: Path, pixels: np.ndarray, mark: str, like: Original | Non
 
 
 def options_of(kind: str, mark: str, like: Original | None = None) -> dict[str, Any]:
-    """Return the options by which Pillow keeps a mark in a file of a format."""
+    """Return the options by which Pillow keeps a mark in a file, if its format has room for one."""
     if kind == "GIF":
         return {"comment": write_comment(mark).encode()}
-    if kind in NOT_MARKED:
-        return {}
     exif = Image.Exif()
     if like and "exif" in like.metadata:
         exif.load(like.metadata["exif"])

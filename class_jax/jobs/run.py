@@ -122,7 +122,7 @@ def make_outputs(
 
     `network` is the fingerprint of the predictor's, `title` the label of the progress bar.
     """
-    written, failed, guesses, empty = 0, {}, Counter[str](), []
+    failed, guesses, empty = {}, Counter[str](), []
     images = [job for job in jobs if not job.moves]
     sources = ((job, job.source) for job in images)
     bar = tqdm(total=len(images), desc=printable(title), unit="image", disable=len(images) <= 1)
@@ -137,7 +137,6 @@ def make_outputs(
                 if isinstance(made, UserError):
                     raise made
                 write_marked(job.target, made.pixels, job.mark(network), made.like)
-                written += 1
                 guesses.update(guess for guess in made.guesses if guess != UPRIGHT)
                 empty += [] if made.is_salient else [job.target]
             except UserError as error:
@@ -147,9 +146,8 @@ def make_outputs(
     for job in (job for job in jobs if job.moves):
         try:
             notes, is_salient = make_video(job, predictor, output, network)
-            written += 1
             guesses.update(notes)
             empty += [] if is_salient else [job.target]
         except UserError as error:
             failed[job.target] = str(error)
-    return Results(written, failed, guesses, empty)
+    return Results(len(jobs) - len(failed), failed, guesses, empty)

@@ -82,8 +82,8 @@ def make_each(
 
     for key, source in sources:
         try:
-            held = hold(source)
-            batch.append((key, held, prepare(held, predictor.image_size)))
+            held = _hold(source)
+            batch.append((key, held, _prepare(held, predictor.image_size)))
         except UserError as error:
             yield key, error
         if len(batch) == predictor.batch_size:
@@ -92,13 +92,8 @@ def make_each(
         yield from finish()
 
 
-def hold(source: AnySource) -> Held:
-    """Return a source that can be read twice: what streams and buffers hold, as bytes.
-
-    Raises:
-      TypeError: it is of another type.
-      ValueError: it is an array, but not an image.
-    """
+def _hold(source: AnySource) -> Held:
+    """Return a source that can be read twice: what streams and buffers hold, as bytes."""
     read = getattr(source, "read", None)
     held: Any = read() if read else source
     is_text = read is not None and isinstance(held, str)
@@ -111,14 +106,8 @@ def hold(source: AnySource) -> Held:
     return cast("Held", held)
 
 
-def prepare(source: Held, side: int | None) -> Picture:
-    """Read an image and resize it to the network's square, which keeps a batch of them small.
-
-    Without a side it keeps its own size.
-
-    Raises:
-      UserError: as `make`.
-    """
+def _prepare(source: Held, side: int | None) -> Picture:
+    """Read an image and resize it to the network's square, or keep its size without a side."""
     if isinstance(source, Original):
         pixels = flatten(source).pixels
         picture = Picture(pixels, *pixels.shape[:2])

@@ -32,46 +32,17 @@ METHOD = "CLASS"
 ORIGIN = "source.txt"  # names the folder whose maps and tables lie beside it
 
 
-def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
-    """Evaluate the configured sets, or the folders of --input; return the exit status."""
-    return evaluate(
-        config,
-        workdir,
-        model=flags.model,
-        inputs=flags.input or (),
-        output=absolute(flags.output) if flags.output else None,
-        checkpoint=flags.checkpoint,
-        protocol=flags.protocol,
-        metrics=flags.metrics,
-    )
-
-
-def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
-    config: ConfigDict,
-    workdir: Workdir,
-    *,
-    model: str | None = None,
-    inputs: Sequence[str] = (),
-    output: Path | None = None,
-    checkpoint: str = "best",
-    protocol: str = "pysod",
-    metrics: str = "published",
-    skip_broken: bool = False,
+def run(
+    flags: argparse.Namespace, config: ConfigDict, workdir: Workdir, *, skip_broken: bool = False
 ) -> int:
-    """Evaluate a run: make the maps of all sets, then score them.
+    """Make the maps of the configured sets, or of the folders of --input, then score them.
 
     Maps that the same network made of the same images are kept. Each process makes a share of them.
 
     Args:
-      config: the configuration in force; its `eval.sets` are evaluated.
+      flags: those of the mode.
+      config: the configuration in force.
       workdir: the run.
-      model: another network than the run's, as `places.find` takes it.
-      inputs: folders of images with masks to evaluate instead of the configured sets.
-      output: folder of maps, tables and figures; by default `eval` in the workdir, and there a
-        folder for `inputs` of their name.
-      checkpoint: "best", "latest" or a step.
-      protocol: "pysod", "matlab" or "both".
-      metrics: "published" or "all".
       skip_broken: broken files of the sets were reported before, and do not count.
 
     Returns:
@@ -80,7 +51,8 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
     Raises:
       UserError: no checkpoint, or nothing could be evaluated.
     """
-    find(model or workdir.path, checkpoint)  # before images are read
+    inputs, output = flags.input or (), absolute(flags.output) if flags.output else None
+    find(flags.model, flags.checkpoint)  # before images are read
     # In the folders' own spelling, which messages repeat.
     paths = dict(zip(shorten_paths([absolute(path) for path in inputs]), inputs, strict=True))
     sets, problems = parallel.run_on_first(
@@ -97,13 +69,13 @@ def evaluate(  # noqa: PLR0913 - each is a flag or a leaf
         check_apart(output, [absolute(path) for path in inputs])
     plans = [plan_source_maps(s.source, folders[name] / "maps") for name, s in sets.items()]
     sort = functools.partial(_sort_all, plans)
-    network = open_network(model or workdir.path, config, checkpoint, sort)
+    network = open_network(flags.model, config, flags.checkpoint, sort)
     planned = zip(sets.items(), plans, network.sorted_jobs, strict=True)
     map_sets = [
         _make_maps(name, s.source, jobs, todo.todo, network) for (name, s), jobs, todo in planned
     ]
     return parallel.run_on_first(
-        lambda: score_maps(tables, protocol, map_sets, problems, metrics=metrics)
+        lambda: score_maps(tables, flags.protocol, map_sets, problems, metrics=flags.metrics)
     )
 
 

@@ -76,7 +76,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             target.parent.rmdir()
     print(
         f"{target}: equal to the network within {difference:.1e} on {len(images)} images, one by "
-        f"one and in threes ({_measure(target) / 1e6:.0f} MB)",
+        "one and in threes",
         file=sys.stderr,
     )
     return 0
@@ -146,8 +146,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _measure(path: Path) -> int:
-    """Return the bytes of a file, or of the files in a folder."""
-    return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))

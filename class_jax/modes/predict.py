@@ -17,16 +17,13 @@ from class_jax.jobs.marks import Job
 from class_jax.jobs.plan import Plan, Sorted, plan_image_maps, sort_jobs
 from class_jax.jobs.run import Results, make_shared, open_network, open_predictor
 from class_jax.jobs.targets import check_images_survive, check_target, is_image_name
-from class_jax.networks.onnx_engine import OnnxEngine
 from class_jax.networks.places import is_onnx
 from class_jax.pictures.outputs import ATTENTION, MAP, Output
 from class_jax.pictures.pipeline import make
-from class_jax.pictures.predictor import Predictor
 from class_jax.pictures.settings import parse_output
 from class_jax.runs.workdir import Workdir
 from class_jax.text import count, list_lines, list_names, printable
 
-MANY = 20  # images; for more an export is worth its minute
 STANDARD = "-"  # standard input or output
 MOST_BYTES = 2**29  # of standard input
 # The end of an image, and the beginning of another one.
@@ -54,7 +51,7 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         raise UserError(f"{model} holds no attention: name the workdir or folder that it is of.")
     if STANDARD in (*flags.input, flags.output):
         _check_smooth(output, [])
-        return _pipe(flags, output, config, workdir)
+        return _pipe(flags, output, config)
     paths = [absolute(path) for path in flags.input]
     folder = absolute(flags.output) if flags.output else workdir.predictions
     plan = parallel.run_on_first(
@@ -76,8 +73,6 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     if sorted_jobs.foreign:
         listed = list_lines([job.target for job in sorted_jobs.foreign])
         parallel.log(f"left as they are, as they were not made here:{listed}")
-    if len(sorted_jobs.todo) >= MANY and network.predictor:
-        _advise_export(network.predictor, Path(model), workdir)
     results = make_shared(sorted_jobs.todo, network, title=output.row.noun)
     return _report(results, plan, sorted_jobs, output, folder)
 
@@ -112,18 +107,7 @@ def _report(results: Results, plan: Plan, sorted_jobs: Sorted, output: Output, f
     return 1 if problems else 0
 
 
-def _advise_export(predictor: Predictor, model: Path, workdir: Workdir) -> None:
-    """Say that an export would be faster, on a CPU and where there is none yet."""
-    export = workdir.local / "export" / "model.onnx"
-    is_exported = isinstance(predictor.engine, OnnxEngine)
-    if predictor.engine.is_on_cpu and not is_exported and not export.exists():
-        parallel.log(
-            "note: on a CPU an exported network is faster: "
-            f"export --model {model} --format onnx --output {export}, then predict --model {export}"
-        )
-
-
-def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict, workdir: Workdir) -> int:
+def _pipe(flags: argparse.Namespace, output: Output, config: ConfigDict) -> int:
     """Make the output of one image that comes from, or goes to, a standard stream."""
     if parallel.process_count() > 1:
         raise UserError("standard streams serve one process: leave out the flags for several.")

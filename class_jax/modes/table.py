@@ -44,6 +44,10 @@ class Mode(NamedTuple):
     words: str = ""  # name of the flag whose values bare words are
     processes: str = ALL
 
+    def defaults(self, **values: Any) -> argparse.Namespace:
+        """Return its flags with their defaults, but for some values."""
+        return argparse.Namespace(**{flag.name: flag.default for flag in self.flags} | values)
+
 
 COMMON = (
     Flag("config", "a recipe; --config.a.b=value overrides any of its leaves"),

@@ -19,8 +19,8 @@ from class_jax.data.sources import Source
 from class_jax.errors import UserError
 from class_jax.losses import class_loss
 from class_jax.models.network import Network, Variables, build_network, check_model
+from class_jax.modes.table import EVAL
 from class_jax.networks.places import find, keep_trying
-from class_jax.networks.trained import Trained
 from class_jax.runs.checkpoints import Checkpoints
 from class_jax.runs.manifest import DamagedError, set_aside, set_damaged_aside
 from class_jax.runs.workdir import Workdir
@@ -70,9 +70,10 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
             return 128 + stop.signal_number
     if config.eval.after_training:
         # Its libraries take two seconds to import, and training starts without.
-        from class_jax.modes.eval import evaluate  # noqa: PLC0415
+        from class_jax.modes import eval as evaluation  # noqa: PLC0415
 
-        return evaluate(config, workdir, skip_broken=flags.skip_broken)
+        given = EVAL.defaults(model=str(workdir.path))
+        return evaluation.run(given, config, workdir, skip_broken=flags.skip_broken)
     return 0
 
 
@@ -191,18 +192,19 @@ def _start_state(
 def _start_variables(config: ConfigDict, network: Network) -> tuple[Variables, str]:
     source, encoder = config.train.start_from, config.model.pretrained
     if source:
+
+        def load() -> tuple[Variables, str]:
+            found = find(source)
+            return found.values(network), found.description
+
         try:
-            return keep_trying(lambda: _load_start(find(source), network))
+            return keep_trying(load)
         except DamagedError as error:  # not of this run
             raise UserError(f"{source}: {error}") from error
     variables = network.initialize(config.seed)
     if not encoder:
         return variables, "encoder from random values"
     return load_encoder(encoder, network, variables), f"encoder from {encoder}"
-
-
-def _load_start(found: Trained, network: Network) -> tuple[Variables, str]:
-    return found.values(network), found.description
 
 
 def _open_batches(

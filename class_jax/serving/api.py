@@ -36,7 +36,6 @@ SAFE = {  # default headers of every answer
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "x-frame-options": "DENY",
     "vary": "Origin",
 }
 SHARED = {  # headers of answers to pages of others that are let in
@@ -89,7 +88,7 @@ class Api:
             return Answer(204, headers={"allow": ", ".join(methods)})
         if visit.method not in methods:
             sentence = f"{path} takes {' and '.join(methods)}, not {visit.method[:20]}."
-            raise RefusedError(405, sentence, allow=", ".join(methods))
+            return _json_answer(405, {"error": sentence}, allow=", ".join(methods))
         if kind not in OUTPUTS:
             return self._pages[path]()
         self._check_picture(visit, kind)
@@ -116,7 +115,7 @@ class Api:
         if not isinstance(error, RefusedError):
             traceback.print_exception(error)
             error = RefusedError(500, "this server has failed: its log says how.")
-        return _json_answer(error.status, {"error": str(error)}, **error.headers)
+        return _json_answer(error.status, {"error": str(error)})
 
     def complete(self, visit: Visit, answer: Answer) -> Answer:
         """Add the headers that all answers have, and those for pages of others that are let in."""

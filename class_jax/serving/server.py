@@ -15,8 +15,6 @@ from class_jax.serving.visit import Answer, RefusedError, Visit
 
 MOST_CONNECTIONS = 300
 MOST_HELD = 256 * 2**20  # bytes of bodies and answers, announced or held
-LINGER_SECONDS = 5  # to read what a refused client still sends, so that it sees the reason
-LAST_SECONDS = 1  # the same, at the end
 GRACE_SECONDS = 2  # at the end, for answers that are being sent
 LEFT = 499  # the status in the log of a client that left
 
@@ -110,7 +108,7 @@ class Server:
                 line = f'{when} {visit.client} "{asked}" {status} {size} {seconds:.2f}s'
                 print(line, file=sys.stderr, flush=True)
             with contextlib.suppress(asyncio.CancelledError):
-                await visit.close(linger=LAST_SECONDS if self._is_ending else LINGER_SECONDS)
+                await visit.close()
             self._visits.pop(visit, None)
 
     def _make_room(self) -> bool:

@@ -14,6 +14,7 @@ import h11
 
 HEAD_SECONDS = 10  # for the lines before the body
 STEP_SECONDS = 10  # without a byte from or for a client
+LINGER_SECONDS = 5  # to read what a refused client still sends, so that it sees the reason
 SLOWEST = 2**17  # bytes a second, on the average, of bodies and answers
 MOST_HEAD = 2**14  # bytes
 MOST_BYTES = 2**26  # of one image's file
@@ -33,10 +34,10 @@ class Answer(NamedTuple):
 class RefusedError(Exception):
     """A request is refused: a status and a sentence."""
 
-    def __init__(self, status: int, sentence: str, **headers: str) -> None:
-        """Store the status, the sentence and headers that belong to it."""
+    def __init__(self, status: int, sentence: str) -> None:
+        """Store both."""
         super().__init__(sentence)
-        self.status, self.headers = status, headers
+        self.status = status
 
 
 class Visit:
@@ -122,12 +123,12 @@ class Visit:
                 await self._write(h11.Data(data=body[start : start + PIECE]))
             await self._write(h11.EndOfMessage())
 
-    async def close(self, *, linger: float) -> None:
+    async def close(self) -> None:
         """Close the connection; a client that still sends has seconds to read the answer."""
         with contextlib.suppress(OSError):
             if self.answer and not self._is_read:
                 self._writer.write_eof()
-                async with asyncio.timeout(linger):
+                async with asyncio.timeout(LINGER_SECONDS):
                     await self._wait_until_left()
         self._writer.close()
 

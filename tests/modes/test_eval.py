@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from class_jax.modes.eval import evaluate
+from class_jax.modes import eval as evaluation
+from class_jax.modes.table import EVAL
 from class_jax.runs.workdir import Workdir
 from tests.program import pairs
 from tests.small_run import mesh_of
@@ -32,7 +33,8 @@ def run_eval(run, folder, monkeypatch, *, devices, batch_size, protocol="pysod")
     workdir = Workdir(run)
     config = workdir.load_config()
     config.eval.batch_size = batch_size
-    assert evaluate(config, workdir, inputs=[str(folder)], protocol=protocol) == 0
+    flags = EVAL.defaults(model=str(run), input=[str(folder)], protocol=protocol)
+    assert evaluation.run(flags, config, workdir) == 0
     return workdir.evaluation / folder.name
 
 

@@ -86,16 +86,6 @@ def test_python_gives_the_same_cut_out(predict, scene, trained, tmp_path):
     assert first.shape == (90, 120, 3)
 
 
-def test_many_pictures_on_a_cpu_are_told_of_the_faster_engine(predict, scene, tmp_path):
-    for number in range(20):
-        (scene.parent / f"{number}.png").write_bytes(scene.read_bytes())
-    status, _, err = predict("--input", scene.parent, "--output", "out/")
-    assert status == 0, err
-    assert err.count("on a CPU an exported network is faster: export --model") == 1
-    _, _, err = predict("--input", scene, "--output", "other/")
-    assert "exported" not in err
-
-
 def test_an_empty_folder_among_others_is_named(predict, scene, tmp_path):
     (tmp_path / "empty").mkdir()
     status, _, err = predict("--input", scene, tmp_path / "empty", "--output", "out/")

@@ -40,7 +40,7 @@ Run = Callable[[np.ndarray], Any]
 def export_all(trained: Trained, folder: Path) -> dict[str, Run]:
     """Export to every format, print sizes and differences, and return what was read back."""
     ours = compute_maps(trained.network, trained.variables)
-    images, runs = gather_images(SIDE, []), {}
+    images, runs = gather_images(SIDE), {}
     for kind in KINDS:
         path = folder / FORMATS[kind].default
         FORMATS[kind].write(trained, path)

@@ -10,14 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from class_jax.beside import make_importable
-from class_jax.command.parsing import (
-    check_paths,
-    find_mode,
-    make_parser,
-    parse_flags,
-    program,
-    split_words,
-)
+from class_jax.command import parsing
 from class_jax.command.process import cache_compiled_programs, set_up_process
 from class_jax.command.streams import is_output_lost
 from class_jax.errors import BrokenFilesError, UserError, end_by_ctrl_c, sentence_of
@@ -69,8 +62,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     if page is not None:
         print(page)
         return 0
-    flags, overrides = parse_flags(arguments)
-    check_paths(flags)
+    flags, overrides = parsing.parse_flags(arguments)
+    parsing.check_paths(flags)
     mode = MODES[flags.mode]
     make_importable()
     with end_by_ctrl_c():
@@ -91,43 +84,39 @@ def dispatch(arguments: Sequence[str]) -> int:
 
 def _find_page(arguments: Sequence[str]) -> str | None:
     """Return the page that the arguments ask for; None if they ask for work."""
-    words, _ = split_words(arguments)
+    words, _ = parsing.split_words(arguments)
     if not words:
         from class_jax.runs.workdir import Workdir
 
         return None if Workdir(RUNS).holds_run() else _start_page()
     if words[0] == "help":
-        return _help_page(find_mode(words[1:])[0])
+        words[0] = "--help"
     asked = [word for word in words if word not in ("-h", "--help")]
-    if len(asked) == len(words):
-        return None
-    return _help_page(find_mode(asked)[0])
+    return _help_page(parsing.find_mode(asked)[0]) if len(asked) < len(words) else None
 
 
 def _start_page() -> str:
     """Return the page of a first call: the commands that people begin with."""
+    program = parsing.program()
+    lines = [(f"{program} {command}", purpose) for command, purpose in COMMANDS]
+    width = max(len(command) for command, _ in lines) + 3
+    listed = "\n".join(f"  {command:<{width}}{purpose}" for command, purpose in lines)
     return (
-        f"class_jax finds what stands out in photographs, and cuts it out.\n\n{_list_commands()}\n"
-        f"\n{program()} --help lists all modes; {program()} MODE --help shows one."
+        f"class_jax finds what stands out in photographs, and cuts it out.\n\n{listed}\n"
+        f"\n{program} --help lists all modes; {program} MODE --help shows one."
     )
 
 
 def _help_page(mode: Mode | None) -> str:
-    """Return the help of a mode, or of the program: its modes and common commands."""
+    """Return the help of a mode, or the list of modes."""
     if mode:
-        return make_parser(mode).format_help().rstrip()
+        return parsing.make_parser(mode).format_help().rstrip()
+    program = parsing.program()
     modes = "\n".join(f"  {mode.name:<10}{mode.purpose}" for mode in MODES.values())
     return (
-        f"usage: {program()} MODE [INPUT ...] [flags]\n\nmodes:\n{modes}\n"
-        f"\ncommon commands:\n{_list_commands()}\n"
-        f"\n{program()} MODE --help shows the flags of a mode; without a mode: train."
+        f"usage: {program} MODE [INPUT ...] [flags]\n\nmodes:\n{modes}\n"
+        f"\n{program} MODE --help shows the flags of a mode; without a mode: train."
     )
-
-
-def _list_commands() -> str:
-    lines = [(f"{program()} {command}", purpose) for command, purpose in COMMANDS]
-    width = max(len(command) for command, _ in lines) + 3
-    return "\n".join(f"  {command:<{width}}{purpose}" for command, purpose in lines)
 
 
 def _join_processes(flags: argparse.Namespace) -> None:
@@ -151,8 +140,6 @@ def _join_processes(flags: argparse.Namespace) -> None:
         try:
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
         except UserError as error:
-            if not flags.distributed:
-                raise UserError(f"--coordinator: {error}") from error
             raise UserError(
                 f"{error} --distributed is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere "
                 "give --coordinator, --num_processes and --process_id."

@@ -3,13 +3,11 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from class_jax.config import check_released
-from class_jax.data.folders import find_images
 from class_jax.errors import UserError
 from class_jax.export.card import write_card
 from class_jax.export.formats import FORMATS, Export, Format, compute_maps
@@ -21,8 +19,6 @@ from class_jax.models.network import Variables, build_network
 from class_jax.networks.places import find, is_exported, is_onnx, keep_trying
 from class_jax.networks.trained import Trained
 from class_jax.runs.workdir import Workdir
-
-MOST_PHOTOGRAPHS = 20
 
 
 def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
@@ -44,9 +40,8 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
         raise UserError(f"{model} is exported already: name the workdir or folder that it is of.")
     if kind == "torch":
         check_released(config, hint="Choose another --format than torch")
-    photographs = _find_photographs(flags.input or ())
     trained = _load(model, config, flags.checkpoint)._replace(precision=precision)
-    images = gather_images(trained.side, photographs)
+    images = gather_images(trained.side)
     ours = compute_maps(trained.network, trained.variables)
     is_new = not target.parent.exists()
     partial = target.with_name(f".{target.name}.partial{target.suffix}")
@@ -102,17 +97,6 @@ def _is_replaceable(folder: Path) -> bool:
     """Return whether a folder is empty or holds nothing but an earlier export."""
     names = {"config.json", "model.safetensors", "README.md"}
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
-
-
-def _find_photographs(paths: Sequence[str]) -> list[Path]:
-    """Return images to compare on; UserError if there are none where they should be."""
-    found: list[Path] = []
-    for path in map(absolute, paths):
-        images = find_images(path).images if path.is_dir() else [path]
-        if not images:
-            raise UserError(f"{path}: no images there to compare on.")
-        found += images
-    return found[:MOST_PHOTOGRAPHS]
 
 
 def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:

@@ -202,7 +202,6 @@ EXPORT = Mode(
     "Write a network for other programs, and check that it computes the same.",
     "--workdir runs/ --format onnx --output model.onnx",
     (
-        INPUT._replace(help="photographs to compare on"),
         OUTPUT,
         Flag("format", "safetensors (default), onnx, stablehlo or torch"),
         Flag(
@@ -211,7 +210,6 @@ EXPORT = Mode(
         ),
         MODEL, CHECKPOINT,
     ),
-    words="input",
     processes=ONE,
 )  # fmt: skip
 SERVE = Mode(

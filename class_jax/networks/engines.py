@@ -15,7 +15,6 @@ class Engine(Protocol):
     batch_size: int  # the most images at once
     device: str  # for users
     is_on_cpu: bool
-    can_attend: bool  # its attention can be shown
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Compute the finest logits, float32 [B, S, S], of RGB images, uint8 [B, S, S, 3]."""

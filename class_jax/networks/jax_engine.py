@@ -40,7 +40,6 @@ class JaxEngine:
         self.image_size = image_size
         self.batch_size = round_up_batch(batch_size, mesh)
         self.device = f"{len(devices)} × {devices[0].device_kind}"
-        self.can_attend = True
         self.is_on_cpu = devices[0].platform == "cpu"
         self.variables = jax.device_put(variables, replicated_sharding(mesh))
         self._mesh = mesh

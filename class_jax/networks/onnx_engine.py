@@ -76,7 +76,7 @@ class OnnxEngine:
             ) from error
         check_outputs(outputs, self.image_size, path)
         self.batch_size = min(batch_size, MAX_BATCH)
-        self.is_on_cpu, self.can_attend = True, attentive is not None
+        self.is_on_cpu = True
         self.device = f"{os.cpu_count()} CPU cores, by ONNX Runtime"
 
     def logits(self, images: np.ndarray) -> np.ndarray:

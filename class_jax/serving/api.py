@@ -14,14 +14,13 @@ from urllib.parse import parse_qsl
 
 from class_jax.errors import UserError
 from class_jax.pictures import settings as pictures
-from class_jax.pictures.outputs import ATTENTION, OUTPUTS, Output
+from class_jax.pictures.outputs import OUTPUTS, Output
 from class_jax.serving.access import Access
 from class_jax.serving.bodies import unpack
-from class_jax.serving.service import FORMATS, MOST_PIXELS, MOST_RATIO, MOST_SIDE, Service
+from class_jax.serving.service import FORMATS, MOST_PIXELS, Service
 from class_jax.serving.visit import MOST_BYTES, MOST_FORM, TOO_LARGE, Answer, RefusedError, Visit
 
 FOLDER = Path(__file__).parent  # of the page and the examples
-MOST_SETTINGS = 20
 READ = ("GET", "HEAD", "OPTIONS")
 MAKE = ("OPTIONS", "POST")
 # Browsers then run only the page's own script, and connect only to this server.
@@ -103,7 +102,9 @@ class Api:
         """
         content, fields = unpack(visit.headers.get("content-type", ""), body)
         kind = self._strip(visit.path).removeprefix("/api/")
-        output, suffix = parse_output(kind, [*_parse_query(visit.query), *fields])
+        output, suffix = parse_output(
+            kind, [*parse_qsl(visit.query, keep_blank_values=True), *fields]
+        )
         return self._service.submit(content, output, suffix)
 
     def explain(self, error: Exception) -> Answer:
@@ -128,36 +129,22 @@ class Api:
         return path.removeprefix(self._root) if f"{path}/".startswith(f"{self._root}/") else path
 
     def _check_picture(self, visit: Visit, kind: str) -> None:
-        parse_output(kind, _parse_query(visit.query))
+        parse_output(kind, parse_qsl(visit.query, keep_blank_values=True))
         if "content-encoding" in visit.headers:
             raise RefusedError(415, "the body is compressed: send the image's file as it is.")
         if visit.length > MOST_FORM:
             raise RefusedError(413, TOO_LARGE)
-        if kind == ATTENTION and not self._service.predictor.engine.can_attend:
-            raise RefusedError(
-                422,
-                "attention is not shown: an .onnx file holds the map alone. Serve the workdir or "
-                "the exported folder that it is of.",
-            )
 
     def _tell_health(self) -> Answer:
-        if self._service.is_ready:
-            return _json_answer(200, {"status": "ok"})
-        return _json_answer(503, {"status": "starting"})
+        status, word = (200, "ok") if self._service.is_ready else (503, "starting")
+        return _json_answer(status, {"status": word})
 
     def _describe(self) -> Answer:
-        attends = self._service.predictor.engine.can_attend
-        kinds = {
-            name: row.settings for name, row in OUTPUTS.items() if name != ATTENTION or attends
-        }
         about = {
-            "kinds": kinds,
+            "kinds": {name: row.settings for name, row in OUTPUTS.items()},
             "formats": sorted(set(FORMATS) - {"jpg"}),
             "examples": list(self._examples),
-            "limits": {
-                **{"bytes": MOST_BYTES, "pixels": MOST_PIXELS},
-                **{"side": MOST_SIDE, "ratio": MOST_RATIO},
-            },
+            "limits": {"bytes": MOST_BYTES, "pixels": MOST_PIXELS},
         }
         return _json_answer(200, about)
 
@@ -180,14 +167,6 @@ def parse_output(kind: str, settings: Sequence[tuple[str, str]]) -> tuple[Output
         raise UserError(f"format={suffix[:100]}: expected {', '.join(FORMATS)}.")
     # A path would let anybody read images of this machine.
     return pictures.parse_output(kind, given, reads_files=False), suffix
-
-
-def _parse_query(query: str) -> list[tuple[str, str]]:
-    """Return the settings in an address."""
-    try:
-        return parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_SETTINGS)
-    except ValueError as error:
-        raise UserError(f"the address holds more than {MOST_SETTINGS} settings.") from error
 
 
 def _page_answer(page: str) -> Answer:

@@ -90,7 +90,7 @@ def sharpen(variables: Variables, factor: float) -> Variables:
 
 def _prove(export: Export, folder: Path) -> str:
     """Return how much maps differ; UserError if those of the two engines differ too much."""
-    images = gather_images(export.side, ())
+    images = gather_images(export.side)
     by_jax = read_folder(export, folder)
     by_onnx = OnnxEngine(folder / GRAPH, has_data_beside=True).maps
     if (difference := measure_difference(by_jax, by_onnx, images)) > LIMIT:

@@ -347,7 +347,7 @@ def test_what_the_network_does_not_use_is_not_taken_from_another_folder(run, tra
     (["--precision", "int8"], "--precision=int8 is for --format=onnx, not for safetensors"),
     (["--checkpoint", "7"], "7 is not a checkpoint"),
     (["--output", "{here}/notes"], "holds other files"),
-    (["--input", "{here}/nothing"], "nothing: there is no such file or folder"),
+    (["--input", "a.jpg"], "--input is for eval and predict, not for export"),
     (["--model", "{here}/notes"], "holds no trained network"),
     (["--format", "onnx", "--output", "{here}/notes/a.txt"], "expected a .onnx file or a folder"),
     (["--format", "stablehlo", "--output", "{here}/notes/a.txt/b"], "is a file"),

@@ -30,6 +30,7 @@ from class_jax.serving.visit import RefusedError, Visit
 from tests.jobs.video.stand_in import RedPredictor
 from tests.jobs.video.test_video import film
 from tests.networks.test_foreign import graph
+from tests.serving.stand import Blind
 
 FOLDER = Path(tempfile.mkdtemp(prefix="class_jax-fuzz-strangers-"))
 MOST_NAMES = 8
@@ -38,8 +39,7 @@ MOST_NAMES = 8
 class Stand(RedPredictor):
     """Gives maps of the size that is asked for."""
 
-    class engine:  # noqa: N801 - stands in for an instance
-        can_attend = False
+    engine = Blind()
 
     def maps(self, batch):
         """Return redness at each picture's own size."""

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
 import requests
 
+from class_jax.errors import UserError
 from class_jax.serving.access import Access
 from class_jax.serving.api import Api
 from class_jax.serving.server import Server, listen
@@ -31,10 +31,19 @@ NAME = "demo.example"
 ROOT_PATH = "/below"
 
 
+class Blind:
+    """An engine that shows no attention, as that of an .onnx file."""
+
+    image_size = 32
+
+    def attend(self, images):
+        raise UserError("an .onnx file holds the map alone.")
+
+
 class Slow(RedPredictor):
     """Gives maps of the size that is asked for, after a while."""
 
-    device, engine = "nothing", SimpleNamespace(can_attend=False)
+    device, engine = "nothing", Blind()
 
     def __init__(self, seconds):
         super().__init__()

@@ -214,7 +214,7 @@ def test_the_page_asks_nobody_else_and_breaks_no_rule_of_its_own(page, served):
 def test_a_network_without_attention_says_so(page):
     page.give("drop", ("a.png", picture()))
     page.find("[value=attention] + span").click()
-    page.wait_for_status("Attention is not shown")
+    page.wait_for_status("a.png: an .onnx file holds the map alone")
 
 
 def test_a_server_that_has_ended_is_told(driver, tmp_path):

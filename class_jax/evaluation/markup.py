@@ -35,7 +35,7 @@ class Table(NamedTuple):
 
 
 def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> str:
-    """Return rows as CSV: numbers at full precision, None as nothing.
+    """Return rows as CSV, numbers at full precision.
 
     Args:
       rows: of the same columns.

@@ -165,11 +165,7 @@ def _print_intervals(row: SetScores) -> dict[str, str]:
 
 
 def _find_best(
-    values: Mapping[str, Figures],
-    set_name: str,
-    comparisons: Iterable[Comparison],
-    *,
-    digits: int,
+    values: Mapping[str, Figures], set_name: str, comparisons: Iterable[Comparison], *, digits: int
 ) -> dict[str, set[str]]:
     """Return for each figure the best method, and those that print alike or equal it by test."""
     best: dict[str, set[str]] = {}

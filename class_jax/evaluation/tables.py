@@ -1,6 +1,5 @@
 """Scores as files: CSV at full precision, Markdown and LaTeX to print."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -28,7 +27,7 @@ def write_tables(
     files = {
         "results.csv": to_csv(map(_list_figures, scores)),
         "per_image.csv": to_csv(chain.from_iterable(map(_list_images, scores))),
-        "comparison.csv": to_csv(map(_list_comparison, comparisons), Comparison._fields),
+        "comparison.csv": to_csv(map(Comparison._asdict, comparisons), Comparison._fields),
         "breakdown.csv": to_csv(chain.from_iterable(map(_list_groups, scores))),
         "curves.csv": to_csv(chain.from_iterable(map(_list_points, scores))),
         "results.md": "\n".join(["# Results", *map(to_markdown, tables)]),
@@ -48,10 +47,6 @@ def _list_images(row: SetScores) -> Iterator[Row]:
     for name, figures in row.per_image.items():
         label = {"set": row.set_name, "method": row.method, "image": name}
         yield {**label, "protocol": row.protocol, **figures}
-
-
-def _list_comparison(found: Comparison) -> Row:
-    return found._asdict() | {"low": _blank(found.low), "high": _blank(found.high)}
 
 
 def _list_groups(row: SetScores) -> Iterator[Row]:
@@ -76,14 +71,10 @@ def _label(row: SetScores) -> Row:
     return {"set": row.set_name, "method": row.method, "protocol": row.protocol}
 
 
-def _bounds(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
+def _bounds(intervals: Mapping[str, Interval]) -> dict[str, float]:
     """Return the columns of intervals, those of the figures in turn."""
     return {
-        f"{name}_{end}": _blank(bound)
+        f"{name}_{end}": bound
         for name, interval in intervals.items()
         for end, bound in zip(("low", "high"), interval, strict=True)
     }
-
-
-def _blank(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -283,7 +283,7 @@ def test_intervals_in_csv_and_in_print(tmp_path):
     write_tables(tmp_path, [row])
     (found,) = rows_of(tmp_path / "results.csv")
     assert (float(found["wF_low"]), float(found["wF_high"])) == pytest.approx((0.025, 0.975))
-    assert (found["S_low"], found["S_high"]) == ("", "")
+    assert (found["S_low"], found["S_high"]) == ("nan", "nan")
     _, intervals, _ = markdown_tables(tmp_path).values()
     assert intervals[1][3:8] == [".0250–.9750"] * 4 + ["–"]
     assert ".0250--.9750" in (tmp_path / "results.tex").read_text()

@@ -1,5 +1,6 @@
 """Alpha and colours of a cut-out: edges that follow the image, and no halo of what was behind."""
 
+import functools
 import math
 from collections.abc import Iterator
 
@@ -169,13 +170,11 @@ def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """
     height, width = alpha.shape
     size = tuple(max(1, side * 256 // max(height, width)) for side in (width, height))
-    weight = 1 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) * weight
-    sigma = max(size) / 32
-    total, weights = (
-        cv2.GaussianBlur(x, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-        for x in (small, np.ascontiguousarray(weight))
+    weight = 1 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) * weight[..., None]
+    blur = functools.partial(
+        cv2.GaussianBlur, ksize=(0, 0), sigmaX=max(size) / 32, borderType=cv2.BORDER_REFLECT
     )
-    blurred = total / np.maximum(weights[..., None] if weights.ndim == 2 else weights, 1e-4)
+    blurred = blur(small) / np.maximum(blur(weight), 1e-4)[..., None]
     full = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
     return _to_bytes(full)

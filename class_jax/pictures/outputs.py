@@ -127,10 +127,9 @@ def render(output: Output, scene: Scene) -> np.ndarray:
 
 def check_array(image: np.ndarray) -> np.ndarray:
     """Return an array if it is an image, uint8 RGB [H, W, 3]; ValueError if it is not."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"expected uint8 RGB [H, W, 3], got {image.dtype} {list(image.shape)}")
-    if not image.size:
-        raise ValueError(f"expected an image, got an empty array {list(image.shape)}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        got = f"{image.dtype} {list(image.shape)}"
+        raise ValueError(f"expected uint8 RGB [H, W, 3], not empty, got {got}")
     return image
 
 

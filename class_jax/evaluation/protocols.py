@@ -186,10 +186,11 @@ class Measurement:
 
     def figures(self) -> dict[str, Any]:
         """Return the figures, averaged over the images (at least one): [...] each."""
-        curves, averaged = self.curves(), iter(np.moveaxis(self.sums / self.images, -1, 0))
+        averaged = self.sums[..., : _count_averaged(self.names)] / self.images
+        curves, values = self.curves(), iter(np.moveaxis(averaged, -1, 0))
         metrics = {name: METRICS[name] for name in self.names}
         return {
-            name: metric.take(curves[metric.curve], axis=-1) if metric.curve else next(averaged)
+            name: metric.take(curves[metric.curve], axis=-1) if metric.curve else next(values)
             for name, metric in metrics.items()
         }
 

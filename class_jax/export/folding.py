@@ -30,7 +30,9 @@ def _fold(params: dict[Any, Any], stats: dict[Any, Any], epsilon: float) -> None
         if "mean" not in module:
             _fold(params[name], module, epsilon)
             continue
-        conv, norm = params[_convolution_of(name)], params[name]
+        # Of bn1 it is conv1, of 1 in a sequence 0.
+        before = name - 1 if isinstance(name, int) else name.replace("bn", "conv")
+        conv, norm = params[before], params[name]
         scale, bias, mean, var = (
             np.asarray(value, np.float64)
             for value in (norm["scale"], norm["bias"], module["mean"], module["var"])
@@ -44,8 +46,3 @@ def _fold(params: dict[Any, Any], stats: dict[Any, Any], epsilon: float) -> None
         norm["scale"] = np.ones_like(norm["scale"])
         module["mean"] = np.zeros_like(module["mean"])
         module["var"] = np.full_like(module["var"], 1.0 - epsilon)
-
-
-def _convolution_of(norm: Any) -> Any:
-    """Return the name of the convolution before a batch norm: conv1 of bn1, 0 of 1."""
-    return norm - 1 if isinstance(norm, int) else norm.replace("bn", "conv")

@@ -18,7 +18,7 @@ LEAST_INT8 = 4096  # smaller kernels, such as depthwise ones, become float16: in
 
 def shrink(graph: onnx.GraphProto, precision: str) -> None:
     """Turn the kernels of a graph to float16, or the large ones to int8."""
-    kernels = {node.input[1] for node in graph.node if node.op_type in ("Conv", "MatMul")}
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
     nodes: list[onnx.NodeProto] = []
     scales: list[onnx.TensorProto] = []
     for tensor in graph.initializer:
@@ -27,7 +27,8 @@ def shrink(graph: onnx.GraphProto, precision: str) -> None:
         values, name = numpy_helper.to_array(tensor), tensor.name
         stored = f"{name}_stored"
         if precision == "int8" and name in kernels and values.size >= LEAST_INT8:
-            scale = _find_scale(values)
+            highest = np.abs(values).max((1, 2, 3), keepdims=True)  # of each output channel
+            scale = np.where(highest > 0, highest / 127, 1).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype("i1"), stored))
             scales.append(numpy_helper.from_array(scale, f"{name}_scale"))
             cast = helper.make_node("Cast", [stored], [f"{name}_levels"], to=TensorProto.FLOAT)
@@ -39,14 +40,6 @@ def shrink(graph: onnx.GraphProto, precision: str) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(scales)
-
-
-def _find_scale(kernel: np.ndarray) -> np.ndarray:
-    """Return the value of one level in each output channel: first of a Conv, else last."""
-    output = 0 if kernel.ndim == 4 else kernel.ndim - 1
-    others = tuple(axis for axis in range(kernel.ndim) if axis != output)
-    highest = np.abs(kernel).max(others, keepdims=True)
-    return np.where(highest > 0, highest / 127, 1).astype(np.float32)
 
 
 def note_difference(path: Path, precision: str, difference: float, images: int) -> str:

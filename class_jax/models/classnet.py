@@ -76,7 +76,12 @@ class Stage(nnx.Module):
         self.position = position if settings.position_attention else None
         channel = ChannelAttention(prefer_unlike=is_released)
         self.channel = channel if settings.channel_attention else None
-        self.fusion = make_fusion(settings)
+        fusion = ReleasedFusion if is_released else FeatureFusion
+        self.fusion = (
+            fusion(features)
+            if settings.fusion_module
+            else SumFusion(features, with_high=settings.position_attention)
+        )
 
     def __call__(self, high: jax.Array, low: jax.Array, previous: jax.Array) -> jax.Array:
         """Compute D_l, of the shape of level l, from level 5, level l and D_{l+1}, [B, H, W, C]."""
@@ -101,13 +106,6 @@ class Stage(nnx.Module):
             high,
             low.shape[1:3],
         )
-
-
-def make_fusion(settings: DecoderSettings) -> FeatureFusion | ReleasedFusion | SumFusion:
-    """Create the fusion that the settings describe."""
-    if not settings.fusion_module:
-        return SumFusion(settings.features, with_high=settings.position_attention)
-    return (ReleasedFusion if settings.is_released else FeatureFusion)(settings.features)
 
 
 class ClassNet(nnx.Module):

@@ -27,7 +27,6 @@ from class_jax.sharding import (
 
 SHEET_ROWS = 8  # validation images in TensorBoard
 Sums = dict[str, jax.Array]
-ValidationStep = Callable[[Variables, Mapping[str, jax.Array]], tuple[Sums, jax.Array]]
 
 
 def stretch(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -63,13 +62,18 @@ def f_curves(levels: jax.Array, masks: jax.Array) -> jax.Array:
     return numerator / jnp.where(numerator == 0, 1, BETA2 * precision + recall)
 
 
-def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
-    """Return a jitted step that sums the scores of a batch's valid images.
+def make_validation(
+    network: Network, source: Source, *, settings: ConfigDict, mesh: Mesh
+) -> Callable[[Variables], tuple[dict[str, float], np.ndarray]]:
+    """Return a function variables → (scores, contact sheet of the first images).
 
-    It returns the sums `images`, `mae` and `f_curve` [256], and the maps [B, H, W] in 0–1.
+    The scores are `val_mae` and `val_maxF` = max_t mean_i F_i(t), over all images i.
+
+    `settings`: the `image_size` that `source` is resized to, and a `batch_size`.
     """
 
-    def step(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
+    def sum_up(variables: Variables, batch: Mapping[str, jax.Array]) -> tuple[Sums, jax.Array]:
+        """Sum the scores of a batch's valid images; return its maps [B, H, W] in 0–1, too."""
         maps = jax.nn.sigmoid(network.predict(variables, batch["image"]))
         masks = batch["mask"] > SALIENT_ABOVE
         valid = batch["valid"]
@@ -83,19 +87,7 @@ def make_validation_step(network: Network, mesh: Mesh) -> ValidationStep:
         return sums, maps
 
     replicated, sharded = replicated_sharding(mesh), batch_sharding(mesh)
-    return jax.jit(step, in_shardings=(replicated, sharded), out_shardings=(replicated, replicated))
-
-
-def make_validation(
-    network: Network, source: Source, *, settings: ConfigDict, mesh: Mesh
-) -> Callable[[Variables], tuple[dict[str, float], np.ndarray]]:
-    """Return a function variables → (scores, contact sheet of the first images).
-
-    The scores are `val_mae` and `val_maxF` = max_t mean_i F_i(t), over all images i.
-
-    `settings`: the `image_size` that `source` is resized to, and a `batch_size`.
-    """
-    step = make_validation_step(network, mesh)
+    step = jax.jit(sum_up, in_shardings=(replicated, sharded), out_shardings=replicated)
     batch_size = round_up_batch(settings.batch_size, mesh)
     rows = process_rows(batch_size, mesh)
 

@@ -31,12 +31,9 @@ def read_weights(source: str) -> Weights:
         raise UserError(f"{source}: there is no such file of weights.")
     is_safetensors = path.suffix.lower() == ".safetensors"
     tensors = _read_safetensors(path) if is_safetensors else _read_torch(path)
-    weights: Weights = {}
-    for name, value in tensors.items():
-        short = name.removeprefix("module.")
-        if short in weights:
-            raise UserError(f"{source} holds {short} twice, with and without module. before it.")
-        weights[short] = value
+    weights = {name.removeprefix("module."): value for name, value in tensors.items()}
+    if len(weights) < len(tensors):
+        raise UserError(f"{source} holds a name twice, with and without module. before it.")
     return weights
 
 

@@ -166,7 +166,7 @@ def test_negative_variances_are_refused(tmp_path, released, released_weights):
 
 def test_a_name_twice_is_refused(tmp_path):
     twice = {"a": np.zeros(1, np.float32), "module.a": np.ones(1, np.float32)}
-    with pytest.raises(UserError, match="holds a twice"):
+    with pytest.raises(UserError, match="holds a name twice"):
         read_weights(saved(tmp_path, twice))
 
 

@@ -87,7 +87,7 @@ def keep_trying(read: Callable[[], Result]) -> Result:
 
 def is_left_to_photo(workdir: str) -> bool:
     """Return whether a workdir holds no run, so that the package's network stands in for it."""
-    return is_packaged() and not (is_there(workdir) or Workdir(workdir).has_begun())
+    return is_exported(PACKAGED) and not (is_there(workdir) or Workdir(workdir).has_begun())
 
 
 def resolve(text: str | os.PathLike[str]) -> str:
@@ -104,7 +104,7 @@ def resolve(text: str | os.PathLike[str]) -> str:
             "gs://bucket/folder."
         )
     if name == PHOTO:
-        if not is_packaged():
+        if not is_exported(PACKAGED):
             raise UserError("this copy of class_jax holds no network of photographs: name another.")
         return str(PACKAGED)
     if not name.startswith(HUB) or is_released(name):
@@ -145,11 +145,6 @@ def is_released(place: str | os.PathLike[str]) -> bool:
     if PurePosixPath(name).suffix.lower() not in RELEASED:
         return False
     return name.count("/") > 3 if name.startswith(HUB) else not Path(name).is_dir()
-
-
-def is_packaged() -> bool:
-    """Return whether the package holds its network."""
-    return is_exported(PACKAGED)
 
 
 def is_there(place: str | os.PathLike[str]) -> bool:

@@ -33,8 +33,7 @@ def make_optimizer(
             optax.sgd(schedule, momentum=train.momentum, nesterov=train.nesterov),
         )
 
-    def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
-        del leaf
+    def label(path: tuple[Any, ...], _: jax.Array) -> str:
         name = name_of(path)
         if name.startswith(frozen.params):
             return "frozen"

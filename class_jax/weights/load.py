@@ -15,7 +15,7 @@ from class_jax.errors import UserError
 from class_jax.models.network import Network, Variables, name_of, named_leaves
 from class_jax.text import printable
 from class_jax.weights.files import COUNTER, Weights, read_weights
-from class_jax.weights.names import LEAVES, released_name
+from class_jax.weights.names import BLOCK, LEAVES, RELEASED
 
 Shape = tuple[int, ...]
 
@@ -136,9 +136,10 @@ def _encoder_names(network: Network, name: str) -> list[str]:
 
 
 def _released_name(network: Network, name: str) -> str:
-    """Return the released network's name of a variable."""
-    path = name.partition("/")[2]  # without "params" or "batch_stats"
-    if path.startswith("encoder/"):
+    """Return the released network's name of a variable, "params/…" or "batch_stats/…"."""
+    *path, part, leaf = name.split("/")[1:]
+    if (path or [part])[0] == "encoder":
         return f"res_{_encoder_names(network, name)[0]}"
-    module, _, leaf = path.rpartition("/")
-    return f"{released_name(module)}.{LEAVES[leaf]}"
+    module = "/".join(path)
+    theirs = f"{RELEASED[module]}.{BLOCK[part]}" if part in BLOCK else RELEASED[f"{module}/{part}"]
+    return f"{theirs}.{LEAVES[leaf]}"

@@ -41,9 +41,3 @@ for stage, level, transfer in (("stages/0", 2, 9), ("stages/1", 3, 5), ("stages/
         f"{stage}/fusion/decode/first": f"decoder{level}_conv1",
         f"{stage}/fusion/decode/second": f"decoder{level}_conv2",
     }
-
-
-def released_name(module: str) -> str:
-    """Return the released network's name of a module outside the backbone."""
-    block, _, part = module.rpartition("/")
-    return f"{RELEASED[block]}.{BLOCK[part]}" if part in BLOCK else RELEASED[module]

@@ -88,15 +88,11 @@ def _target(output: str | None, workdir: Workdir, form: Format) -> Path:
     check_output(target.parent)
     if suffix and target.is_dir():
         raise UserError(f"{target} is a folder, and a file is to be written there.")
-    if not suffix and target.exists() and not _is_replaceable(target):
+    earlier = {"config.json", "model.safetensors", "README.md"}
+    is_free = target.is_dir() and {path.name for path in target.iterdir()} <= earlier
+    if not suffix and target.exists() and not is_free:
         raise UserError(f"{target} holds other files: choose another folder for the output.")
     return target
-
-
-def _is_replaceable(folder: Path) -> bool:
-    """Return whether a folder is empty or holds nothing but an earlier export."""
-    names = {"config.json", "model.safetensors", "README.md"}
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= names
 
 
 def _load(model: str, config: ConfigDict, checkpoint: str) -> Export:

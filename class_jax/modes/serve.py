@@ -25,8 +25,6 @@ def run(flags: argparse.Namespace, config: ConfigDict, workdir: Workdir) -> int:
     Raises:
       UserError: the port is in use, or there is no network.
     """
-    if not 0 <= flags.port < 2**16:
-        raise UserError(f"--port={flags.port}: expected 1 to 65535, or 0 for any that is free.")
     if not re.fullmatch(r"(/[\w.~-]+)*/?", flags.root_path, re.ASCII):
         raise UserError(f"--root_path={flags.root_path}: expected a path, as in /saliency.")
     hosts, root_path = flags.host or ["127.0.0.1"], flags.root_path.rstrip("/")

@@ -115,11 +115,9 @@ MODEL = Flag(
 )
 CHECKPOINT = Flag("checkpoint", "which one of a run: best (default), latest or a step", "best")
 PROTOCOL = Flag(
-    "protocol",
-    "scoring protocol (default: pysod)",
-    "pysod",
+    "protocol", "scoring protocol (default: pysod)", "pysod",
     {"choices": ("pysod", "matlab", "both")},
-)
+)  # fmt: skip
 METRICS = Flag(
     "metrics", "published (default) or all: IoU, Dice, BER, ... as well", "published",
     {"choices": ("published", "all")},

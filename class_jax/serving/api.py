@@ -21,8 +21,6 @@ from class_jax.serving.service import FORMATS, MOST_PIXELS, Service
 from class_jax.serving.visit import MOST_BYTES, MOST_FORM, TOO_LARGE, Answer, RefusedError, Visit
 
 FOLDER = Path(__file__).parent  # of the page and the examples
-READ = ("GET", "HEAD", "OPTIONS")
-MAKE = ("OPTIONS", "POST")
 # Browsers then run only the page's own script, and connect only to this server.
 POLICY = (
     "default-src 'none'; script-src {script}; style-src {style}; img-src 'self' blob: data:; "
@@ -82,7 +80,7 @@ class Api:
         if kind not in OUTPUTS and path not in self._pages:
             kinds = ", ".join(OUTPUTS)
             raise RefusedError(404, f"there is nothing at {path[:100]}: /api/ has {kinds}.")
-        methods = MAKE if kind in OUTPUTS else READ
+        methods = ("OPTIONS", "POST") if kind in OUTPUTS else ("GET", "HEAD", "OPTIONS")
         if visit.method == "OPTIONS":
             return Answer(204, headers={"allow": ", ".join(methods)})
         if visit.method not in methods:
@@ -90,7 +88,11 @@ class Api:
             return _json_answer(405, {"error": sentence}, allow=", ".join(methods))
         if kind not in OUTPUTS:
             return self._pages[path]()
-        self._check_picture(visit, kind)
+        parse_output(kind, parse_qsl(visit.query, keep_blank_values=True))
+        if "content-encoding" in visit.headers:
+            raise RefusedError(415, "the body is compressed: send the image's file as it is.")
+        if visit.length > MOST_FORM:
+            raise RefusedError(413, TOO_LARGE)
         return None
 
     def submit(self, visit: Visit, body: bytes) -> "Future[Answer]":
@@ -127,13 +129,6 @@ class Api:
 
     def _strip(self, path: str) -> str:
         return path.removeprefix(self._root) if f"{path}/".startswith(f"{self._root}/") else path
-
-    def _check_picture(self, visit: Visit, kind: str) -> None:
-        parse_output(kind, parse_qsl(visit.query, keep_blank_values=True))
-        if "content-encoding" in visit.headers:
-            raise RefusedError(415, "the body is compressed: send the image's file as it is.")
-        if visit.length > MOST_FORM:
-            raise RefusedError(413, TOO_LARGE)
 
     def _tell_health(self) -> Answer:
         status, word = (200, "ok") if self._service.is_ready else (503, "starting")

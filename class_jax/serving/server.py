@@ -31,12 +31,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         kind, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=kind)
-    except (OSError, UnicodeError) as error:
+        return socket.create_server((address[0], port), family=kind)
+    except (OSError, UnicodeError, OverflowError) as error:
         reason = str(getattr(error, "strerror", error)).partition(" (")[0]
         raise UserError(
-            f"port {port} of {host} cannot be used ({reason}): choose another port above 1023, or "
-            "an address of this machine; 127.0.0.1 is its own."
+            f"port {port} of {host} cannot be used ({reason}): choose another port from 1024 to "
+            "65535, or an address of this machine; 127.0.0.1 is its own."
         ) from error
 
 

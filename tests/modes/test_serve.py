@@ -121,12 +121,12 @@ def test_a_port_in_use_is_one_sentence(run, trained):
     assert status == 2
     assert err.splitlines() == [
         f"error: port {port} of 127.0.0.1 cannot be used (Address already in use): choose another "
-        "port above 1023, or an address of this machine; 127.0.0.1 is its own."
+        "port from 1024 to 65535, or an address of this machine; 127.0.0.1 is its own."
     ]
 
 
 @pytest.mark.parametrize(("arguments", "sentence"), [
-    (["--port", "70000"], "--port=70000: expected 1 to 65535"),
+    (["--port", "70000"], "port 70000 of 127.0.0.1 cannot be used"),
     (["--host", "192.0.2.1", "--port", "0"], "of 192.0.2.1 cannot be used (Cannot assign"),
     (["--workdir", "nowhere", "--port", "0"], "nowhere"),
     (["--input", "a.jpg"], "--input is for"),

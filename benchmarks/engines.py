@@ -26,7 +26,7 @@ from benchmarks.ours import realistic
 from benchmarks.record import Row, device, interleaved, record
 from benchmarks.torch_peer import TorchClass, load
 from class_jax.command.process import tune_allocator
-from class_jax.export.formats import FORMATS, Trained, compute_maps
+from class_jax.export.formats import FORMATS, Export, compute_maps
 from class_jax.export.proof import gather_images, measure_difference
 from class_jax.models.network import build_network
 from configs import r50
@@ -37,7 +37,7 @@ KINDS = ("onnx", "stablehlo", "safetensors")
 Run = Callable[[np.ndarray], Any]
 
 
-def export_all(trained: Trained, folder: Path) -> dict[str, Run]:
+def export_all(trained: Export, folder: Path) -> dict[str, Run]:
     """Export to every format, print sizes and differences, and return what was read back."""
     ours = compute_maps(trained.network, trained.variables)
     images, runs = gather_images(SIDE), {}
@@ -53,7 +53,7 @@ def export_all(trained: Trained, folder: Path) -> dict[str, Run]:
     return {"XLA": ours, "ONNX Runtime": runs["onnx"], "StableHLO by XLA": runs["stablehlo"]}
 
 
-def others(trained: Trained, folder: Path, batch: int) -> dict[str, Run]:
+def others(trained: Export, folder: Path, batch: int) -> dict[str, Run]:
     """Return the same network in other engines."""
     model = r50.get_config().model
     peer = load(TorchClass(model.stage_sizes, model.width, model.features), trained.variables)
@@ -88,7 +88,7 @@ def main() -> None:
     """Measure and write the rows."""
     config = r50.get_config()
     network = build_network(config.model, dtype="float32")
-    trained = Trained(network, realistic(network.initialize(0)), SIDE, ConfigDict(), "")
+    trained = Export(network, realistic(network.initialize(0)), SIDE, ConfigDict(), "")
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

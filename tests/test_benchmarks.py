@@ -1,5 +1,7 @@
 """The peer is the network it is compared with, and rows hold what is needed to repeat them."""
 
+import ast
+import importlib
 import json
 
 import jax
@@ -166,3 +168,13 @@ def test_traffic_of_main_memory_leaves_out_what_stays_in_fast_memory():
     # A slice of two rows, the fusion's second operand, and the copy that is written back.
     assert compiled.hbm_bytes(MOVED) == 2 * 4 * 4 + 8 * 4 * 4 + 2 * 4 * 2
     assert compiled.cycles_by_part(MOVED).total() == 0  # no estimate
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda x: x.stem)
+def test_what_a_benchmark_imports_of_the_program_exists(file):
+    """Most need PyTorch or minutes, so that no test runs them."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("class_jax"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"

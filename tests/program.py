@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import cv2
+import jax
 import numpy as np
+from jax import devices as simulated_devices
 
 from class_jax.command import cli
-from tests.small_run import mesh_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,9 +43,9 @@ def call(monkeypatch, capsys, *arguments):
 
 
 def use_devices(patch, count):
-    """Have the program see so many of the simulated devices."""
-    patch.setattr("class_jax.modes.train.make_mesh", lambda: mesh_of(count))
-    patch.setattr("class_jax.sharding.local_mesh", lambda: mesh_of(count))
+    """Have JAX show so many of the simulated devices, as another machine would."""
+    for name in ("devices", "local_devices"):
+        patch.setattr(jax, name, lambda *_: simulated_devices()[:count])
 
 
 def use_one_device(patch):

@@ -11,8 +11,7 @@ from PIL import Image
 from class_jax.modes import eval as evaluation
 from class_jax.modes.table import EVAL
 from class_jax.runs.workdir import Workdir
-from tests.program import pairs
-from tests.small_run import mesh_of
+from tests.program import pairs, use_devices
 
 IMAGES = 7
 
@@ -29,7 +28,7 @@ def folder(tmp_path_factory):
 
 
 def run_eval(run, folder, monkeypatch, *, devices, batch_size, protocol="pysod"):
-    monkeypatch.setattr("class_jax.sharding.local_mesh", lambda: mesh_of(devices))
+    use_devices(monkeypatch, devices)
     workdir = Workdir(run)
     config = workdir.load_config()
     config.eval.batch_size = batch_size

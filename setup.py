@@ -25,9 +25,12 @@ def read_requirements(name: str) -> list[str]:
 
 
 def list_extras() -> dict[str, list[str]]:
-    """Return an extra for each requirements-NAME.txt but that of the lowest versions."""
+    """Return an extra for each requirements-NAME.txt that adds to what the program can do."""
     files = {path.stem.removeprefix("requirements-"): path for path in ROOT.glob("requirements-*")}
-    return {name: read_requirements(path.name) for name, path in files.items() if name != "lowest"}
+    others = ("lowest", "tpu-compile")  # for tests and benchmarks
+    return {
+        name: read_requirements(path.name) for name, path in files.items() if name not in others
+    }
 
 
 beside = find_packages(str(ROOT), include=["configs", "datasets", "datasets.*"])

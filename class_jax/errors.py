@@ -1,4 +1,4 @@
-"""Errors that a user can fix, the sentence that describes one, and a Ctrl-C during imports."""
+"""Errors that a user can fix, the sentence that describes one, and the handling of signals."""
 
 import contextlib
 import errno

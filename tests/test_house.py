@@ -45,7 +45,7 @@ ALLOWED = {
 }  # fmt: skip
 EVERYONE = {"errors", "text"}  # may be imported by all, and import only each other
 
-# Third parties that live behind one file each.
+# Third parties, and the only files that may import them.
 BOUNDARIES = {
     "torch": {"class_jax/weights/files.py"},
     "safetensors": {"class_jax/weights/files.py"},

@@ -105,7 +105,7 @@ def decode(
                 f"{name_of(source)} holds 16 bits a channel, each channel by itself (planar): save "
                 "it interleaved, or with 8 bits."
             )
-        # Pillow maps grey files into memory, as if no tag of TIFF turned them.
+        # Without a name Pillow does not map the file into memory, where it ignores turns.
         opened.filename = ""  # type: ignore[attr-defined]
         opened.load()
         orientation = _orientation_of(opened)

@@ -38,7 +38,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKS = "osD^v<>Pp*X"
 THRESHOLDS = np.arange(255, -1, -1)  # of a curve's points
 GRID = 0.05  # limits of curves are multiples of it
-HIDDEN = 1 / 3  # largest share of an F curve's thresholds below the figure
+HIDDEN = 1 / 3  # largest share of an F curve's thresholds that may fall below the axis
 
 BROKEN_DOWN = "adpF"
 PANEL = 1.15  # inches, the height

@@ -32,7 +32,7 @@ def find_test_set(name: str) -> TestSet | None:
         title, images, *figures = line.split()
         if keep_letters(title) == keep_letters(name):
             values = (float(figure) / 1000 for figure in figures)
-            # zip takes a value for each column, as the columns come first.
+            # zip stops after its first argument, so each method takes the next four figures.
             of = {f"{m} (published)": dict(zip(COLUMNS, values, strict=False)) for m in METHODS}
             return TestSet(of, int(images))
     return None

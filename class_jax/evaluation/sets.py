@@ -43,7 +43,7 @@ def find_masks(folders: Sequence[Path]) -> list[Masks]:
 
 
 def shorten_paths(folders: list[Path]) -> list[str]:
-    """Return as few last parts of each path as tell it from the others.
+    """Return the shortest ending of each path that no other path has.
 
     Raises:
       UserError: two paths are equal, so that nothing tells them apart.

@@ -1,7 +1,7 @@
-"""Smaller weights in an ONNX file: kernels as float16 or int8, computed with as float32.
+"""Smaller weights in an ONNX file: kernels stored as float16 or int8, computed in float32.
 
 ONNX Runtime's converters did worse when they were tried (docs/exporting.md): these lines leave the
-operators as they are, and runtimes undo them once, when they load the file.
+operators as they are, and runtimes undo the conversion once, when they load the file.
 """
 
 from pathlib import Path

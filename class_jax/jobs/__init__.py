@@ -1,1 +1,1 @@
-"""Files in, files out: plan, fingerprints, batches."""
+"""Files in, files out: plans, marks, runs, videos."""

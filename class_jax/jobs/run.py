@@ -120,7 +120,7 @@ def make_outputs(
 ) -> Results:
     """Make outputs, videos after images; one that fails does not stop the others.
 
-    `network` is the fingerprint of the predictor's, `title` the label of the progress bar.
+    `network` is the fingerprint of the predictor's network, `title` the label of the progress bar.
     """
     failed, guesses, empty = {}, Counter[str](), []
     images = [job for job in jobs if not job.moves]

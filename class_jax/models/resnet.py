@@ -84,7 +84,8 @@ def make_stage(
 class ResNet(Backbone):
     """Stem and four stages; returns levels 2–5 of the paper, at strides 4, 8, 16, 32.
 
-    ResNet-50 is `stage_sizes=(3, 4, 6, 3), width=64`: 23,508,032 parameters without classifier.
+    ResNet-50 is `stage_sizes=(3, 4, 6, 3), width=64`: 23,508,032 parameters without classifier;
+    ResNet-101 is `(3, 4, 23, 3)`.
     """
 
     NUM_STAGES = 4

@@ -86,7 +86,7 @@ def configure(flags: argparse.Namespace, overrides: list[str], workdir: "Workdir
         return config
     if "model" not in flags:
         return load_config(flags.config, workdir, overrides)
-    # The sets of a run are that run's alone.
+    # Without inputs, eval takes the run's own sets, which the package's network has not.
     is_open = flags.workdir is None and not (flags.mode == EVAL.name and not flags.input)
     if flags.model is None and is_open and places.is_left_to_photo(RUNS):
         flags.model = places.PHOTO

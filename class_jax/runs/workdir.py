@@ -155,9 +155,9 @@ class Workdir:
             if json.loads(self.examples_file.read_text()) == found:
                 return
         raise UserError(
-            f"{self.path} holds a run on other examples than the {found['count']} that were found "
-            f"now: restore them, choose another workdir, or delete {self.examples_file} if it is "
-            "damaged."
+            f"{self.path} holds a run that learned from other examples than the {found['count']} "
+            "that were found now: restore them, choose another workdir, or delete "
+            f"{self.examples_file} if it is damaged."
         )
 
     def check_unused(self) -> None:

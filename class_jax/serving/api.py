@@ -35,7 +35,7 @@ SAFE = {  # default headers of every answer
     "cross-origin-resource-policy": "same-origin",
     "vary": "Origin",
 }
-SHARED = {  # headers of answers to pages of others that are let in
+SHARED = {  # further headers for pages of others that are allowed
     "access-control-allow-methods": "GET, POST",
     "access-control-allow-headers": "content-type",
     "access-control-expose-headers": "x-salient, retry-after",

@@ -40,7 +40,7 @@ def read_weights(source: str) -> Weights:
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays by name."""
     contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
-    # Readers of PyTorch's files ask for this entry. save_file would let nobody else read the file.
+    # Readers of PyTorch's files ask for this entry. save_file's files can be read by nobody else.
     path.write_bytes(safetensors.numpy.save(contiguous, {"format": "pt"}))
 
 

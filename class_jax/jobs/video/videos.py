@@ -57,7 +57,7 @@ def make_video(
     """Make an output of a video or an animated image, a batch of frames at a time.
 
     If anything fails or interrupts it, no file is left, but for numbered images made so far.
-    `network` is the fingerprint of the predictor's.
+    `network` is the fingerprint of the predictor's network.
 
     Returns:
       Notes, such as what could not be kept, and whether anything salient was found.

@@ -56,8 +56,8 @@ def plan_image_maps(
     does, or for a video as a video. Paths are absolute.
 
     Raises:
-      UserError: nothing there, a file that is no image by its name, no images at all, an output
-        that cannot be written, or a map that would replace one of the images.
+      UserError: no images at all, an output that cannot be written, or a map that would replace
+        one of the images.
     """
     images, problems, left_out = _find_inputs(paths, made)
     is_file = len(paths) == 1 and paths[0] in images and _is_file_name(output, paths[0], made)
@@ -85,6 +85,7 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
     images: dict[Path, Path] = {}
     left_out: list[Path] = []
     problems: list[str] = []
+    refused: list[str] = []
     refusal = explain_refusal(made)
     for path in paths:
         if path.is_dir():
@@ -95,18 +96,28 @@ def _find_inputs(paths: Sequence[Path], made: Output) -> tuple[dict[Path, Path],
             problems += found.problems
             if len(paths) > 1 and not any(found):
                 problems.append(f"{path}: no images there")
-        elif not path.exists():
-            raise UserError(f"{path}: there is no such file or folder.")
-        elif not path.is_file():
-            raise UserError(f"{path} is neither a file nor a folder.")
-        elif is_video(path) and refusal:
-            raise UserError(f"{path} is a video: {refusal}.")
-        elif is_video(path) or path.suffix.lower() in readable_suffixes():
-            images[path] = Path(path.name)
+        elif why := _explain_file(path, refusal):
+            if len(paths) == 1:
+                raise UserError(why)
+            refused.append(why)
         else:
-            why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
-            raise UserError(f"{path} cannot be read as an image: {why}.")
-    return images, [*problems, *describe_left_out(left_out, videos=refusal)], len(left_out)
+            images[path] = Path(path.name)
+    problems += [*refused, *describe_left_out(left_out, videos=refusal)]
+    return images, problems, len(left_out) + len(refused)
+
+
+def _explain_file(path: Path, refusal: str | None) -> str:
+    """Say why a path that is no folder cannot be done; "" if it can, by its name."""
+    if not path.exists():
+        return f"{path}: there is no such file or folder."
+    if not path.is_file():
+        return f"{path} is neither a file nor a folder."
+    if is_video(path):
+        return f"{path} is a video: {refusal}." if refusal else ""
+    if path.suffix.lower() in readable_suffixes():
+        return ""
+    why = advise(path) if path.suffix.lower() in NOT_IMAGES else ACCEPTED
+    return f"{path} cannot be read as an image: {why}."
 
 
 def _moves(path: Path, made: Output) -> bool:

@@ -149,7 +149,7 @@ def is_released(place: str | os.PathLike[str]) -> bool:
 
 def is_there(place: str | os.PathLike[str]) -> bool:
     """Return whether anything lies where a network should be."""
-    return is_onnx(place) or is_exported(place) or Workdir(place).checkpoints.exists()
+    return is_onnx(place) or is_exported(place) or Workdir(place).has_checkpoints()
 
 
 def _explain_absence(workdir: Workdir) -> UserError:
@@ -213,7 +213,7 @@ def _find_run(workdir: Workdir, checkpoint: str) -> Trained:
     from class_jax.runs.checkpoints import read_checkpoints  # noqa: PLC0415
 
     folder = workdir.checkpoints
-    if not folder.exists():
+    if not workdir.has_checkpoints():
         raise _explain_absence(workdir)
 
     def choose_step(checkpoints: "Checkpoints") -> Trained:

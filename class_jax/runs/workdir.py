@@ -48,8 +48,7 @@ class Workdir:
 
     def check(self) -> None:
         """Raise UserError if the folder could not be written to; creates nothing."""
-        if self.is_remote:
-            self._check_bucket()
+        self._check_bucket()
         folder = self.local
         while not folder.exists():
             folder = folder.parent
@@ -57,8 +56,9 @@ class Workdir:
             raise UserError(f"{self.local} cannot be written to: choose another workdir.")
 
     def _check_bucket(self) -> None:
+        """Raise UserError if the workdir is in a bucket that cannot be reached."""
         try:
-            self.path.exists()
+            _ = self.is_remote and self.path.exists()
         except Exception as error:  # by the bucket's library, or because there is none
             raise UserError(
                 f"{self.path} cannot be reached ({error}): pip install gcsfs, sign in to the "
@@ -124,7 +124,12 @@ class Workdir:
 
     def holds_run(self) -> bool:
         """Return whether a run is here, or part of one."""
-        return self.config_file.exists() or self.checkpoints.exists() or self.has_begun()
+        return self.has_checkpoints() or self.config_file.exists() or self.has_begun()
+
+    def has_checkpoints(self) -> bool:
+        """Return whether checkpoints are here; UserError if the bucket cannot be reached."""
+        self._check_bucket()
+        return self.checkpoints.exists()
 
     def has_begun(self) -> bool:
         """Return whether a run took steps here: its examples or its metrics say so."""
@@ -174,8 +179,7 @@ class Workdir:
         Raises:
           UserError: config.json is damaged, or the bucket cannot be reached.
         """
-        if self.is_remote:
-            self._check_bucket()
+        self._check_bucket()
         if not self.config_file.exists():
             return None
         if not (self.is_remote or Path(self.config_file).is_file()):  # a pipe, for epath, is one

@@ -247,6 +247,25 @@ def test_two_processes_share_the_images(predict, trained, tmp_path):
         )
 
 
+def test_of_several_inputs_those_that_cannot_be_done_are_named(predict, tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "notes.txt").write_text("")
+    film(tmp_path / "film.mp4", frames=2)
+    bad = ("nothing.png", "notes.txt", "film.mp4")
+    status, _, err = predict("--crop", "--output", "out", "--input", *bad, "a.png")
+    assert status == 1, err
+    assert f"error: {tmp_path}/nothing.png: there is no such file or folder.\n" in err
+    assert f"error: {tmp_path}/notes.txt cannot be read as an image: expected" in err
+    assert f"error: {tmp_path}/film.mp4 is a video: videos cannot be cropped" in err
+    assert "1 made, 0 kept, " in err
+    assert err.endswith(" 3 left out, 0 failed\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    status, _, err = predict("--crop", "--output", "none", "--input", *bad)
+    assert status == 2
+    assert all(name in err for name in bad)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

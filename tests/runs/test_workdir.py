@@ -4,6 +4,7 @@ import pytest
 from etils import epath
 
 from class_jax.errors import UserError
+from class_jax.networks.places import find
 from class_jax.runs.workdir import Workdir
 
 
@@ -77,8 +78,9 @@ def test_a_bucket_that_cannot_be_reached(monkeypatch):
 
     workdir = Workdir("gs://bucket/run")
     monkeypatch.setattr(type(workdir.path), "exists", refuse)
-    with pytest.raises(UserError, match=r"^gs://bucket/run cannot be reached .*gcsfs"):
-        workdir.check()
+    for ask in (workdir.check, workdir.load_config, workdir.holds_run, lambda: find(workdir.path)):
+        with pytest.raises(UserError, match=r"^gs://bucket/run cannot be reached .*gcsfs"):
+            ask()
 
 
 def test_a_run_knows_its_examples(tmp_path):

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.ours import realistic
 from benchmarks.record import Row, against_peer, interleaved, record
-from benchmarks.torch_peer import TorchClass, load
+from benchmarks.torch_peer import TorchClass, compile_on_gpu, device_of_peer, load
 from class_jax.command.process import tune_allocator
 from class_jax.models.network import Variables, build_network
 from configs import r50
@@ -30,13 +30,12 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the logits, relative to th
 def peer_of(variables: Variables, images: np.ndarray, *, half: bool) -> Callable[[], torch.Tensor]:
     """Return a function that runs PyTorch's forward pass of `images` and returns logits."""
     model = r50.get_config().model
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    device = device_of_peer()
     layout = torch.channels_last
     peer = load(TorchClass(model.stage_sizes, model.width, model.features), variables).eval()
     peer = peer.to(device, memory_format=layout)
     inputs = torch.tensor(images).permute(0, 3, 1, 2).to(device).contiguous(memory_format=layout)
-    torch.compiler.reset()  # else it takes another shape as a reason to compile for any
-    compiled = torch.compile(peer, dynamic=False) if device == "cuda" else peer
+    compiled = compile_on_gpu(peer)
 
     def run() -> torch.Tensor:
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):

@@ -19,6 +19,19 @@ from class_jax.weights.names import LEAVES
 NAMES = {**LEAVES, "alpha": "alpha", "beta": "beta"}
 
 
+def device_of_peer() -> str:
+    """Return PyTorch's name of the device that JAX computes on."""
+    return "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+
+def compile_on_gpu(network: nn.Module) -> Any:
+    """Return the network, on a GPU compiled for each shape of its inputs alone."""
+    if device_of_peer() == "cpu":
+        return network
+    torch.compiler.reset()  # else it takes another shape as a reason to compile for any
+    return torch.compile(network, dynamic=False)
+
+
 def conv(inputs: int, outputs: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:
     """Create a convolution padded by half its size."""
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias)

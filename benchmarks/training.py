@@ -33,7 +33,7 @@ from benchmarks.ours import (
     temporary_mib,
 )
 from benchmarks.record import Row, against_peer, device, interleaved, record
-from benchmarks.torch_peer import TorchClass, load
+from benchmarks.torch_peer import TorchClass, compile_on_gpu, device_of_peer, load
 from class_jax.command.process import tune_allocator
 from class_jax.data.feed import size_of_batch
 from class_jax.losses import OBJECT_EPSILON, REGION_EPSILON, WINDOW, class_loss
@@ -72,12 +72,10 @@ class Peer:
     def __init__(self, ours: Ours, dtype: str) -> None:
         """Start from the weights of `ours`."""
         model = r50.get_config().model
-        self.device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+        self.device = device_of_peer()
         network = load(TorchClass(model.stage_sizes, model.width, model.features), ours.variables)
         self.network = network.train().to(self.device, memory_format=torch.channels_last)
-        torch.compiler.reset()  # else it takes another shape as a reason to compile for any
-        on_gpu = self.device == "cuda"
-        self.forward = torch.compile(self.network, dynamic=False) if on_gpu else self.network
+        self.forward = compile_on_gpu(self.network)
         self.half = dtype == "bfloat16"
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), RATE, momentum=MOMENTUM, weight_decay=DECAY

@@ -129,8 +129,6 @@ def _join_processes(flags: argparse.Namespace) -> None:
     if not several:
         # With several processes JAX lets only the first write, and the others fall out of step.
         cache_compiled_programs()
-    # While XLA picks kernels for a GPU, its warnings would run into our output.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from absl import logging
 
     from class_jax import parallel

@@ -31,6 +31,8 @@ def set_up_process() -> None:
         python_logging.getLogger(library).setLevel(python_logging.CRITICAL)
     # Matplotlib warns of a home directory that cannot be written, which is harmless.
     python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
+    # While XLA picks kernels for a GPU, its warnings would run into our output.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A full disk under the compilation cache costs only time.
     cache_errors = "Error (reading|writing) persistent compilation cache"
     warnings.filterwarnings("ignore", cache_errors, append=True)  # once, if it is called again

@@ -138,6 +138,8 @@ def _join_processes(flags: argparse.Namespace) -> None:
         try:
             parallel.start(flags.coordinator, flags.num_processes, flags.process_id)
         except UserError as error:
+            if not flags.distributed:
+                raise
             raise UserError(
                 f"{error} --distributed is for TPU pods, Slurm, Kubernetes and Open MPI; elsewhere "
                 "give --coordinator, --num_processes and --process_id."
